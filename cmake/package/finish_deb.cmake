@@ -19,6 +19,12 @@ foreach(root ${components})
   file(WRITE ${doc}/changelog.Debian
     "sluice (${CPACK_SLUICE_VERSION}) stable; urgency=medium\n\n  * New version; see changelog.gz of the package sluice.\n\n"
     " -- The sluice authors <maintainers@sluice.example>  Sat, 28 Nov 2026 00:00:00 +0000\n")
+  if(component STREQUAL "program")
+    # Not enabled: it needs settings first.
+    file(COPY ${CPACK_SLUICE_SOURCE}/cmake/package/sluice.service DESTINATION ${root}/lib/systemd/system
+      FILE_PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ
+      DIRECTORY_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+  endif()
   if(EXISTS ${doc}/CHANGELOG.md)
     file(RENAME ${doc}/CHANGELOG.md ${doc}/changelog)
     execute_process(COMMAND gzip -9n ${doc}/changelog COMMAND_ERROR_IS_FATAL ANY)

@@ -73,23 +73,26 @@ std::string_view code_of(webhook_form form, const json_object& answer) {
 
 }  // namespace
 
-void check_webhook(webhook_form form, const std::string& url, const std::string& secret) {
+void check_webhook(webhook_form form, const std::string& url, const std::string& secret,
+                   std::string_view flag) {
   constexpr std::string_view example = "write it like https://hooks.example/sluice";
   if (!url.starts_with("https://") && !url.starts_with("http://")) {
-    refuse(fmt::format("--notify: the address has no https:// in front; {}", example));
+    refuse(fmt::format("{}: the address has no https:// in front; {}", flag, example));
   }
   if (url.find('#') != std::string::npos) {
-    refuse("--notify: the address has a #, which is never sent; leave it and the rest out");
+    refuse(fmt::format("{}: the address has a #, which is never sent; leave it and the rest out",
+                       flag));
   }
   try {
     parsed(url);
   } catch (const fatal_error&) {
-    refuse(fmt::format("--notify: this is not an address; {}", example));
+    refuse(fmt::format("{}: this is not an address; {}", flag, example));
   }
   if (form == webhook_form::standard && !secret.empty() && !standard_key(secret)) {
     refuse(
-        "the secret of --notify is not base64, as Standard Webhooks wants it; make one with "
-        "'echo whsec_$(openssl rand -base64 24)'");
+        fmt::format("the secret of {} is not base64, as Standard Webhooks wants it; make one with "
+                    "'echo whsec_$(openssl rand -base64 24)'",
+                    flag));
   }
 }
 

@@ -29,8 +29,9 @@ struct message {
 };
 
 /// Refuses, by fatal_error, an address or a secret that cannot be used. Neither is shown: the
-/// addresses of chat robots are secrets, too.
-void check_webhook(webhook_form form, const std::string& url, const std::string& secret);
+/// addresses of chat robots are secrets, too. `flag`: that named the address, for the message.
+void check_webhook(webhook_form form, const std::string& url, const std::string& secret,
+                   std::string_view flag = "--notify");
 
 /// The message of the end of a run, to an address and with a secret that were checked. An empty
 /// secret: it is not signed. WeCom and Slack have no signatures.

@@ -142,15 +142,18 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::va
                             endpoint::responses}) {
     if (batch_.endpoint == to_string(target)) rules.target = target;
   }
+  bool failed = false;
   co_await parent_.disk_.run([&] {
     const auto input = check_input(parent_.folder_.batch_input(batch_.id), rules);
     if (input.errors.empty()) {
       parent_.records_.accept_lines(claim_, input.lines, unix_now());
     } else {
-      parent_.records_.refuse_lines(claim_, input.errors, unix_now());
+      if (parent_.options_.announce_ends) parent_.records_.announce(claim_, unix_now());
+      failed = parent_.records_.refuse_lines(claim_, input.errors, unix_now());
       parent_.folder_.remove_batch(batch_.id);
     }
   });
+  if (failed) note_end(batch_status::failed);
   co_return step::next;
 }
 
@@ -283,7 +286,8 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::de
 }
 
 asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::finish() {
-  co_await parent_.disk_.run([this] {
+  bool ended = false;
+  co_await parent_.disk_.run([&] {
     const auto made = make_result_files(parent_.folder_, batch_);
     const std::int64_t now = unix_now();
     const auto record = [&](const std::optional<std::uint64_t>& bytes, const std::string& id,
@@ -298,8 +302,11 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::fi
     const store::finished_batch end{batch_.progress,
                                     record(made.output_bytes, batch_.end->output_file_id, "output"),
                                     record(made.error_bytes, batch_.end->error_file_id, "error")};
-    if (parent_.records_.finish(claim_, end, now)) parent_.folder_.remove_batch(batch_.id);
+    if (parent_.options_.announce_ends) parent_.records_.announce(claim_, now);
+    ended = parent_.records_.finish(claim_, end, now);
+    if (ended) parent_.folder_.remove_batch(batch_.id);
   });
+  if (ended) note_end(batch_.end->ending);
   parent_.say(severity::info, batch_.id,
               fmt::format("{}: {} of {} requests succeeded, {} failed; ${}",
                           store::name_of(batch_.end->ending), batch_.progress.counts.completed,
@@ -406,6 +413,11 @@ batch_runner::own_runs batch_runner::active_batch::run_now() const {
 void batch_runner::active_batch::count_now() {
   if (parent_.figures_ == nullptr || !run_) return;
   parent_.figures_->progressed(batch_.id, jobs_->totals(0), parent_.engine_.time().unix_now());
+}
+
+void batch_runner::active_batch::note_end(batch_status with) {
+  if (parent_.work_ != nullptr) parent_.work_->ended(with);
+  if (parent_.on_announcement) parent_.on_announcement();
 }
 
 void batch_runner::active_batch::note_work() {

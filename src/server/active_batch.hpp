@@ -54,6 +54,7 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
   void keep_saving();
   void watch_expiry();
   void end_run(ended_by why);
+  void note_end(store::batch_status with);
   store::batch_progress progress_now() const;
   // key_funds::batch_in_work
   const std::string& id() const noexcept override { return batch_.id; }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -43,8 +44,9 @@ struct runner_options {
   /// How long a batch waits after the relay has stopped it; doubles up to `longest_wait`.
   duration first_wait = std::chrono::seconds{30};
   duration longest_wait = std::chrono::minutes{10};
-  job_options lines;      ///< how lines become requests
-  output_options output;  ///< how results are kept; paths and budget are the runner's
+  bool announce_ends = false;  ///< a webhook announces the end of each batch
+  job_options lines;           ///< how lines become requests
+  output_options output;       ///< how results are kept; paths and budget are the runner's
 };
 
 /// Runs the batches of a store on one engine: several at a time, older ones first within a
@@ -97,6 +99,8 @@ class batch_runner {
   /// What keys with a budget spend, on batches and on calls.
   key_funds& money() noexcept { return money_; }
   std::size_t active() const noexcept { return active_.size(); }
+  /// Called when the end of a batch is to be announced.
+  std::function<void()> on_announcement;
   /// Counts its work there from now on.
   void count_work(work_counts& into) noexcept { work_ = &into; }
   /// Brings these counts up to date.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "async/background.hpp"
+#include "async/wait_queue.hpp"
 #include "base/refuse.hpp"
 #include "jobs/job_check.hpp"
 #include "server/api.hpp"
@@ -81,6 +82,8 @@ struct batch_server::parts {
                chosen.runner, needs.listener),
         figures(time.unix_now()),
         sums(disk, *records, time),
+        announcer(disk, time, *records, chosen.webhook,
+                  webhook_clients(needs.loop, time, chosen.webhook.timeout), needs.listener),
         watch({.time = time,
                .disk = disk,
                .records = *records,
@@ -133,6 +136,7 @@ struct batch_server::parts {
       refuse(fault.what());
     }
     runner.count_in(figures);
+    runner.on_announcement = [this] { announcer.wake(); };
     watch_expired_files();
   }
   ~parts() { time.cancel(sweep_timer); }
@@ -187,6 +191,7 @@ struct batch_server::parts {
     // It goes on answering: clients see their batches, and /readyz that the server stops.
     watch.stop();
     calls.stop();
+    announcer.stop();
     runner.stop();
   }
 
@@ -200,12 +205,15 @@ struct batch_server::parts {
   batch_runner runner;
   server_figures figures;
   kept_sums sums;
+  batch_announcer announcer;
   server_watch watch;
   pass_through calls;
   api routes;
   http_server::server http;
   clock::timer sweep_timer = 0;
   bool stopping = false;
+  bool announced = false;  // the announcer has ended
+  wait_queue changed;
 };
 
 batch_server::batch_server(const batch_server_needs& needs, batch_server_options options)
@@ -226,11 +234,27 @@ const std::string& batch_server::data() const noexcept {
 }
 
 asio::awaitable<void> batch_server::work() {
-  co_await parts_->runner.work();
+  if (!parts_->chosen.webhook.url.empty()) {
+    asio::co_spawn(parts_->loop, parts_->announcer.work(), [this](const std::exception_ptr&) {
+      parts_->announced = true;
+      parts_->changed.wake_all();
+    });
+  } else {
+    parts_->announced = true;
+  }
+  std::exception_ptr fault;
+  try {
+    co_await parts_->runner.work();
+  } catch (...) {
+    fault = std::current_exception();
+    parts_->stop();
+  }
+  while (!parts_->announced) co_await parts_->changed.wait();
   co_await parts_->calls.ended();
   // An answer that is being sent ends; what takes too long is for abort().
   parts_->http.stop_accepting();
   co_await parts_->http.drained();
+  if (fault) std::rethrow_exception(fault);
 }
 
 void batch_server::keys_changed() {
@@ -243,6 +267,7 @@ void batch_server::stop() {
 
 void batch_server::abort() {
   parts_->stop();
+  parts_->announcer.abort();
   parts_->runner.abort();
   parts_->http.abort();
 }

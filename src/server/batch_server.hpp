@@ -12,6 +12,7 @@
 #include "http/server/server.hpp"
 #include "server/access_keys.hpp"
 #include "server/access_log.hpp"
+#include "server/batch_announcer.hpp"
 #include "server/batch_runner.hpp"
 #include "server/file_form.hpp"
 #include "server/pass_through.hpp"
@@ -27,6 +28,7 @@ struct batch_server_options {
   std::string data;  ///< path of the data folder
   runner_options runner;
   file_limits files;
+  webhook_options webhook;
   /// Models that the config names; they are counted one by one in the metrics, as those with a
   /// price.
   std::set<std::string> models;

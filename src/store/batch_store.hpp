@@ -20,6 +20,14 @@ struct claim {
   bool operator==(const claim&) const = default;
 };
 
+/// A batch whose end a webhook is to announce.
+struct announcement {
+  batch_record batch;
+  unsigned tries = 0;  ///< including the one that begins now
+
+  bool operator==(const announcement&) const = default;
+};
+
 /// The files and batches of a server, and who works on which batch. Each call is one transaction,
 /// which is on disk when it returns; it blocks until then, so do not call it on the event loop.
 /// Thread safe: one call at a time, the others wait. Several servers may share one store.
@@ -110,6 +118,19 @@ class batch_store {
   /// The result files are complete: adds them to the files, and ends the batch and the claim. The
   /// end must be decided (begin_finalizing); otherwise std::logic_error.
   virtual bool finish(const claim& held, const finished_batch& end, std::int64_t now) = 0;
+
+  // Webhooks.
+
+  /// The end of the batch is to be announced once it has ended. Does nothing if that is stored.
+  virtual bool announce(const claim& held, std::int64_t now) = 0;
+  /// Begins a try of the announcement that waits longest, of a batch that has ended: it is due
+  /// again at `again_at`, unless settle_announcement() says something else. So each has one server
+  /// at a time, and that of a server that died is tried again. Nothing: none is due.
+  virtual std::optional<announcement> next_announcement(std::int64_t now,
+                                                        std::int64_t again_at) = 0;
+  /// The try has ended. `again_at`: when the next one is due; nothing: there is no other.
+  virtual void settle_announcement(std::string_view batch,
+                                   std::optional<std::int64_t> again_at) = 0;
 };
 
 }  // namespace sluice::store

@@ -13,7 +13,7 @@ constexpr std::int64_t schema_lock = 0x736c75696365;
 
 // `sequence` is the order of insertion: it orders records of the same second. Times are Unix
 // seconds. Amounts are decimal texts, as usd::to_string() writes them.
-constexpr std::array<std::string_view, 2> steps{
+constexpr std::array<std::string_view, 3> steps{
     // 1: files, batches, and their bytes.
     R"(
     CREATE TABLE sluice.files (
@@ -118,6 +118,15 @@ constexpr std::array<std::string_view, 2> steps{
       owner text PRIMARY KEY,
       spent text NOT NULL
     );
+    )",
+    // 3: ends of batches that webhooks announce.
+    R"(
+    CREATE TABLE sluice.announcements (
+      batch text PRIMARY KEY,
+      tries integer NOT NULL DEFAULT 0,
+      due_at bigint NOT NULL
+    );
+    CREATE INDEX announcements_due ON sluice.announcements (due_at);
     )",
 };
 

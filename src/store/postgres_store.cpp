@@ -324,6 +324,55 @@ class postgres_store final : public batch_store {
     });
   }
 
+  // Webhooks.
+
+  bool announce(const claim& held, std::int64_t now) override {
+    return change([&](postgres_transaction& in, bool) {
+      if (!held_in(in, held)) return false;
+      in.run(
+          "INSERT INTO sluice.announcements (batch, due_at) VALUES ($1, $2) "
+          "ON CONFLICT DO NOTHING",
+          parameters().put(held.batch).put(now));
+      return true;
+    });
+  }
+
+  // An end that is unclear is an error: a second run would begin another try.
+  std::optional<announcement> next_announcement(std::int64_t now, std::int64_t again_at) override {
+    return database_.transact([&](postgres_transaction& in) -> std::optional<announcement> {
+      const auto due =
+          in.run(fmt::format("SELECT batch, tries FROM sluice.announcements JOIN sluice.batches "
+                             "ON batch = id WHERE due_at <= $1 AND NOT ({}) "
+                             "ORDER BY due_at, batch LIMIT 1 "
+                             "FOR UPDATE OF announcements SKIP LOCKED",
+                             is_open),
+                 parameters().put(now));
+      if (due.empty()) return std::nullopt;
+      const std::string id(due.text(0, 0));
+      announcement found;
+      found.tries = static_cast<unsigned>(due.number(0, 1)) + 1;
+      found.batch =
+          first<batch_record>(
+              in.run(fmt::format("SELECT {} FROM sluice.batches WHERE id = $1", batch_columns),
+                     parameters().put(id)))
+              .value();
+      in.run("UPDATE sluice.announcements SET tries = $2, due_at = $3 WHERE batch = $1",
+             parameters().put(id).put(std::int64_t{found.tries}).put(again_at));
+      return found;
+    });
+  }
+
+  void settle_announcement(std::string_view batch, std::optional<std::int64_t> again_at) override {
+    change([&](postgres_transaction& in, bool) {
+      if (again_at) {
+        in.run("UPDATE sluice.announcements SET due_at = $2 WHERE batch = $1",
+               parameters().put(batch).put(*again_at));
+      } else {
+        in.run("DELETE FROM sluice.announcements WHERE batch = $1", parameters().put(batch));
+      }
+    });
+  }
+
  private:
   // A list of one owner's records.
   struct record_list {

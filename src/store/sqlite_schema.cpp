@@ -14,7 +14,7 @@ constexpr std::int64_t application_id = 0x736c6365;
 
 // `sequence` is the order of insertion: it orders records of the same second. Times are Unix
 // seconds. Amounts are decimal texts, as usd::to_string() writes them.
-constexpr std::array<std::string_view, 3> steps{
+constexpr std::array<std::string_view, 4> steps{
     // 1: files and batches.
     R"(
     CREATE TABLE files (
@@ -91,6 +91,14 @@ constexpr std::array<std::string_view, 3> steps{
     CREATE TABLE call_spend (
       owner TEXT PRIMARY KEY,
       spent TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    )",
+    // 4: ends of batches that webhooks announce.
+    R"(
+    CREATE TABLE announcements (
+      batch TEXT PRIMARY KEY,
+      tries INTEGER NOT NULL DEFAULT 0,
+      due_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     )",
 };

@@ -252,6 +252,54 @@ class sqlite_store final : public batch_store {
     });
   }
 
+  // Webhooks.
+
+  bool announce(const claim& held, std::int64_t now) override {
+    const std::lock_guard lock(one_at_a_time_);
+    sqlite_transaction transaction(database_);
+    if (!claimed(held)) return false;
+    prepare("INSERT INTO announcements (batch, due_at) VALUES (?, ?) ON CONFLICT DO NOTHING")
+        .put(held.batch)
+        .put(now)
+        .run();
+    transaction.commit();
+    return true;
+  }
+
+  std::optional<announcement> next_announcement(std::int64_t now, std::int64_t again_at) override {
+    const std::lock_guard lock(one_at_a_time_);
+    sqlite_transaction transaction(database_);
+    announcement found;
+    {
+      auto row = prepare(
+          "SELECT {}, tries FROM batches JOIN announcements ON batch = id "
+          "WHERE due_at <= ? AND NOT {} ORDER BY due_at, batch LIMIT 1",
+          batch_columns, is_open);
+      if (!row.put(now).step()) return std::nullopt;
+      found.batch = get_batch(row);
+      found.tries = static_cast<unsigned>(row.get_number()) + 1;
+    }
+    prepare("UPDATE announcements SET tries = ?, due_at = ? WHERE batch = ?")
+        .put(std::int64_t{found.tries})
+        .put(again_at)
+        .put(found.batch.id)
+        .run();
+    transaction.commit();
+    return found;
+  }
+
+  void settle_announcement(std::string_view batch, std::optional<std::int64_t> again_at) override {
+    const std::lock_guard lock(one_at_a_time_);
+    if (again_at) {
+      prepare("UPDATE announcements SET due_at = ? WHERE batch = ?")
+          .put(*again_at)
+          .put(batch)
+          .run();
+    } else {
+      prepare("DELETE FROM announcements WHERE batch = ?").put(batch).run();
+    }
+  }
+
  private:
   // A list of one owner's records.
   struct record_list {

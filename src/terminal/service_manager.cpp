@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 
 namespace sluice::cli {
 namespace {
@@ -57,6 +58,15 @@ void service_manager::tell(std::string_view state) const {
   (void)::sendto(socket_, state.data(), state.size(), MSG_NOSIGNAL,
                  reinterpret_cast<const sockaddr*>(address_.data()),
                  static_cast<socklen_t>(address_.size()));
+}
+
+// It wants the time of the clock that it compares with others, to know which READY=1 is meant.
+void service_manager::reloading() const {
+  if (socket_ < 0) return;
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  const auto microseconds = std::int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1'000;
+  tell("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(microseconds));
 }
 
 void service_manager::show(std::string_view text) const {

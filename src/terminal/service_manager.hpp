@@ -21,6 +21,8 @@ class service_manager {
 
   /// A line of the protocol, like "READY=1"; several are parted by newlines.
   void tell(std::string_view state) const;
+  /// The program reads its settings again; READY=1 ends that.
+  void reloading() const;
   /// "STATUS=" and the text, in one line.
   void show(std::string_view text) const;
   /// How often it wants to hear "WATCHDOG=1", with a margin: half of its patience. Nothing: it does

@@ -461,6 +461,50 @@ TEST_P(batch_stores, adds_up_exactly_what_the_calls_of_each_owner_cost) {
   EXPECT_EQ(store->spent_by_others("alice", ""), usd()) << "calls are no batches";
 }
 
+TEST_P(batch_stores, an_end_is_announced_once_it_is_there_and_until_it_is_settled) {
+  const claim held = work_on("batch_1", batch_status::in_progress);
+  EXPECT_TRUE(store->announce(held, 100));
+  EXPECT_TRUE(store->announce(held, 900)) << "it is known already";
+  EXPECT_EQ(store->next_announcement(5'000, 6'000), std::nullopt) << "the batch goes on";
+  ASSERT_TRUE(store->begin_finalizing(held, {batch_status::completed, "o", "e"}, 200));
+  ASSERT_TRUE(store->finish(held, {}, 300));
+  EXPECT_EQ(store->next_announcement(99, 200), std::nullopt) << "it is not due";
+  const auto first = store->next_announcement(100, 360);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->batch, get("batch_1"));
+  EXPECT_EQ(first->tries, 1U);
+  EXPECT_EQ(store->next_announcement(359, 500), std::nullopt) << "the first try goes on";
+  EXPECT_EQ(store->next_announcement(360, 420).value().tries, 2U) << "its server has died";
+  store->settle_announcement("batch_1", 1'000);
+  EXPECT_EQ(store->next_announcement(999, 2'000), std::nullopt);
+  EXPECT_EQ(store->next_announcement(1'000, 2'000).value().tries, 3U);
+  store->settle_announcement("batch_1", std::nullopt);
+  store->settle_announcement("batch_1", 5);
+  EXPECT_EQ(store->next_announcement(9'000, 9'999), std::nullopt);
+}
+
+TEST_P(batch_stores, the_announcement_that_waits_longest_is_next) {
+  for (const char* id : {"batch_1", "batch_2", "batch_3"}) {
+    const claim held = work_on(id, batch_status::validating);
+    const int at = *std::string_view(id).rbegin() == '2' ? 100 : 200;
+    ASSERT_TRUE(store->announce(held, at));
+    ASSERT_TRUE(store->refuse_lines(held, {}, 300));
+  }
+  for (const char* id : {"batch_2", "batch_1", "batch_3"}) {
+    EXPECT_EQ(store->next_announcement(400, 500).value().batch.id, id);
+  }
+}
+
+TEST_P(batch_stores, a_lost_claim_announces_nothing) {
+  claim held = work_on("batch_1", batch_status::validating);
+  claim lost = held;
+  ++lost.epoch;
+  EXPECT_FALSE(store->announce(lost, 100));
+  ASSERT_TRUE(store->refuse_lines(held, {}, 300));
+  EXPECT_FALSE(store->announce(held, 100));
+  EXPECT_EQ(store->next_announcement(400, 500), std::nullopt);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     all, batch_stores,
     testing::Values(store_kind{"memory",

@@ -208,6 +208,8 @@ TEST(sqlite_store, opens_a_file_of_an_older_version) {
     EXPECT_TRUE(store->claimed({"batch_1", 3}));
     EXPECT_EQ(store->open_batches().size(), 2);
     EXPECT_EQ(store->add_call_spend("alice", usd::from_units(opened)), usd::from_units(opened));
+    EXPECT_EQ(store->next_announcement(500, 500), std::nullopt);
+    EXPECT_TRUE(store->announce({"batch_1", 3}, 100));
   }
   const auto store = open_sqlite_store(path);
   batch_record urgent = new_batch("alice", "batch_3", "file-1");

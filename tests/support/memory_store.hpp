@@ -184,7 +184,41 @@ class memory_store final : public store::batch_store {
     });
   }
 
+  bool announce(const claim& held, std::int64_t now) override {
+    if (find_held(held) == nullptr) return false;
+    announcements_.emplace(held.batch, pending{0, now});
+    return true;
+  }
+  std::optional<store::announcement> next_announcement(std::int64_t now,
+                                                       std::int64_t again_at) override {
+    const batch_record* oldest = nullptr;
+    pending* chosen = nullptr;
+    for (auto& [id, each] : announcements_) {
+      const entry* const batch = find(id);
+      if (each.due_at > now || !store::has_ended(batch->record.status)) continue;
+      if (chosen != nullptr && chosen->due_at <= each.due_at) continue;
+      chosen = &each;
+      oldest = &batch->record;
+    }
+    if (chosen == nullptr) return std::nullopt;
+    chosen->due_at = again_at;
+    return store::announcement{*oldest, ++chosen->tries};
+  }
+  void settle_announcement(std::string_view batch, std::optional<std::int64_t> again_at) override {
+    const auto found = announcements_.find(batch);
+    if (found == announcements_.end()) return;
+    if (again_at) {
+      found->second.due_at = *again_at;
+    } else {
+      announcements_.erase(found);
+    }
+  }
+
  private:
+  struct pending {
+    unsigned tries = 0;
+    std::int64_t due_at = 0;
+  };
   struct entry {
     batch_record record;
     std::string server;  // that works on it; empty: none
@@ -238,6 +272,7 @@ class memory_store final : public store::batch_store {
   }
 
   std::map<std::string, usd> call_spend_;  // by owner
+  std::map<std::string, pending, std::less<>> announcements_;  // by id of the batch
   std::deque<file_record> files_;
   std::deque<entry> batches_;
 };

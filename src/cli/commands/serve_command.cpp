@@ -9,13 +9,16 @@
 #include <csignal>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "base/refuse.hpp"
+#include "cli/access_file.hpp"
 #include "cli/log_notes.hpp"
 #include "cli/log_observer.hpp"
 #include "cli/screen/screen.hpp"
+#include "cli/serve_check.hpp"
 #include "cli/settings/prepared_relays.hpp"
 #include "cli/settings/serve_settings.hpp"
 #include "files/file_system.hpp"
@@ -32,13 +35,6 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr std::size_t files_of_a_batch = 4;
-
-server::access_keys read_keys(const std::string& file, file_system& disk) {
-  if (file.empty()) return {};
-  const auto text = read_file(disk, file);
-  if (!text) refuse(fmt::format("--keys {}: there is no such file", file));
-  return {*text, file};
-}
 
 // The signals of a server: SIGHUP reads the keys again; the first of the others stops it in order,
 // and the second at once.
@@ -77,21 +73,41 @@ class server_signals {
   bool stopping_ = false;
 };
 
+// Tells a service manager that watches the process that the event loop is alive.
+class heartbeat {
+ public:
+  heartbeat(clock& time, const service_manager& service) : time_(time), service_(service) {
+    if (const auto interval = service.watchdog_interval()) {
+      interval_ = *interval;
+      beat();
+    }
+  }
+  heartbeat(const heartbeat&) = delete;
+  heartbeat& operator=(const heartbeat&) = delete;
+  ~heartbeat() { leave(); }
+  void leave() { time_.cancel(std::exchange(timer_, 0)); }
+
+ private:
+  void beat() {
+    service_.tell("WATCHDOG=1");
+    timer_ = time_.call_at(time_.now() + interval_, [this] { beat(); });
+  }
+
+  clock& time_;
+  const service_manager& service_;
+  duration interval_{};
+  clock::timer timer_ = 0;
+};
+
 // A broken file leaves the keys as they were.
 void reload_keys(const std::string& file, file_system& disk, server::access_keys& keys) {
   if (file.empty()) return spdlog::info("SIGHUP: there is no --keys file to read again");
   try {
-    keys = read_keys(file, disk);
+    keys = read_client_keys(file, disk);
     spdlog::info("SIGHUP: read {}; {} key(s)", file, keys.size());
   } catch (const std::exception& fault) {
     spdlog::warn("SIGHUP: the keys stay as they are: {}", fault.what());
   }
-}
-
-std::string url_of(const serve_settings& chosen, std::uint16_t port) {
-  std::string host = chosen.listen.substr(0, chosen.listen.rfind(':'));
-  if (chosen.listen.find(':') == std::string::npos) host = "127.0.0.1";
-  return fmt::format("{}://{}:{}/v1", chosen.certificate.empty() ? "http" : "https", host, port);
 }
 
 exit_status serve(serve_settings& chosen) {
@@ -105,26 +121,35 @@ exit_status serve(serve_settings& chosen) {
   run.engine.pace.keep_going = true;
   run.engine.pace.files_of_jobs = chosen.batches_at_once * files_of_a_batch;
   server::batch_server_options options = server_options_of(chosen);
+  if (chosen.check_only) return check_serve(chosen, options, relays);
 
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   engine sender(loop, run.engine, &log_observer());
   const relay_prices prices = relays.prices();
   const auto disk =
       system_files(0600, [](const std::string& sentence) { spdlog::warn("{}", sentence); });
-  server::access_keys keys = read_keys(chosen.keys, *disk);
-  server::batch_server server({.loop = loop,
-                               .sender = sender,
-                               .prices = prices,
-                               .keys = keys,
-                               .files = *disk,
-                               .listener = &log_observer()},
-                              std::move(options));
+  server::access_keys keys = read_client_keys(chosen.keys, *disk);
+  std::optional<access_file> log;
+  if (!chosen.access_log.empty()) log.emplace(chosen.access_log);
+  for (const auto& member : relays.members()) {
+    for (const auto& [ours, theirs] : member.models) options.models.insert(ours);
+  }
+  server::batch_server server(
+      {.loop = loop,
+       .sender = sender,
+       .prices = prices,
+       .keys = keys,
+       .files = *disk,
+       .listener = &log_observer(),
+       .log = log ? [&log](const std::string& line) { log->append(line); } : server::access_log()},
+      std::move(options));
   relays.show_hosts();
   shown.show_heading();
-  shown.line(
-      fmt::format("sluice: serving {}, data in {}", url_of(chosen, server.port()), server.data()));
+  shown.line(fmt::format("sluice: serving {}, data in {}", serve_url(chosen, server.port()),
+                         server.data()));
 
   const service_manager service;
+  heartbeat beats(sender.time(), service);
   clock::timer end_of_grace = 0;
   server_signals signals(
       loop, {.stop =
@@ -141,13 +166,17 @@ exit_status serve(serve_settings& chosen) {
              .abort = [&] { server.abort(); },
              .reload =
                  [&] {
+                   service.reloading();
                    reload_keys(chosen.keys, *disk, keys);
                    server.keys_changed();
+                   if (log) log->reopen();
+                   service.tell("READY=1");
                  }});
   std::exception_ptr fault;
   asio::co_spawn(loop, server.work(), [&](std::exception_ptr thrown) {
     fault = std::move(thrown);
     signals.leave();
+    beats.leave();
     sender.time().cancel(end_of_grace);
   });
   service.tell("READY=1");
@@ -179,10 +208,10 @@ command serve_command() {
           "each batch goes on where it was, and no finished request is sent twice.\n"
           "\n"
           "SIGTERM stops it: what is in flight may finish within --grace. SIGHUP reads --keys "
-          "again.",
+          "again, and opens --access-log again. /healthz, /readyz and /metrics need no key.",
       .common_flags = {"listen", "data", "keys", "tls-cert", "tls-key", "insecure-http", "base-url",
-                       "api-key-file", "simulate", "rpm", "tpm", "concurrency",
-                       "interactive-reserve", "batches-at-once", "quiet"},
+                       "api-key-file", "simulate", "access-log", "webhook", "check-config", "rpm",
+                       "tpm", "concurrency", "interactive-reserve", "batches-at-once", "quiet"},
       .exit_statuses = {{0, "stopped by a signal"}, {2, "cannot start"}},
       .examples = {"sluice serve --simulate --data serve-data",
                    "sluice serve --base-url https://relay.example/v1 --rpm 200",

@@ -28,17 +28,6 @@ std::string read_key_file(const std::string& path) {
   return key_in_file(content.str());
 }
 
-std::string read_secret_file(const std::string& path) {
-  std::ifstream file(path);
-  std::string secret;
-  if (!file || !std::getline(file, secret)) {
-    throw bad_setting("cannot be read; write the secret into its first line");
-  }
-  while (!secret.empty() && (secret.back() == '\r' || secret.back() == ' ')) secret.pop_back();
-  if (secret.empty()) throw bad_setting("its first line is empty; write the secret there");
-  return secret;
-}
-
 unsigned parse_mode(const std::string& text) {
   unsigned mode = 0;
   const auto* end = text.data() + text.size();
@@ -107,6 +96,17 @@ constexpr std::uint64_t most_rpm = 1'000'000;
 constexpr std::uint64_t most_weight = 1000;
 
 }  // namespace
+
+std::string read_secret_file(const std::string& path) {
+  std::ifstream file(path);
+  std::string secret;
+  if (!file || !std::getline(file, secret)) {
+    throw bad_setting("cannot be read; write the secret into its first line");
+  }
+  while (!secret.empty() && (secret.back() == '\r' || secret.back() == ' ')) secret.pop_back();
+  if (secret.empty()) throw bad_setting("its first line is empty; write the secret there");
+  return secret;
+}
 
 std::vector<setting> run_flags(run_settings& target) {
   auto& relay = target.engine.relay;

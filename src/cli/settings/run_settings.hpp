@@ -24,6 +24,9 @@ struct key_source {
   std::string file;
 };
 
+/// The first line of a file with a secret. Throws bad_setting.
+std::string read_secret_file(const std::string& path);
+
 /// The message at the end of a run: --notify and its flags.
 struct notify_options {
   std::string url;  ///< empty: there is no message

@@ -12,6 +12,7 @@
 
 #include "base/refuse.hpp"
 #include "http/base_url.hpp"
+#include "notify/message.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -84,6 +85,18 @@ std::string usual_data_folder() {
   if (folder.empty()) folder = under("HOME", "/.local/share/sluice/serve");
   if (folder.empty()) refuse("there is no folder for the data of the server; name one with --data");
   return folder;
+}
+
+// Receivers with OpenAI's SDK take a secret without whsec_ for the key itself.
+void check_webhook(const server::webhook_options& webhook) {
+  if (!webhook.secret.starts_with("whsec_")) {
+    refuse(fmt::format(
+        "--webhook: {}; make one with 'echo whsec_$(openssl rand -base64 24)', and name its file "
+        "with --webhook-secret-file",
+        webhook.secret.empty() ? "it needs a secret that signs its events"
+                               : "its secret does not begin with whsec_"));
+  }
+  notify::check_webhook(notify::webhook_form::standard, webhook.url, webhook.secret, "--webhook");
 }
 
 }  // namespace
@@ -169,6 +182,65 @@ std::vector<setting> serve_flags(serve_settings& target) {
              target.run.engine.pace.interactive_reserve = static_cast<unsigned>(
                  parse_count(value, std::numeric_limits<std::int32_t>::max()));
            }},
+      {.name = "access-log",
+       .value = "FILE",
+       .group = group,
+       .short_help = "Append a line of JSON for each request of a client",
+       .long_help =
+           "Time, name of the key, method, route, status, bytes, duration and the request's id, "
+           "never a key, a path or a body. '-' is standard output. SIGHUP opens the file again, "
+           "for logrotate.",
+       .apply = text(target.access_log)},
+      {.name = "webhook",
+       .value = "URL",
+       .group = group,
+       .short_help = "Post the end of each batch to this address",
+       .long_help =
+           "Posts OpenAI's webhook events batch.completed, batch.failed, batch.expired and "
+           "batch.cancelled, signed as Standard Webhooks. A receiver that fails gets up to ten "
+           "tries within three days, also after a restart. It needs a secret: "
+           "--webhook-secret-file.",
+       .apply = text(target.webhook.url),
+       .secret = true},
+      {.name = "webhook-secret",
+       .value = "SECRET",
+       .group = group,
+       .short_help = "Secret that signs the events of --webhook",
+       .long_help = "There is no flag for it, because every user of the machine can read the flags "
+                    "of a process.",
+       .apply = text(target.webhook.secret),
+       .environment = "SLUICE_WEBHOOK_SECRET",
+       .on_line = false,
+       .secret = true},
+      {.name = "webhook-secret-file",
+       .value = "FILE",
+       .group = group,
+       .short_help = "File with the secret that signs the events",
+       .long_help = "Reads the secret of --webhook from the first line of this file: whsec_ and "
+                    "base64. It wins over SLUICE_WEBHOOK_SECRET.",
+       .apply =
+           [&target](const std::string& path) { target.webhook.secret = read_secret_file(path); }},
+      {.name = "webhook-timeout",
+       .value = "TIME",
+       .group = group,
+       .short_help = "Longest time of one try of --webhook",
+       .long_help = "A receiver that answers later is tried again, so it may get an event twice.",
+       .default_value = "15s",
+       .apply =
+           [&target](const std::string& value) {
+             target.webhook.timeout = parse_duration(value);
+             if (target.webhook.timeout <= duration::zero()) {
+               throw bad_setting("no try could end in this time; give 1s or more");
+             }
+           }},
+      {.name = "check-config",
+       .group = group,
+       .short_help = "Check the settings and files, and start nothing",
+       .long_help =
+           "Reads config, keys, certificate and prices, looks whether the data folder can be "
+           "written, and says what the server would do. Exit status 0, or 2 with the first fault.",
+       .apply = [&target](const std::string& value) { target.check_only = value == "true"; },
+       .in_config = false},
       {.name = "batches-at-once",
        .value = "N",
        .group = group,
@@ -226,12 +298,15 @@ server::batch_server_options server_options_of(const serve_settings& chosen) {
                       chosen.listen));
     }
   }
+  if (!chosen.webhook.url.empty()) check_webhook(chosen.webhook);
   server::batch_server_options options;
   options.http.address = address.host;
   options.http.port = address.port;
   options.http.certificate_file = chosen.certificate;
   options.http.key_file = chosen.certificate_key;
   options.data = chosen.data.empty() ? usual_data_folder() : chosen.data;
+  options.webhook = chosen.webhook;
+  options.runner.announce_ends = !chosen.webhook.url.empty();
   options.files = {chosen.most_file_bytes, chosen.most_batch_bytes};
   const pace_options& pace = chosen.run.engine.pace;
   // Each call in flight has a connection, and clients that wait or poll have others.

@@ -23,6 +23,11 @@ struct serve_settings {
   std::string certificate_key;
   /// Listen on an address of other machines without TLS.
   bool insecure_http = false;
+  /// File of the access log; "-": standard output; empty: none.
+  std::string access_log;
+  server::webhook_options webhook;
+  /// Only say what the settings ask for.
+  bool check_only = false;
   std::uint64_t most_lines = 50'000;
   std::uint64_t most_batch_bytes = std::uint64_t{200} << 20;
   std::uint64_t most_file_bytes = std::uint64_t{512} << 20;

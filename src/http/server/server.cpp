@@ -66,6 +66,10 @@ tcp::acceptor listen(asio::io_context& loop, const server_options& options) {
 
 }  // namespace
 
+void check_certificate(const server_options& options) {
+  (void)read_certificate(options);
+}
+
 struct server::parts {
   parts(asio::io_context& context, clock& clock, server_options chosen, request_handler answer,
         refusal_form refuse_with)

@@ -58,6 +58,10 @@ enum class raw_end : std::uint8_t {
   reset,     ///< the same, with a TCP reset
 };
 
+/// Throws fatal_error (cannot_start) if the files of the certificate cannot be used; does nothing
+/// without TLS.
+void check_certificate(const server_options& options);
+
 /// One request and its reply. Not thread safe: use it on the event loop's thread, and only until
 /// the handler returns. A call that returns false has found the client gone.
 class exchange {
