@@ -66,6 +66,8 @@ struct server_rig : testing::Test {
     }
     return *runner_;
   }
+  /// The engine of runner().
+  engine& sender() { return *engine_; }
   /// Stops the server in order, as SIGTERM does.
   void stop() {
     if (!runner_) return;
