@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "async/wait_queue.hpp"
 #include "http/http_client.hpp"
 #include "sluice/clock.hpp"
 
@@ -46,6 +47,7 @@ struct exchange_call {
   http_client::verb method = http_client::verb::post;
   std::size_t number = 0;     ///< number of earlier calls
   std::size_t in_flight = 0;  ///< including this one
+  header_fields fields = {};  ///< that the caller gave
 };
 
 /// A client without a network: a script decides the course of each exchange, on the test's clock.
@@ -73,15 +75,18 @@ class fake_client final : public http_client {
                        request.streamed,
                        request.method,
                        calls.size(),
-                       in_flight};
+                       in_flight,
+                       request.fields == nullptr ? header_fields{} : *request.fields};
     calls.push_back(call);
     const exchange_plan planned = plan(call);
     exchange_end result;
-    way here{epoch_};
+    way here;
+    here.epoch = epoch_;
     const exchange_group::member in_group(
         request.group, [] {},
         [&here] {
           here.aborted = true;
+          here.room.wake_all();
           if (here.parked != nullptr) here.parked->cancel();
         });
     const bool whole = co_await follow(planned, handler, result, here);
@@ -113,6 +118,7 @@ class fake_client final : public http_client {
   struct way {
     std::uint64_t epoch = 0;
     parking* parked = nullptr;
+    wait_queue room;  // woken when it is aborted
     bool aborted = false;
   };
 
@@ -133,6 +139,11 @@ class fake_client final : public http_client {
     handler.on_head(planned.head);
     for (const auto& [delay, piece] : planned.body) {
       if (!co_await pass(delay, here)) co_return false;
+      wait_queue* const signal = handler.room_signal();
+      while (signal != nullptr && !handler.has_room() && !here.aborted) {
+        co_await wait_queue::wait_in_both(*signal, here.room);
+      }
+      if (here.aborted) co_return false;
       if (handler.on_body(piece) == body_need::nothing) co_return true;
     }
     co_return true;

@@ -1,0 +1,73 @@
+#include "server/messages_usage.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <string_view>
+
+namespace sluice::server {
+namespace {
+
+constexpr std::string_view whole =
+    R"({"id":"msg_1","type":"message","role":"assistant","content":[{"type":"text","text":"hi"}],)"
+    R"("usage":{"input_tokens":10,"cache_read_input_tokens":3,"cache_creation_input_tokens":7,)"
+    R"("cache_creation":{"ephemeral_5m_input_tokens":5,"ephemeral_1h_input_tokens":2},)"
+    R"("output_tokens":4}})";
+
+constexpr std::string_view stream =
+    "event: message_start\n"
+    R"(data: {"type":"message_start","message":{"id":"m","usage":{"input_tokens":10,)"
+    R"("cache_read_input_tokens":3,"output_tokens":1}}})"
+    "\n\nevent: ping\ndata: {\"type\":\"ping\"}\n\n"
+    "event: content_block_delta\n"
+    R"(data: {"type":"content_block_delta","delta":{"type":"text_delta","text":"usage"}})"
+    "\n\nevent: message_delta\n"
+    R"(data: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":9}})"
+    "\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+
+TEST(messages_usage, reads_a_whole_reply) {
+  messages_usage usage;
+  usage.head(false);
+  usage.body(whole.substr(0, 50));
+  usage.body(whole.substr(50));
+  const auto found = usage.finish();
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->prompt_tokens, 20);
+  EXPECT_EQ(found->cached_tokens, 3);
+  EXPECT_EQ(found->cache_write_tokens, 5);
+  EXPECT_EQ(found->cache_write_1h_tokens, 2);
+  EXPECT_EQ(found->completion_tokens, 4);
+  EXPECT_TRUE(usage.complete());
+}
+
+TEST(messages_usage, reads_a_stream_that_comes_in_any_pieces) {
+  for (const std::size_t size : {1, 7, 1000}) {
+    messages_usage usage;
+    usage.head(true);
+    for (std::size_t at = 0; at < stream.size(); at += size) usage.body(stream.substr(at, size));
+    const auto found = usage.finish();
+    ASSERT_TRUE(found) << size;
+    EXPECT_EQ(found->prompt_tokens, 13) << size;
+    EXPECT_EQ(found->cached_tokens, 3) << size;
+    EXPECT_EQ(found->completion_tokens, 9) << size;
+    EXPECT_TRUE(usage.complete());
+  }
+}
+
+TEST(messages_usage, a_reply_without_usage_has_none) {
+  for (const std::string_view text :
+       {R"({"type":"message"})", R"({"type":"message","usage":null})", "no json", ""}) {
+    messages_usage usage;
+    usage.head(false);
+    usage.body(text);
+    EXPECT_FALSE(usage.finish()) << text;
+  }
+  messages_usage cut;
+  cut.head(true);
+  cut.body(stream.substr(0, stream.find("event: message_delta")));
+  EXPECT_EQ(cut.finish().value().completion_tokens, 1);
+  EXPECT_FALSE(cut.complete());
+}
+
+}  // namespace
+}  // namespace sluice::server
