@@ -33,8 +33,10 @@ def check_object(kind: str, found: Any) -> None:
 
 
 def kind_of_answer(method: str, path: str, status: int) -> str:
-    """The name of the object that this route answers with; empty: bytes of a file."""
+    """The name of the object that this route answers with; empty: bytes of a file, or none of OpenAI's API."""
     route = path.partition("?")[0]
+    if route in ("/healthz", "/readyz", "/metrics"):
+        return ""
     if status >= 400:
         return "error"
     if route.endswith("/content"):

@@ -161,17 +161,16 @@ TEST(server_metrics, has_the_figures_of_all_parts) {
   relay_status relay;
   relay.name = "blue";
   relay.resting = true;
-  const std::string text = server_metrics(
-      {.requests = requests,
-       .work = work.now(),
-       .now = {},
-       .runs = runs,
-       .requests_per_minute = 200,
-       .relays = {relay},
-       .open_batches = {{store::batch_status::in_progress, 3}},
-       .batches_at_work = 1,
-       .connections = 4,
-       .process = {}});
+  const std::string text = server_metrics({.requests = requests,
+                                           .work = work.now(),
+                                           .now = {},
+                                           .runs = runs,
+                                           .requests_per_minute = 200,
+                                           .relays = {relay},
+                                           .open_batches = {{store::batch_status::in_progress, 3}},
+                                           .batches_at_work = 1,
+                                           .connections = 4,
+                                           .process = {}});
   for (const char* line :
        {"sluice_http_requests_total{route=\"/v1/files\",status=\"200\"} 1\n",
         "sluice_http_request_duration_seconds_bucket{route=\"/v1/files\",le=\"0.005\"} 1\n",
@@ -193,9 +192,9 @@ TEST(server_metrics, has_the_figures_of_all_parts) {
 TEST(request_id, is_the_client_s_own_if_it_is_plain) {
   EXPECT_EQ(request_id_of("trace-1_2.3:4/5+6=@"), "trace-1_2.3:4/5+6=@");
   EXPECT_EQ(request_id_of(std::string(128, 'a')), std::string(128, 'a'));
-  for (const std::string& bad : {std::string(), std::string("a b"), std::string("a\"b"),
-                                 std::string("a\r\nb"), std::string("\xc3\xa9"),
-                                 std::string(129, 'a')}) {
+  for (const std::string& bad :
+       {std::string(), std::string("a b"), std::string("a\"b"), std::string("a\r\nb"),
+        std::string("\xc3\xa9"), std::string(129, 'a')}) {
     EXPECT_THAT(request_id_of(bad), StartsWith("req_")) << bad;
   }
   EXPECT_NE(request_id_of(std::nullopt), request_id_of(std::nullopt));
