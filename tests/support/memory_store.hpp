@@ -271,7 +271,7 @@ class memory_store final : public store::batch_store {
     return page;
   }
 
-  std::map<std::string, usd> call_spend_;  // by owner
+  std::map<std::string, usd> call_spend_;                      // by owner
   std::map<std::string, pending, std::less<>> announcements_;  // by id of the batch
   std::deque<file_record> files_;
   std::deque<entry> batches_;
