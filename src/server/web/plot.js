@@ -109,16 +109,18 @@ export function plot({ id, title, about, series }) {
         ),
       );
     }
-    const barWidth = (inner.width * step_s) / span;
     const paths = series.map(() => '');
     for (let at = 0; at < steps; ++at) {
       const left = Math.max(x(begins_at + at * step_s), margin.left);
+      // The last step has only begun.
+      const right = Math.min(x(begins_at + (at + 1) * step_s), width - margin.right);
+      if (right <= left) continue;
       let under = 0;
       stepAt(at).forEach((value, which) => {
         if (value > 0) {
           const high = y(under + value);
           paths[which] +=
-            `M${left.toFixed(2)} ${y(under).toFixed(2)}V${high.toFixed(2)}h${barWidth.toFixed(2)}V${y(under).toFixed(2)}z`;
+            `M${left.toFixed(2)} ${y(under).toFixed(2)}V${high.toFixed(2)}H${right.toFixed(2)}V${y(under).toFixed(2)}z`;
         }
         under += value;
       });
