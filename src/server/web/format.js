@@ -65,27 +65,28 @@ export function waitText(waits) {
 /// How long batches still take, from what they did in the last minute.
 export class Paces {
   #samples = new Map();
-  /// How long the batch still takes, in words; empty: not known.
+  /// How long the batch still takes, in words; empty: not known. Under a limit, results come in bursts, so a short look
+  /// says less than the limit.
   words(batch, now = Date.now() / 1000) {
-    const seconds = this.#left(batch, now);
-    if (seconds !== null) return t('eta', { left: duration(seconds) });
     const { total, completed, failed } = batch.request_counts;
+    const todo = total - completed - failed;
     const atLimit = batch.sluice?.estimate?.minutes_at_limit;
+    const { span, more } = this.#look(batch, now);
+    if (more > 0 && span >= (atLimit ? 30 : 3)) return t('eta', { left: duration((todo * span) / more) });
     if (batch.status !== 'in_progress' || total === 0 || !atLimit) return '';
-    return t('eta_limit', { left: duration((60 * atLimit * (total - completed - failed)) / total) });
+    return t('eta_limit', { left: duration((60 * atLimit * todo) / total) });
   }
-  #left(batch, now) {
+  /// The time since the first sample of the last minute, and what was done in it.
+  #look(batch, now) {
     const { total, completed, failed } = batch.request_counts;
     const done = completed + failed;
     if (batch.status !== 'in_progress' || total === 0 || batch.sluice?.waits) {
       this.#samples.delete(batch.id);
-      return null;
+      return { span: 0, more: 0 };
     }
     const known = (this.#samples.get(batch.id) ?? []).filter((one) => now - one.now <= 60 && one.done <= done);
     known.push({ now, done });
     this.#samples.set(batch.id, known);
-    const span = now - known[0].now;
-    const more = done - known[0].done;
-    return span < 3 || more === 0 ? null : ((total - done) * span) / more;
+    return { span: now - known[0].now, more: done - known[0].done };
   }
 }

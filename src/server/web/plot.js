@@ -5,7 +5,9 @@ import { t } from './words.js';
 
 const height = 190;
 const margin = { left: 46, right: 8, top: 10, bottom: 24 };
-const spans = [600, 1200, 1800, 3600]; // s, shown at a time
+// Seconds that are shown at a time, and between two words under them.
+const spans = [600, 1500, 3600];
+const apart = { 600: 120, 1500: 300, 3600: 600 };
 
 function drawn(tag, attributes, text) {
   const made = document.createElementNS('http://www.w3.org/2000/svg', tag);
@@ -95,8 +97,8 @@ export function plot({ id, title, about, series }) {
         drawn('text', { class: 'tick', x: margin.left - 6, y: at + 4, 'text-anchor': 'end' }, short(top * part)),
       );
     }
-    const apart = (span / 600) * (inner.width < 420 ? 200 : 100);
-    for (let unix = Math.ceil((now - span) / apart) * apart; unix <= now; unix += apart) {
+    const between = apart[span] * (inner.width < 420 ? 2 : 1);
+    for (let unix = Math.ceil((now - span) / between) * between; unix <= now; unix += between) {
       const at = x(unix);
       made.append(
         drawn('line', { class: 'grid', x1: at, x2: at, y1: height - margin.bottom, y2: height - margin.bottom + 4 }),
@@ -107,16 +109,18 @@ export function plot({ id, title, about, series }) {
         ),
       );
     }
-    const barWidth = (inner.width * step_s) / span;
     const paths = series.map(() => '');
     for (let at = 0; at < steps; ++at) {
       const left = Math.max(x(begins_at + at * step_s), margin.left);
+      // The last step has only begun.
+      const right = Math.min(x(begins_at + (at + 1) * step_s), width - margin.right);
+      if (right <= left) continue;
       let under = 0;
       stepAt(at).forEach((value, which) => {
         if (value > 0) {
           const high = y(under + value);
           paths[which] +=
-            `M${left.toFixed(2)} ${y(under).toFixed(2)}V${high.toFixed(2)}h${barWidth.toFixed(2)}V${y(under).toFixed(2)}z`;
+            `M${left.toFixed(2)} ${y(under).toFixed(2)}V${high.toFixed(2)}H${right.toFixed(2)}V${y(under).toFixed(2)}z`;
         }
         under += value;
       });

@@ -195,6 +195,10 @@ export function uploadView() {
     element('div', { class: 'actions' }, start, moved),
     said,
   );
+  // The same file may be chosen again, once it is corrected.
+  input.addEventListener('click', () => {
+    input.value = '';
+  });
   input.addEventListener('change', () => choose(input.files[0]));
   for (const name of ['dragenter', 'dragover']) {
     drop.addEventListener(name, (event) => {
