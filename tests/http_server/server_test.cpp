@@ -475,7 +475,8 @@ TEST_F(http_servers, ATakenPortAndAWrongAddressAreOneSentence) {
   wrong.address = "not-an-address";
   for (const auto& chosen : {same, wrong}) {
     try {
-      const server other(loop, time, chosen, hello, [](int, std::string_view) { return ""; });
+      const server other(loop, time, chosen, hello,
+                         [](int, std::string_view) { return refusal_answer{}; });
       FAIL() << "it listens";
     } catch (const fatal_error& fault) {
       EXPECT_NE(std::string(fault.what()).find("cannot listen on " + chosen.address),
