@@ -43,6 +43,9 @@ class random_calls {
   /// Several servers may use the store at once. Then it is not closed and opened again, as a store
   /// that was opened again renews no claim of the one before.
   bool is_shared = false;
+  /// With announcements, which do not stand in dump().
+  bool announces = false;
+  int announced = 0;  ///< announcements that were due
   /// Called while the store is closed.
   std::function<void(std::mt19937_64&)> while_closed = [](std::mt19937_64&) {};
   /// Called before each call: may break the disk.
@@ -197,6 +200,7 @@ class random_calls {
       }
       case 2:
         both([&](batch_store& store) { return store.claimed(held); });
+        if (announces) announce(held);
         return;
       case 3:
         if (is_shared && chance(3)) {
@@ -241,6 +245,17 @@ class random_calls {
         return;
       }
     }
+  }
+
+  void announce(const claim& held) {
+    both([&](batch_store& store) { return store.announce(held, now_); });
+    const auto due_at = now_ + static_cast<std::int64_t>(below(300));
+    const auto due =
+        both([&](batch_store& store) { return store.next_announcement(now_, due_at); });
+    if (due) ++announced;
+    if (!chance(2)) return;
+    const auto later = chance(2) ? std::optional(due_at) : std::nullopt;
+    both_do([&](batch_store& store) { store.settle_announcement(held.batch, later); });
   }
 
   void compare_lists() {
@@ -298,9 +313,11 @@ TEST(store_model, sqlite_gives_the_answers_of_the_model) {
     const temp_dir dir;
     simulated_disk disk;
     random_calls calls(seed, dir / "store.db");
+    calls.announces = true;
     // All that was answered is on disk, so a power failure changes nothing.
     calls.while_closed = [&](std::mt19937_64& random) { disk.lose_power(random); };
     calls.run(steps);
+    EXPECT_GT(calls.announced, 0);
     if (HasFailure()) return;
   }
 }
