@@ -104,6 +104,8 @@ class batch_runner {
   std::map<std::string, std::unique_ptr<run_limit>, std::less<>> limits_;
   /// Left alone for now: another batch of a key with a budget runs, or the key is gone.
   std::set<std::string> held_back_;
+  /// Left alone until the next look: another server runs a batch of a key with a budget.
+  std::set<std::string> owner_runs_elsewhere_;
   wait_queue idle_;
   bool woken_ = false;
   bool stopping_ = false;

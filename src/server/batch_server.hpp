@@ -22,7 +22,9 @@ namespace sluice::server {
 struct batch_server_options {
   http_server::server_options http;
   std::string data;  ///< path of the data folder
-  runner_options runner;
+  /// URL of a PostgreSQL that several servers share; empty: SQLite in the data folder.
+  std::string store;
+  runner_options runner;  ///< with a `store`, its server_name is made up
   file_limits files;
   std::size_t threads = 4;  ///< for disk and database; 0: none, for tests in virtual time
 };
@@ -52,6 +54,8 @@ class batch_server {
 
   std::uint16_t port() const noexcept;
   const std::string& data() const noexcept;
+  /// The store that it shares with other servers, for a person; empty: it is alone.
+  std::string shared_store() const;
   /// Works on batches until stop() is called and what is in flight has ended.
   boost::asio::awaitable<void> work();
   /// Its owner has changed the keys.
