@@ -271,9 +271,9 @@ inline constexpr translation chinese_texts[] = {
     {"{}: cannot record what is sent ({}); make room or fix the disk, and run the same command "
      "again",
      "{}：记录不了发出的请求（{}）；请腾出空间或修好磁盘，再运行同一条命令"},
-    {"what is reserved of the budget cannot be written ({}); make room or fix the disk, and run "
-     "the same command again",
-     "预算的预留写不了（{}）；请腾出空间或修好磁盘，再运行同一条命令"},
+    {"the records of attempts cannot be written ({}); make room or fix the disk, and run the same "
+     "command again",
+     "请求记录写不了（{}）；请腾出空间或修好磁盘，再运行同一条命令"},
     {"{}; {}", "{}；{}"},
     {"every finished result is in a file", "完成的结果都已写入文件"},
     {"{} finished result(s) could not be written and are lost; their requests are sent again, and "

@@ -279,10 +279,10 @@ bool job_set::must_be_recorded() const {
   return true;
 }
 
-// With a budget the records must also have reached the disk.
+// With a budget, or where each result must be on the disk, the records must be, too.
 void job_set::record(const std::function<void(std::exception_ptr)>& done) {
   state_->for_each_running([](running_job& job) { job.write_records(); });
-  if (!state_->money) return done(nullptr);
+  if (!state_->money && !must_be_durable()) return done(nullptr);
   state_->disk.run_in_background([this, done] {
     std::error_code error;
     state_->for_each_running([&](running_job& job) {
@@ -291,8 +291,8 @@ void job_set::record(const std::function<void(std::exception_ptr)>& done) {
     if (!error) return done(nullptr);
     done(std::make_exception_ptr(translated_error(
         fatal_error::kind::cannot_write,
-        worded("what is reserved of the budget cannot be written ({}); make room or fix the "
-               "disk, and run the same command again",
+        worded("the records of attempts cannot be written ({}); make room or fix the disk, and "
+               "run the same command again",
                error.message()))));
   });
 }

@@ -91,6 +91,11 @@ std::int64_t batch_runner::active_batch::unix_now() const {
 
 asio::awaitable<void> batch_runner::active_batch::work() {
   watch_expiry();
+  co_await take_steps();
+  co_await close_folder();
+}
+
+asio::awaitable<void> batch_runner::active_batch::take_steps() {
   for (;;) {
     std::optional<step> taken;
     try {
@@ -115,16 +120,42 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::ta
   auto now = co_await parent_.disk_.run([this] { return parent_.records_.claimed(claim_); });
   if (!now || store::has_ended(now->status)) co_return step::done;
   if (ended_by_ == ended_by::server) {
+    // First: what is written must be in the store while the claim holds.
+    co_await close_folder();
     co_await parent_.disk_.run([this] { parent_.records_.release(claim_); });
     co_return step::done;
   }
   batch_ = *std::move(now);
+  if (parent_.folder_.shared() != nullptr && !files_) co_await open_folder();
   if (batch_.end) co_return co_await finish();
   if (batch_.status == batch_status::cancelling)
     co_return co_await decide_end(batch_status::cancelled);
   if (batch_.expires_at <= unix_now()) co_return co_await decide_end(batch_status::expired);
   if (batch_.status == batch_status::validating) co_return co_await validate();
   co_return co_await send();
+}
+
+// Brings to this machine what other servers have of the batch.
+asio::awaitable<void> batch_runner::active_batch::open_folder() {
+  auto opened = co_await parent_.disk_.run([this] {
+    data_folder& folder = parent_.folder_;
+    if (!folder.disk().exists(folder.batch_input(batch_.id)) &&
+        !folder.take_input(batch_.input_file_id, batch_.id)) {
+      throw store::store_error(fmt::format("{}: its bytes are gone", batch_.input_file_id));
+    }
+    return std::make_unique<shared_batch>(*folder.shared(), claim_, folder.batch(batch_.id),
+                                          data_folder::input_name, shared_batch::options{});
+  });
+  files_ = std::move(opened);
+}
+
+asio::awaitable<void> batch_runner::active_batch::close_folder() {
+  if (!files_) co_return;
+  co_await parent_.disk_.run([this] { files_.reset(); });
+}
+
+file_system& batch_runner::active_batch::disk() {
+  return files_ ? static_cast<file_system&>(*files_) : parent_.folder_.disk();
 }
 
 asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::validate() {
@@ -195,6 +226,9 @@ asio::awaitable<void> batch_runner::active_batch::open_job() {
   auto opened = co_await parent_.disk_.run([&] {
     output_options output = parent_.options_.output;
     output.output_file = parent_.folder_.batch_output(batch_.id);
+    // A server that goes on with the batch must know what is in flight and what has ended, and one
+    // that has lost it must send nothing.
+    if (files_) output.durable = durability::each;
     if (key && key->budget) {
       const usd others = parent_.records_.spent_by_others(owner_name_, batch_.id);
       usd left = *key->budget;
@@ -203,7 +237,7 @@ asio::awaitable<void> batch_runner::active_batch::open_job() {
     }
     return std::make_unique<job_set>(
         std::vector<std::string>{parent_.folder_.batch_input(batch_.id)}, parent_.options_.lines,
-        output, parent_.prices_, parent_.folder_.disk());
+        output, parent_.prices_, disk());
   });
   jobs_ = std::move(opened);
   usd since = parent_.money_.taken_now(owner_name_);
@@ -271,6 +305,7 @@ asio::awaitable<void> batch_runner::active_batch::close_job(const run_outcome& o
     waits_ = fault;
     parent_.say(severity::warning, batch_.id, fault);
     if (finished->unwritten() == 0 || ended_by_ == ended_by::server) break;
+    if (files_ && files_->is_lost()) break;
     co_await wait_for(wait_for_disk);
   }
   batch_.progress = progress_of(finished->totals(0));

@@ -9,6 +9,7 @@
 
 #include "async/wait_queue.hpp"
 #include "server/batch_runner.hpp"
+#include "server/shared_batch.hpp"
 #include "sluice/job_set.hpp"
 
 namespace sluice::server {
@@ -40,7 +41,11 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
   enum class step : std::uint8_t { next, done };
   enum class ended_by : std::uint8_t { nothing, cancel, expiry, server };
 
+  boost::asio::awaitable<void> take_steps();
   boost::asio::awaitable<step> take_step();
+  boost::asio::awaitable<void> open_folder();
+  boost::asio::awaitable<void> close_folder();
+  file_system& disk();
   boost::asio::awaitable<step> validate();
   boost::asio::awaitable<step> send();
   boost::asio::awaitable<step> decide_end(store::batch_status ending);
@@ -69,6 +74,7 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
   store::claim claim_;
   store::batch_record batch_;
   std::string owner_name_;
+  std::unique_ptr<shared_batch> files_;  // null: this server is alone
   std::unique_ptr<job_set> jobs_;
   std::unique_ptr<engine_run> run_;
   time_point run_began_{};

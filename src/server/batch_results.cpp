@@ -106,12 +106,14 @@ void complete_error_file(data_folder& folder, const store::batch_record& batch) 
 result_files_made make_result_files(data_folder& folder, const store::batch_record& batch) {
   const std::string output = folder.file(batch.end->output_file_id);
   const std::string errors = folder.file(batch.end->error_file_id);
-  if (size_of(folder.batch_output(batch.id)).value_or(0) > 0) {
+  const bool has_output = folder.has_result(batch.end->output_file_id);
+  const bool has_errors = folder.has_result(batch.end->error_file_id);
+  if (!has_output && size_of(folder.batch_output(batch.id)).value_or(0) > 0) {
     folder.publish_copy(folder.batch_output(batch.id), batch.end->output_file_id);
   }
   if (batch.end->ending != store::batch_status::completed) {
-    if (!size_of(errors)) complete_error_file(folder, batch);
-  } else if (size_of(folder.batch_errors(batch.id)).value_or(0) > 0) {
+    if (!has_errors) complete_error_file(folder, batch);
+  } else if (!has_errors && size_of(folder.batch_errors(batch.id)).value_or(0) > 0) {
     folder.publish_copy(folder.batch_errors(batch.id), batch.end->error_file_id);
   }
   return {size_of(output), size_of(errors)};

@@ -44,6 +44,7 @@ asio::awaitable<void> batch_runner::work() {
                               static_cast<std::int64_t>(engine_.time().unix_now()),
                               seconds(options_.lease));
       });
+      owner_runs_elsewhere_.clear();
       if (!stopping_) co_await claim_all();
     } catch (const store::store_error& fault) {
       if (work_ != nullptr) work_->store_failed();
@@ -57,6 +58,7 @@ asio::awaitable<void> batch_runner::work() {
 asio::awaitable<void> batch_runner::claim_all() {
   while (!stopping_ && active_.size() < options_.batches_at_once) {
     std::vector<std::string> skipped(held_back_.begin(), held_back_.end());
+    skipped.insert(skipped.end(), owner_runs_elsewhere_.begin(), owner_runs_elsewhere_.end());
     for (const auto& [id, batch] : active_) skipped.push_back(id);
     std::optional<store::batch_record> record;
     const auto held = co_await disk_.run([&] {
@@ -80,6 +82,18 @@ asio::awaitable<void> batch_runner::claim_all() {
       held_back_.insert(held->batch);
       co_await disk_.run([&] { records_.release(*held); });
       continue;
+    }
+    if (key->budget) {
+      const bool alone = co_await disk_.run([&] {
+        const auto now = static_cast<std::int64_t>(engine_.time().unix_now());
+        if (records_.claim_owner(*held, now)) return true;
+        records_.release(*held);
+        return false;
+      });
+      if (!alone) {
+        owner_runs_elsewhere_.insert(held->batch);
+        continue;
+      }
     }
     const std::string id = held->batch;
     auto batch = std::make_unique<active_batch>(*this, *held, *std::move(record));

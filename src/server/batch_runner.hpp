@@ -132,6 +132,8 @@ class batch_runner {
   std::set<std::string> held_back_;
   server_figures* figures_ = nullptr;
   work_counts* work_ = nullptr;
+  /// Left alone until the next look: another server runs a batch of a key with a budget.
+  std::set<std::string> owner_runs_elsewhere_;
   wait_queue idle_;
   bool woken_ = false;
   bool stopping_ = false;

@@ -1,11 +1,14 @@
 #include "server/batch_server.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <chrono>
 #include <exception>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -16,7 +19,11 @@
 #include "jobs/job_check.hpp"
 #include "server/api.hpp"
 #include "server/data_folder.hpp"
+#include "server/object_id.hpp"
 #include "server/server_watch.hpp"
+#include "store/locked_file.hpp"
+#include "store/postgres_files.hpp"
+#include "store/postgres_store.hpp"
 #include "store/sqlite_store.hpp"
 
 namespace sluice::server {
@@ -25,7 +32,9 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr std::chrono::minutes sweep_interval{1};
+constexpr unsigned sweeps_an_hour = 60;
 constexpr std::size_t most_swept = 1000;  // files at a time
+constexpr std::chrono::seconds shared_poll{2};
 
 nlohmann::ordered_json or_null(const std::optional<usd>& amount) {
   return amount ? nlohmann::ordered_json(amount->to_string()) : nlohmann::ordered_json();
@@ -51,20 +60,44 @@ std::string estimate_of(const std::string& path, const job_options& lines,
   }
 }
 
-std::unique_ptr<store::batch_store> open_store(const data_folder& folder) {
+// What several servers share.
+struct shared_parts {
+  explicit shared_parts(const std::string& url)
+      : database({.url = url}), files(store::open_postgres_files(database)) {}
+
+  store::postgres_database database;
+  std::unique_ptr<store::shared_files> files;
+};
+
+// Calls `open`; what a store says against it is why the server does not start.
+template <typename Open>
+auto or_refuse(Open open) {
   try {
-    return store::open_sqlite_store(folder.store_file());
+    return open();
   } catch (const store::store_error& fault) {
     refuse(fault.what());
   }
 }
 
-data_folder open_folder(const std::string& path, file_system& files) {
-  try {
-    return {path, files};
-  } catch (const store::store_error& fault) {
-    refuse(fault.what());
+std::unique_ptr<store::batch_store> open_store(const data_folder& folder, shared_parts* shared) {
+  if (shared != nullptr) return store::open_postgres_store(shared->database);
+  return store::open_sqlite_store(folder.store_file());
+}
+
+// The name of this server in a store that it shares: the same after a restart, so that it takes up
+// its own batches at once. The file is this process's own.
+std::string shared_name(const store::locked_file& kept) {
+  std::string name;
+  std::getline(std::ifstream(kept.path()), name);
+  if (!is_object_id(name, "server_")) {
+    name = new_object_id("server_");
+    std::ofstream written(kept.path());
+    written << name << '\n';
+    if (!written.flush()) throw store::store_error(kept.path() + ": cannot be written");
   }
+  std::string host(256, '\0');
+  if (::gethostname(host.data(), host.size() - 1) != 0) host.clear();
+  return fmt::format("{} {}", host.c_str(), name);
 }
 
 }  // namespace
@@ -75,11 +108,16 @@ struct batch_server::parts {
         loop(needs.loop),
         time(needs.sender.time()),
         listener(needs.listener),
-        folder(open_folder(chosen.data, needs.files)),
-        records(open_store(folder)),
+        shared(chosen.store.empty() ? nullptr : or_refuse([&] {
+          return std::make_unique<shared_parts>(chosen.store);
+        })),
+        folder(or_refuse([&] {
+          return data_folder(chosen.data, needs.files, shared ? shared->files.get() : nullptr);
+        })),
+        records(or_refuse([&] { return open_store(folder, shared.get()); })),
         disk(needs.loop, chosen.threads),
         runner(needs.loop, disk, *records, folder, needs.sender, needs.prices, needs.keys,
-               chosen.runner, needs.listener),
+               runner_settings(), needs.listener),
         figures(time.unix_now()),
         sums(disk, *records, time),
         announcer(disk, time, *records, chosen.webhook,
@@ -161,6 +199,17 @@ struct batch_server::parts {
     if (fault) std::rethrow_exception(fault);
   }
 
+  const runner_options& runner_settings() {
+    if (!shared) return chosen.runner;
+    name = or_refuse(
+        [&] { return std::make_unique<store::locked_file>(chosen.data + "/server-name"); });
+    chosen.runner.server_name = or_refuse([&] { return shared_name(*name); });
+    // Other servers make batches, too, and answer for those that run here.
+    chosen.runner.poll = std::min(chosen.runner.poll, duration(shared_poll));
+    chosen.runner.save_interval = std::min(chosen.runner.save_interval, duration(shared_poll));
+    return chosen.runner;
+  }
+
   void watch_expired_files() {
     sweep_timer = time.call_at(time.now() + sweep_interval, [this] {
       sweep_timer = 0;
@@ -176,6 +225,7 @@ struct batch_server::parts {
         for (const auto& file : records->remove_expired_files(now, most_swept)) {
           folder.remove_file(file.id);
         }
+        if (++sweeps % sweeps_an_hour == 0) folder.remove_stale_copies(*records);
       });
     } catch (const store::store_error& fault) {
       watch.store_failed();
@@ -199,6 +249,8 @@ struct batch_server::parts {
   asio::io_context& loop;
   clock& time;
   observer* listener;
+  std::unique_ptr<shared_parts> shared;      // null: this server is alone
+  std::unique_ptr<store::locked_file> name;  // holds the folder, and the server's name
   data_folder folder;
   std::unique_ptr<store::batch_store> records;
   background disk;
@@ -211,6 +263,7 @@ struct batch_server::parts {
   api routes;
   http_server::server http;
   clock::timer sweep_timer = 0;
+  unsigned sweeps = 0;
   bool stopping = false;
   bool announced = false;  // the announcer has ended
   wait_queue changed;
@@ -231,6 +284,10 @@ const call_counts& batch_server::calls() const noexcept {
 
 const std::string& batch_server::data() const noexcept {
   return parts_->chosen.data;
+}
+
+std::string batch_server::shared_store() const {
+  return parts_->shared ? parts_->shared->database.name() : std::string();
 }
 
 asio::awaitable<void> batch_server::work() {

@@ -26,7 +26,9 @@ namespace sluice::server {
 struct batch_server_options {
   http_server::server_options http;
   std::string data;  ///< path of the data folder
-  runner_options runner;
+  /// URL of a PostgreSQL that several servers share; empty: SQLite in the data folder.
+  std::string store;
+  runner_options runner;  ///< with a `store`, its server_name is made up
   file_limits files;
   webhook_options webhook;
   /// Models that the config names; they are counted one by one in the metrics, as those with a
@@ -65,6 +67,8 @@ class batch_server {
   const std::string& data() const noexcept;
   /// What interactive calls have done.
   const call_counts& calls() const noexcept;
+  /// The store that it shares with other servers, for a person; empty: it is alone.
+  std::string shared_store() const;
   /// Works until stop() is called and what is in flight has ended.
   boost::asio::awaitable<void> work();
   /// Its owner has changed the keys.

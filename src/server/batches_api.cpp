@@ -230,6 +230,8 @@ asio::awaitable<void> retry_batch(api_parts& parts, const api_call& call) {
       return;
     }
     const auto draft = parts.folder.new_draft();
+    parts.folder.fetch(input->id);
+    parts.folder.fetch(errors->id);
     copy_failed_lines(parts.folder.file(input->id), parts.folder.file(errors->id), *draft);
     const std::int64_t now = parts.unix_now();
     const store::file_record file{new_object_id("file-"),

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <filesystem>
 #include <set>
 #include <system_error>
@@ -46,8 +47,8 @@ void remove_tree(const std::string& path) {
 
 }  // namespace
 
-data_folder::data_folder(std::string path, file_system& disk)
-    : path_(std::move(path)), disk_(disk) {
+data_folder::data_folder(std::string path, file_system& disk, store::shared_files* shared)
+    : path_(std::move(path)), disk_(disk), shared_(shared) {
   for (const char* part : {"/files", "/batches", "/uploads"}) {
     require(disk_.make_folders(path_ + part), "create the folder", path_ + part);
   }
@@ -70,6 +71,7 @@ void data_folder::draft::publish(std::string_view id) {
   require(folder_.disk_.rename(path_, target), "rename", path_);
   published_ = true;
   require(folder_.disk_.sync_folder_of(target), "sync the folder of", target);
+  folder_.share(id);
 }
 
 std::unique_ptr<data_folder::draft> data_folder::new_draft() {
@@ -88,25 +90,92 @@ void data_folder::link(const std::string& from, const std::string& to) {
   require(disk_.sync_folder_of(to), "sync the folder of", to);
 }
 
+// Gives the bytes of a file to the other servers.
+void data_folder::share(std::string_view id) {
+  if (shared_ == nullptr) return;
+  std::error_code error;
+  const auto opened = disk_.open(file(id), file_system::open_as::read_only, error);
+  if (!opened) require(error, "open", file(id));
+  if (shared_->add(id, *opened)) return;
+  // Another server was faster: its bytes stay.
+  disk_.remove(file(id));
+  fetch(id);
+}
+
+bool data_folder::has_result(std::string_view id) {
+  // A copy may be from a crash before it was shared.
+  if (shared_ != nullptr) disk_.remove(file(id));
+  return fetch(id);
+}
+
+bool data_folder::fetch(std::string_view id) {
+  if (disk_.exists(file(id))) return true;
+  if (shared_ == nullptr) return false;
+  const std::string path = path_ + "/uploads/" + new_object_id("draft-");
+  std::error_code error;
+  auto copy = disk_.open(path, file_system::open_as::created, error);
+  require(error, "create", path);
+  bool whole = false;
+  try {
+    whole = shared_->fetch(id, [&](std::string_view piece) {
+      copy->append(piece, error);
+      require(error, "write", path);
+    });
+    if (whole) require(disk_.rename(path, file(id)), "rename", path);
+  } catch (...) {
+    disk_.remove(path);
+    throw;
+  }
+  if (!whole) disk_.remove(path);
+  return whole;
+}
+
 bool data_folder::take_input(std::string_view file_id, std::string_view batch_id) {
-  if (!disk_.exists(file(file_id))) return false;
+  if (!fetch(file_id)) return false;
   require(disk_.make_folders(batch(batch_id)), "create the folder", batch(batch_id));
   link(file(file_id), batch_input(batch_id));
   return true;
 }
 
 void data_folder::publish_copy(const std::string& from, std::string_view id) {
-  if (disk_.exists(from)) link(from, file(id));
+  if (!disk_.exists(from)) return;
+  link(from, file(id));
+  share(id);
 }
 
 void data_folder::remove_file(std::string_view id) {
   const std::string path = file(id);
   const std::error_code error = disk_.remove(path);
   if (error != std::errc::no_such_file_or_directory) require(error, "remove it", path);
+  if (shared_ != nullptr) shared_->release(id);
 }
 
 void data_folder::remove_batch(std::string_view id) {
   remove_tree(batch(id));
+  if (shared_ != nullptr) shared_->drop(id);
+}
+
+void data_folder::remove_stale_copies(store::batch_store& records) {
+  if (shared_ == nullptr) return;
+  // What this server is about to publish has no record yet.
+  const auto before = fs::file_time_type::clock::now() - std::chrono::hours{1};
+  for (const auto& name : names_in(path_ + "/files")) {
+    std::error_code error;
+    const auto written = fs::last_write_time(file(name), error);
+    if (!error && written < before && is_object_id(name, "file-") && !records.has_file(name)) {
+      disk_.remove(file(name));
+    }
+  }
+  std::set<std::string> open;
+  for (auto& batch : records.open_batches()) open.insert(std::move(batch.id));
+  for (const auto& name : names_in(path_ + "/batches")) {
+    std::error_code error;
+    const auto written = fs::last_write_time(batch(name), error);
+    if (!error && written < before && is_object_id(name, "batch_") && !open.contains(name)) {
+      remove_tree(batch(name));
+    }
+  }
+  shared_->sweep();
 }
 
 void data_folder::sweep(store::batch_store& records) {
@@ -119,6 +188,7 @@ void data_folder::sweep(store::batch_store& records) {
   for (const auto& name : names_in(path_ + "/batches")) {
     if (is_object_id(name, "batch_") && !open.contains(name)) remove_batch(name);
   }
+  if (shared_ != nullptr) shared_->sweep();
 }
 
 }  // namespace sluice::server

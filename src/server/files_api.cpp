@@ -138,6 +138,7 @@ asio::awaitable<void> send_file_content(api_parts& parts, const api_call& call) 
   if (!file) co_return;
   std::error_code error;
   const auto opened = co_await parts.disk.run([&] {
+    parts.folder.fetch(file->id);
     return parts.files.open(parts.folder.file(file->id), file_system::open_as::read_only, error);
   });
   if (!opened) throw store::store_error(open_fault_sentence(parts.folder.file(file->id), error));

@@ -175,6 +175,58 @@ TEST_F(postgres_layer, a_restart_of_the_database_is_not_noticed) {
   EXPECT_EQ(count(), 2);
 }
 
+// Its first transactions end the connection during COMMIT.
+void cut_commits(postgres_database& database, int count) {
+  database.transact([count](postgres_transaction& in) {
+    in.run_all(
+        "SET LOCAL client_min_messages = warning;"
+        "DROP SEQUENCE IF EXISTS cuts; CREATE SEQUENCE cuts;"
+        "CREATE OR REPLACE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF nextval('cuts') <= " +
+        std::to_string(count) +
+        " THEN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(60); END IF; "
+        "RETURN NULL; END $$;"
+        "CREATE CONSTRAINT TRIGGER cut AFTER INSERT ON layer DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION cut()");
+  });
+}
+
+TEST_F(postgres_layer, a_commit_without_an_answer_is_an_error_of_its_own) {
+  cut_commits(database, 1);
+  int runs = 0;
+  EXPECT_THROW(database.transact([&](postgres_transaction& in) {
+    ++runs;
+    in.run("INSERT INTO layer VALUES (1)");
+  }),
+               commit_unclear);
+  EXPECT_EQ(runs, 1);
+  EXPECT_EQ(count(), 0);
+}
+
+TEST_F(postgres_layer, work_that_may_run_again_does_so_after_an_unclear_commit) {
+  cut_commits(database, 2);
+  int runs = 0;
+  database.transact(
+      [&](postgres_transaction& in) {
+        ++runs;
+        in.run("INSERT INTO layer VALUES (1) ON CONFLICT DO NOTHING");
+      },
+      if_unclear::run_again);
+  EXPECT_EQ(runs, 3);
+  EXPECT_EQ(count(), 1);
+}
+
+TEST_F(postgres_layer, a_constraint_that_fails_at_commit_is_no_unclear_commit) {
+  database.transact([](postgres_transaction& in) {
+    in.run_all("ALTER TABLE layer ADD CONSTRAINT once UNIQUE (t) DEFERRABLE INITIALLY DEFERRED");
+  });
+  EXPECT_THROW(database.transact([](postgres_transaction& in) {
+    in.run("INSERT INTO layer VALUES (1, 'x'), (2, 'x')");
+  }),
+               postgres_error);
+  EXPECT_EQ(count(), 0);
+}
+
 TEST_F(postgres_layer, a_statement_that_takes_too_long_is_ended) {
   postgres_options options = options_for(server.url());
   options.statement_timeout = std::chrono::milliseconds{50};

@@ -145,8 +145,9 @@ exit_status serve(serve_settings& chosen) {
       std::move(options));
   relays.show_hosts();
   shown.show_heading();
-  shown.line(fmt::format("sluice: serving {}, data in {}", serve_url(chosen, server.port()),
-                         server.data()));
+  const std::string shared = server.shared_store();
+  shown.line(fmt::format("sluice: serving {}, {} in {}", serve_url(chosen, server.port()),
+                         shared.empty() ? "data" : shared + ", copies", server.data()));
 
   const service_manager service;
   heartbeat beats(sender.time(), service);
@@ -209,9 +210,10 @@ command serve_command() {
           "\n"
           "SIGTERM stops it: what is in flight may finish within --grace. SIGHUP reads --keys "
           "again, and opens --access-log again. /healthz, /readyz and /metrics need no key.",
-      .common_flags = {"listen", "data", "keys", "tls-cert", "tls-key", "insecure-http", "base-url",
-                       "api-key-file", "simulate", "access-log", "webhook", "check-config", "rpm",
-                       "tpm", "concurrency", "interactive-reserve", "batches-at-once", "quiet"},
+      .common_flags = {"listen", "data", "store", "keys", "tls-cert", "tls-key", "insecure-http",
+                       "base-url", "api-key-file", "simulate", "access-log", "webhook",
+                       "check-config", "rpm", "tpm", "concurrency", "interactive-reserve",
+                       "batches-at-once", "quiet"},
       .exit_statuses = {{0, "stopped by a signal"}, {2, "cannot start"}},
       .examples = {"sluice serve --simulate --data serve-data",
                    "sluice serve --base-url https://relay.example/v1 --rpm 200",

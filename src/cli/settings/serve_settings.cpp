@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <chrono>
 #include <cstdlib>
 #include <limits>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "base/refuse.hpp"
 #include "http/base_url.hpp"
 #include "notify/message.hpp"
+#include "store/postgres.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -139,6 +141,37 @@ std::vector<setting> serve_flags(serve_settings& target) {
                     "missing. The default is sluice/serve under $XDG_DATA_HOME, or under "
                     "~/.local/share.",
        .apply = text(target.data)},
+      {.name = "store",
+       .value = "URL",
+       .group = group,
+       .short_help = "PostgreSQL that several servers share",
+       .long_help =
+           "postgresql://[USER@]HOST[:PORT]/DATABASE: any number of servers with the same store "
+           "serve the same files and batches, and when one dies, the others go on with its "
+           "batches. What the URL does not say comes from a service file and PG* variables, as for "
+           "psql; keep the password in ~/.pgpass. The tables are made and migrated in a schema of "
+           "their own, sluice. --data then only has copies, and each server needs its own. The "
+           "default, sqlite, keeps all in --data, for one server alone.",
+       .default_value = "sqlite",
+       .apply =
+           [&target](const std::string& value) {
+             if (value != "sqlite" && !store::is_postgres_url(value)) {
+               throw bad_setting("give sqlite, or postgresql://HOST/DATABASE");
+             }
+             target.store = value == "sqlite" ? "" : value;
+           }},
+      {.name = "lease",
+       .value = "TIME",
+       .group = group,
+       .short_help = "How long a silent server keeps its batches",
+       .long_help = "With --store postgresql://…: after this time another server goes on with the "
+                    "batches of one that does not answer.",
+       .default_value = "60s",
+       .apply =
+           [&target](const std::string& value) {
+             target.lease = parse_duration(value);
+             if (target.lease < std::chrono::seconds{3}) throw bad_setting("give 3s or more");
+           }},
       {.name = "keys",
        .value = "FILE",
        .group = group,
@@ -304,6 +337,8 @@ server::batch_server_options server_options_of(const serve_settings& chosen) {
   options.http.port = address.port;
   options.http.certificate_file = chosen.certificate;
   options.http.key_file = chosen.certificate_key;
+  options.store = chosen.store;
+  options.runner.lease = chosen.lease;
   options.data = chosen.data.empty() ? usual_data_folder() : chosen.data;
   options.webhook = chosen.webhook;
   options.runner.announce_ends = !chosen.webhook.url.empty();
