@@ -16,6 +16,8 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_NAME sluice)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_SECTION utils)
+# The program loads it when --store names a PostgreSQL.
+set(CPACK_DEBIAN_PROGRAM_PACKAGE_RECOMMENDS libpq5)
 # cpack puts the summary above it.
 set(CPACK_DEBIAN_PROGRAM_DESCRIPTION "This program takes a JSONL job of LLM requests through a rate-limited,
  OpenAI-compatible relay or API, and brings back every result once,

@@ -1,0 +1,138 @@
+"""A throw-away PostgreSQL: on a free TCP port and on a socket in its own folder. fsync is on unless a setting
+says otherwise. It refuses to run as root, so as root it runs as `postgres` or `nobody`."""
+
+import ctypes
+import glob
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+PASSWORD = "p'w/ 1"
+PASSWORD_IN_URL = "p%27w%2F%201"
+PR_SET_PDEATHSIG = 1
+
+
+def program(name):
+    found = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))
+    return found[-1] if found else name
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Postgres:
+    """Starts at once; a `with` statement, or close(), ends it and removes its data."""
+
+    def __init__(self, *settings, listen="127.0.0.1"):
+        self.settings = list(settings)
+        self.listen = listen
+        self.dir = tempfile.mkdtemp(prefix="sluice-pg-")
+        self.process = None
+        self.user = None
+        if os.geteuid() == 0:
+            for name in ("postgres", "nobody"):
+                try:
+                    self.user = pwd.getpwnam(name)
+                    break
+                except KeyError:
+                    pass
+            os.chown(self.dir, self.user.pw_uid, self.user.pw_gid)
+        self.data = os.path.join(self.dir, "data")
+        self.log = os.path.join(self.dir, "log")
+        secret = os.path.join(self.dir, "password")
+        with open(secret, "w") as out:
+            out.write(PASSWORD + "\n")
+        os.chmod(secret, 0o644)
+        self.run("initdb", "--no-sync", "--username=postgres", "--encoding=UTF8", "--locale=C", "--auth-local=trust",
+                 "--auth-host=scram-sha-256", "--pwfile=" + secret, "--pgdata=" + self.data)
+        self.port = free_port()
+        self.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        if self.process:
+            self.kill()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def _as_user(self):
+        if self.user:
+            os.setgroups([])
+            os.setgid(self.user.pw_gid)
+            os.setuid(self.user.pw_uid)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
+
+    def run(self, name, *arguments):
+        """One of PostgreSQL's own programs, as its user."""
+        done = subprocess.run([program(name), *arguments], cwd=self.dir, capture_output=True, text=True,
+                              preexec_fn=self._as_user)
+        if done.returncode != 0:
+            raise RuntimeError(f"{name}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def url(self, database="postgres", port=None):
+        return f"postgresql://postgres:{PASSWORD_IN_URL}@127.0.0.1:{port or self.port}/{database}"
+
+    def socket_url(self, database="postgres"):
+        return f"postgresql:///{database}?user=postgres&host={self.dir}&port={self.port}"
+
+    def start(self):
+        command = [program("postgres"), "-D", self.data, "-p", str(self.port), "-c", "listen_addresses=" + self.listen,
+                   "-c", "unix_socket_directories=" + self.dir]
+        for setting in self.settings:
+            command += ["-c", setting]
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            if self.process is None or self.process.poll() is not None:
+                # After kill_9() it refuses to start until all that the old one started has ended.
+                with open(self.log, "ab") as log:
+                    self.process = subprocess.Popen(command, cwd=self.dir, stdout=log, stderr=log,
+                                                    preexec_fn=self._as_user)
+            if self._ready():
+                return
+            time.sleep(0.02)
+        with open(self.log, errors="replace") as log:
+            raise RuntimeError("PostgreSQL did not start: " + log.read()[-2000:])
+
+    def _ready(self):
+        try:
+            with open(os.path.join(self.data, "postmaster.pid")) as state:
+                lines = state.read().splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) >= 8 and lines[0] == str(self.process.pid) and lines[7].startswith("ready")
+
+    def _end(self, how):
+        self.process.send_signal(how)
+        self.process.wait()
+        self.process = None
+
+    def kill(self):
+        """As a power cut ends it: no checkpoint."""
+        self._end(signal.SIGQUIT)
+
+    def kill_9(self):
+        """The postmaster alone; what it started notices by itself."""
+        self._end(signal.SIGKILL)
+
+    def stop(self):
+        """As an administrator ends it: open transactions are rolled back."""
+        self._end(signal.SIGINT)
+
+    def sql(self, text, database="postgres"):
+        """The rows of the last statement, as lists of text."""
+        out = self.run("psql", "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1",
+                       "-d", self.socket_url(database), "-c", text)
+        return [line.split("\t") for line in out.splitlines()]
