@@ -11,9 +11,8 @@ namespace {
 
 using json = nlohmann::json;
 
-constexpr int form = 1;  // of the text
-constexpr std::int64_t clock_slack = 100'000;  // what two good clocks may differ by, and …
-constexpr std::int64_t clock_drift = 1'000;    // … by one part of this number in addition
+constexpr int form = 1;                      // of the text
+constexpr std::int64_t clock_drift = 1'000;  // good clocks may differ by one part of this number
 
 std::int64_t micros(duration time) {
   return std::chrono::duration_cast<std::chrono::microseconds>(time).count();
@@ -25,6 +24,7 @@ shared_grants::shared_grants(std::string_view text) {
   const json stored = json::parse(text, nullptr, false);
   try {
     if (stored.at("form").get<int>() != form) throw json::other_error::create(0, "form", nullptr);
+    clock_steps_ = stored.at("steps").get<std::uint64_t>();
     offset_ = stored.at("offset").get<std::int64_t>();
     now_ = stored.at("now").get<std::int64_t>();
     paused_until_ = stored.at("paused").get<std::int64_t>();
@@ -47,7 +47,11 @@ shared_grants::shared_grants(std::string_view text) {
 }
 
 std::string shared_grants::text() const {
-  json stored{{"form", form}, {"offset", offset_}, {"now", now_}, {"paused", paused_until_}};
+  json stored{{"form", form},
+              {"steps", clock_steps_},
+              {"offset", offset_},
+              {"now", now_},
+              {"paused", paused_until_}};
   json& releases = stored["releases"] = json::array();
   for (const auto& [when, what] : releases_) releases.push_back({when, what.starts, what.tokens});
   json& holders = stored["holders"] = json::array();
@@ -59,18 +63,18 @@ std::string shared_grants::text() const {
 }
 
 // The window's time goes on as the caller has measured it, if the database's clock was set.
-void shared_grants::follow_clock(const window_call& asked, std::int64_t now) {
-  std::int64_t here = now + offset_;
-  if (asked.last_now != 0) {
+void shared_grants::follow_clock(const window_call& asked, std::int64_t begun, std::int64_t now) {
+  if (asked.clock_steps == clock_steps_) {
     const std::int64_t least = micros(asked.since_least);
     const std::int64_t most = micros(asked.since_most);
     const std::int64_t slack = clock_slack + most / clock_drift;
+    const std::int64_t here = begun + offset_;
     if (here > asked.last_now + most + slack || here < asked.last_now + least - slack) {
-      const std::int64_t right = asked.last_now + least;
-      offset_ += right - here;
-      here = right;
+      offset_ += asked.last_now + least - here;
+      ++clock_steps_;
     }
   }
+  std::int64_t here = now + offset_;
   // It never goes back: a clock that was set back while nobody called stands still.
   if (here < now_) {
     offset_ += now_ - here;
@@ -145,10 +149,9 @@ shared_grants::amount shared_grants::grant(const window_call& asked) {
   const amount counted = all();
   const auto part = [&](std::uint64_t cap, std::uint64_t taken) {
     const std::uint64_t free = cap - std::min(cap, taken);
-    const auto others = static_cast<std::uint64_t>(
-        std::count_if(holders_.begin(), holders_.end(), [&](const auto& one) {
-          return one.second.wants && one.first != asked.holder;
-        }));
+    const auto others = static_cast<std::uint64_t>(std::count_if(
+        holders_.begin(), holders_.end(),
+        [&](const auto& one) { return one.second.wants && one.first != asked.holder; }));
     return (free + others) / (others + 1);
   };
   std::uint64_t starts = asked.wanted;
@@ -163,8 +166,16 @@ shared_grants::amount shared_grants::grant(const window_call& asked) {
   return {starts, static_cast<std::int64_t>(starts * asked.tokens_each)};
 }
 
-window_answer shared_grants::call(const window_call& asked, std::int64_t now) {
-  follow_clock(asked, now);
+window_answer shared_grants::call(const window_call& asked, std::int64_t begun, std::int64_t now) {
+  if (asked.last_now == 0) {
+    window_answer first;
+    first.now = std::max(now + offset_, now_);
+    first.clock_steps = clock_steps_;
+    first.in_use = all().starts > 0;
+    first.began_anew = true;
+    return first;
+  }
+  follow_clock(asked, begun, now);
   settle();
   const bool began_anew = !holders_.contains(asked.holder);
   take_report(asked);
@@ -177,6 +188,7 @@ window_answer shared_grants::call(const window_call& asked, std::int64_t now) {
   mine.wants = granted.starts < asked.wanted;
   window_answer answer;
   answer.now = now_;
+  answer.clock_steps = clock_steps_;
   answer.began_anew = began_anew;
   answer.granted = granted.starts;
   answer.granted_tokens = static_cast<std::uint64_t>(granted.tokens);

@@ -19,11 +19,15 @@ namespace sluice::cluster {
 /// have arrived. Hence at most `cap` starts in any 60 s, whichever workers die or freeze.
 ///
 /// If the database's clock is set while workers run, the next call of any of them shows it, and the
-/// window goes on by the time that has really passed.
+/// window goes on by the time that has really passed. A worker's first call shows nothing, so it
+/// changes nothing.
 class shared_grants {
  public:
-  /// 60 s, plus a margin for a relay whose clock is up to 300 ppm slower than the database's.
-  static constexpr std::int64_t length = 60'018'000;
+  /// Two clocks may differ by this without a step of one of them.
+  static constexpr std::int64_t clock_slack = 250'000;
+  /// 60 s, plus a margin for a relay whose clock is up to 300 ppm slower than the database's, and
+  /// for a step of that clock that is too small to be noticed.
+  static constexpr std::int64_t length = 60'018'000 + clock_slack;
   /// Releases are rounded up to a multiple of this, so that the text stays short.
   static constexpr std::int64_t step = 200'000;
 
@@ -32,7 +36,9 @@ class shared_grants {
   explicit shared_grants(std::string_view text);
   std::string text() const;
 
-  window_answer call(const window_call& asked, std::int64_t now);
+  /// `begun`: when the database got the call, which may have waited for others until `now`.
+  window_answer call(const window_call& asked, std::int64_t begun, std::int64_t now);
+  window_answer call(const window_call& asked, std::int64_t now) { return call(asked, now, now); }
 
   /// The starts that count now, for tests.
   std::uint64_t counted() const noexcept;
@@ -49,7 +55,7 @@ class shared_grants {
     bool wants = false;
   };
 
-  void follow_clock(const window_call& asked, std::int64_t now);
+  void follow_clock(const window_call& asked, std::int64_t begun, std::int64_t now);
   void settle();
   void take_report(const window_call& asked);
   amount grant(const window_call& asked);
@@ -58,6 +64,7 @@ class shared_grants {
   }
   amount all() const noexcept;
 
+  std::uint64_t clock_steps_ = 0;
   std::int64_t offset_ = 0;  // of the window's time from the database's clock
   std::int64_t now_ = 0;     // of the last call, in the window's time, as are all that follow
   std::int64_t paused_until_ = 0;

@@ -114,8 +114,7 @@ void prepare_job_schema(store::postgres_database& database) {
         if (const auto version = stored_version(in); version && *version >= job_schema_version) {
           return require_job_schema(*version);
         }
-        in.run("SELECT pg_advisory_xact_lock($1)",
-               store::postgres_parameters().put(advisory_lock));
+        in.run("SELECT pg_advisory_xact_lock($1)", store::postgres_parameters().put(advisory_lock));
         if (const auto version = stored_version(in)) return require_job_schema(*version);
         const auto encoding = in.run("SHOW server_encoding");
         if (encoding.text(0, 0) != "UTF8") {

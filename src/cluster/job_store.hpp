@@ -53,9 +53,9 @@ struct job_record {
   std::string identity;
   std::string fingerprint;
   std::uint64_t lines = 0;
-  std::uint64_t blocks = 0;  ///< stored so far
-  bool ready = false;        ///< all its blocks are stored
-  bool finished = false;     ///< every line has its result
+  std::uint64_t blocks = 0;       ///< stored so far
+  bool ready = false;             ///< all its blocks are stored
+  bool finished = false;          ///< every line has its result
   std::optional<bool> simulated;  ///< whether the simulator serves it; unset: nobody has begun
   std::optional<usd> budget;
   usd spent;     ///< of the budget: costs, and what is kept for attempts of unknown outcome
@@ -97,8 +97,8 @@ struct lease {
   job_record job;
   std::uint64_t first = 0;
   std::uint64_t last = 0;
-  std::string requests;                           ///< the packed block that holds its lines
-  std::vector<std::uint64_t> finished;            ///< lines with a result, ascending
+  std::string requests;                             ///< the packed block that holds its lines
+  std::vector<std::uint64_t> finished;              ///< lines with a result, ascending
   std::map<std::uint64_t, std::uint32_t> attempts;  ///< made by earlier holders, by line
 };
 
@@ -106,8 +106,8 @@ struct claim_request {
   std::string worker;
   duration lease{};
   bool simulated = false;
-  job_id after = 0;              ///< the job that was served last: others come first
-  std::vector<lease_key> held;   ///< what the worker has leased
+  job_id after = 0;             ///< the job that was served last: others come first
+  std::vector<lease_key> held;  ///< what the worker has leased
 };
 
 /// What a claim found.
@@ -123,8 +123,8 @@ struct claim_answer {
 
 /// How much of a budget was reserved for lines of a chunk.
 struct reserve_answer {
-  bool lost = false;      ///< the chunk belongs to another worker
-  std::size_t lines = 0;  ///< the first lines of the request that were reserved
+  bool lost = false;       ///< the chunk belongs to another worker
+  std::size_t lines = 0;   ///< the first lines of the request that were reserved
   bool exhausted = false;  ///< nothing was, and no other reservation can free money
 };
 struct line_reserve {
@@ -169,13 +169,13 @@ struct change_batch {
 
 /// A call for starts of a relay's window; see grant_rules.hpp.
 struct window_call {
-  std::string window;  ///< name of the window
-  std::string holder;  ///< of the grants; a new one after each call with an unknown end
-  std::uint64_t cap = 0;         ///< requests in any 60 s; 0: none
-  std::uint64_t token_cap = 0;   ///< tokens in any 60 s; 0: none
-  std::uint64_t wanted = 0;      ///< starts
-  std::uint64_t tokens_each = 0; ///< estimate for one start
-  std::uint64_t returned = 0;    ///< starts that were granted and not used
+  std::string window;             ///< name of the window
+  std::string holder;             ///< of the grants; a new one after each call with an unknown end
+  std::uint64_t cap = 0;          ///< requests in any 60 s; 0: none
+  std::uint64_t token_cap = 0;    ///< tokens in any 60 s; 0: none
+  std::uint64_t wanted = 0;       ///< starts
+  std::uint64_t tokens_each = 0;  ///< estimate for one start
+  std::uint64_t returned = 0;     ///< starts that were granted and not used
   std::uint64_t returned_tokens = 0;
   duration valid{};  ///< how long the grant shall be valid
   duration reach{};  ///< the longest time until an attempt that began in time has arrived
@@ -193,14 +193,20 @@ struct window_call {
   };
   std::vector<correction> corrections;
   std::optional<duration> pause;  ///< from now on nobody starts anything for this long
-  /// The time of the database at the end of the last call, and what has passed since then, at the
-  /// least and at the most: shows whether the database's clock was set. Zero: there was no call.
+  /// The time of the last answer, and what has passed since then, at the least and at the most:
+  /// shows whether the database's clock was set. Zero: there was no answer; such a call grants
+  /// nothing and changes nothing.
   std::int64_t last_now = 0;
+  std::uint64_t clock_steps = 0;  ///< of the last answer
   duration since_least{};
   duration since_most{};
 };
 struct window_answer {
-  std::int64_t now = 0;  ///< of the database, in microseconds since the epoch
+  std::int64_t now = 0;           ///< of the window, in microseconds since the epoch
+  std::uint64_t clock_steps = 0;  ///< how often the database's clock was found to have been set
+  /// Of the first call: others may be using the window, so it is best to wait for their next calls,
+  /// which show whether the clock was set.
+  bool in_use = false;
   /// The holder was silent for too long, or is new: what it held before counts as used, and what
   /// the call says of that was left out.
   bool began_anew = false;
@@ -248,8 +254,6 @@ class job_store {
                                                   std::size_t most) = 0;
   /// The most attempts that were recorded in 60 consecutive seconds.
   virtual std::uint64_t most_in_a_minute(job_id job) = 0;
-  /// The job is finished and collected: drops its requests and its records of attempts.
-  virtual void drop_requests(job_id job) = 0;
   /// Removes the job and all that belongs to it.
   virtual void remove_job(job_id job) = 0;
 

@@ -90,8 +90,7 @@ std::vector<request> unpack(std::string_view packed, std::uint64_t first, std::u
   const unsigned long long size = ZSTD_getFrameContentSize(packed.data(), packed.size());
   if (size > most_bytes) throw store::store_error("a block of requests is damaged");
   std::string plain(static_cast<std::size_t>(size), '\0');
-  const std::size_t got =
-      ZSTD_decompress(plain.data(), plain.size(), packed.data(), packed.size());
+  const std::size_t got = ZSTD_decompress(plain.data(), plain.size(), packed.data(), packed.size());
   if (ZSTD_isError(got) != 0 || got != plain.size() || !plain.starts_with(mark)) {
     throw store::store_error("a block of requests is damaged");
   }

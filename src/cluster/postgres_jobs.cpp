@@ -155,8 +155,10 @@ void move_money(postgres_transaction& in, job_id job, const money_change& change
   in.run(
       "UPDATE sluice.jobs SET spent = spent + $2::text::numeric, "
       "reserved = reserved - $3::text::numeric WHERE id = $1",
-      postgres_parameters().put(job).put(change.spent.to_string()).put(
-          change.released.to_string()));
+      postgres_parameters()
+          .put(job)
+          .put(change.spent.to_string())
+          .put(change.released.to_string()));
 }
 
 // The last of several workers that finish chunks at the same time sees that all are done: each
@@ -186,8 +188,7 @@ store::postgres_options options_for(const std::string& url, std::chrono::millise
 class postgres_jobs final : public job_store {
  public:
   explicit postgres_jobs(const std::string& url)
-      : database_(options_for(url, idle_timeout)),
-        windows_(options_for(url, window_idle_timeout)) {
+      : database_(options_for(url, idle_timeout)), windows_(options_for(url, window_idle_timeout)) {
     prepare_job_schema(database_);
   }
 
@@ -206,6 +207,8 @@ class postgres_jobs final : public job_store {
                   .put(job.fingerprint)
                   .put(job.lines)
                   .put(budget));
+          // Of workers that are long gone.
+          in.run("DELETE FROM sluice.job_workers WHERE seen < now() - interval '7 days'");
           if (!made.empty()) {
             const std::int64_t id = made.number(0, 0);
             for (const char* table : {"job_blocks", "job_results", "job_attempts"}) {
@@ -214,10 +217,10 @@ class postgres_jobs final : public job_store {
                   id));
             }
           }
-          return job_in(in.run(fmt::format("SELECT {} FROM sluice.jobs WHERE name = $1",
-                                           job_columns),
-                               postgres_parameters().put(job.name)),
-                        0);
+          return job_in(
+              in.run(fmt::format("SELECT {} FROM sluice.jobs WHERE name = $1", job_columns),
+                     postgres_parameters().put(job.name)),
+              0);
         },
         if_unclear::run_again);
   }
@@ -321,8 +324,7 @@ class postgres_jobs final : public job_store {
     std::vector<finished_line> lines;
     lines.reserve(rows.size());
     for (std::size_t row = 0; row < rows.size(); ++row) {
-      lines.push_back(
-          {count_in(rows, row, 0), rows.flag(row, 1), std::string(rows.text(row, 2))});
+      lines.push_back({count_in(rows, row, 0), rows.flag(row, 1), std::string(rows.text(row, 2))});
     }
     return lines;
   }
@@ -337,11 +339,8 @@ class postgres_jobs final : public job_store {
     return count_in(rows, 0, 0);
   }
 
-  void drop_requests(job_id job) override {
-    drop(job, {"job_blocks"});
-  }
   void remove_job(job_id job) override {
-    drop(job, {"job_blocks", "job_results", "job_attempts"});
+    for (const char* table : {"job_blocks", "job_results", "job_attempts"}) drop(table, job);
     database_.transact(
         [&](postgres_transaction& in) {
           in.run("DELETE FROM sluice.job_chunks WHERE job = $1", postgres_parameters().put(job));
@@ -353,13 +352,13 @@ class postgres_jobs final : public job_store {
   claim_answer claim(const claim_request& request) override {
     // If the answer to COMMIT is lost, the chunk is leased by nobody who knows, and its lease runs
     // out.
-    return database_.transact(
-        [&](postgres_transaction& in) { return try_claim(in, request); }, if_unclear::run_again);
+    return database_.transact([&](postgres_transaction& in) { return try_claim(in, request); },
+                              if_unclear::run_again);
   }
 
   reserve_answer reserve(const lease_key& key, const std::vector<line_reserve>& lines,
                          bool split_rest) override {
-    // If it is run again, the second reservation lasts until the chunk ends.
+    // Run again, it would reserve twice.
     return database_.transact(
         [&](postgres_transaction& in) {
           reserve_answer answer;
@@ -374,9 +373,9 @@ class postgres_jobs final : public job_store {
           }
           chunk_record chunk = chunk_in(held, 0);
           const job_record job = job_in(
-              in.run(fmt::format("SELECT {} FROM sluice.jobs WHERE id = $1 FOR UPDATE",
-                                 job_columns),
-                     postgres_parameters().put(key.job)),
+              in.run(
+                  fmt::format("SELECT {} FROM sluice.jobs WHERE id = $1 FOR UPDATE", job_columns),
+                  postgres_parameters().put(key.job)),
               0);
           answer.lines = lines_that_fit(job, lines);
           usd more;
@@ -386,9 +385,8 @@ class postgres_jobs final : public job_store {
             in.run("UPDATE sluice.jobs SET exhausted = true WHERE id = $1",
                    postgres_parameters().put(key.job));
           }
-          in.run(
-              "UPDATE sluice.jobs SET reserved = reserved + $2::text::numeric WHERE id = $1",
-              postgres_parameters().put(key.job).put(more.to_string()));
+          in.run("UPDATE sluice.jobs SET reserved = reserved + $2::text::numeric WHERE id = $1",
+                 postgres_parameters().put(key.job).put(more.to_string()));
           chunk.reserved += more;
           if (split_rest && answer.lines > 0 && answer.lines < lines.size()) {
             split_off(in, chunk, lines[answer.lines].line);
@@ -404,29 +402,31 @@ class postgres_jobs final : public job_store {
                   .put(chunk.finished));
           return answer;
         },
-        if_unclear::run_again);
+        if_unclear::say_so);
   }
 
   std::vector<lease_key> commit(const change_batch& batch) override {
-    return database_.transact(
-        [&](postgres_transaction& in) { return try_commit(in, batch); }, if_unclear::run_again);
+    return database_.transact([&](postgres_transaction& in) { return try_commit(in, batch); },
+                              if_unclear::run_again);
   }
 
   window_answer call_window(const window_call& call) override {
     return windows_.transact(
         [&](postgres_transaction& in) {
-          in.run("INSERT INTO sluice.rate_windows (name, state) VALUES ($1, '') ON CONFLICT DO "
-                 "NOTHING",
-                 postgres_parameters().put(call.window));
+          in.run(
+              "INSERT INTO sluice.rate_windows (name, state) VALUES ($1, '') ON CONFLICT DO "
+              "NOTHING",
+              postgres_parameters().put(call.window));
           const auto locked =
               in.run("SELECT state FROM sluice.rate_windows WHERE name = $1 FOR UPDATE",
                      postgres_parameters().put(call.window));
           // Read under the lock, so that calls see it in their order.
-          const auto time =
-              in.run("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint");
+          const auto time = in.run(
+              "SELECT (extract(epoch FROM now()) * 1000000)::bigint, (extract(epoch FROM "
+              "clock_timestamp()) * 1000000)::bigint");
           shared_grants grants =
               locked.text(0, 0).empty() ? shared_grants() : shared_grants(locked.text(0, 0));
-          const auto answer = grants.call(call, time.number(0, 0));
+          const auto answer = grants.call(call, time.number(0, 0), time.number(0, 1));
           in.run("UPDATE sluice.rate_windows SET state = $2 WHERE name = $1",
                  postgres_parameters().put(call.window).put(grants.text()));
           return answer;
@@ -435,8 +435,7 @@ class postgres_jobs final : public job_store {
   }
 
  private:
-  static work_counters counters_in(const postgres_rows& rows, std::size_t row,
-                                   std::size_t column) {
+  static work_counters counters_in(const postgres_rows& rows, std::size_t row, std::size_t column) {
     work_counters sums;
     sums.succeeded = count_in(rows, row, column);
     sums.failed = count_in(rows, row, column + 1);
@@ -469,26 +468,24 @@ class postgres_jobs final : public job_store {
             .put_texts(texts));
   }
 
-  void drop(job_id job, const std::vector<const char*>& tables) {
-    for (const char* table : tables) {
-      database_.transact(
-          [&](postgres_transaction& in) {
-            // It waits for the transactions of workers, and they for it: not for long.
-            in.run_all("SET LOCAL lock_timeout = '5s'");
-            in.run_all(fmt::format("DROP TABLE IF EXISTS sluice.{}_{}", table, job));
-          },
-          if_unclear::run_again);
-    }
+  void drop(const char* table, job_id job) {
+    database_.transact(
+        [&](postgres_transaction& in) {
+          // It waits for the transactions of workers, and they for it: not for long.
+          in.run_all("SET LOCAL lock_timeout = '5s'");
+          in.run_all(fmt::format("DROP TABLE IF EXISTS sluice.{}_{}", table, job));
+        },
+        if_unclear::run_again);
   }
 
   static void split_off(postgres_transaction& in, chunk_record& chunk, std::uint64_t first) {
-    const auto finished =
-        in.run("SELECT count(*) FROM sluice.job_results WHERE job = $1 AND line >= $2 AND line <= "
-               "$3",
-               postgres_parameters().put(chunk.job).put(first).put(chunk.last));
-    const auto number = in.run(
-        "UPDATE sluice.jobs SET chunks = chunks + 1 WHERE id = $1 RETURNING chunks - 1",
-        postgres_parameters().put(chunk.job));
+    const auto finished = in.run(
+        "SELECT count(*) FROM sluice.job_results WHERE job = $1 AND line >= $2 AND line <= "
+        "$3",
+        postgres_parameters().put(chunk.job).put(first).put(chunk.last));
+    const auto number =
+        in.run("UPDATE sluice.jobs SET chunks = chunks + 1 WHERE id = $1 RETURNING chunks - 1",
+               postgres_parameters().put(chunk.job));
     insert(in, split(chunk, first, number.number(0, 0), count_in(finished, 0, 0)));
   }
 
@@ -523,8 +520,7 @@ class postgres_jobs final : public job_store {
     return answer;
   }
 
-  static bool has_other_chunks(postgres_transaction& in, job_id job,
-                               const claim_request& request) {
+  static bool has_other_chunks(postgres_transaction& in, job_id job, const claim_request& request) {
     number_column numbers;
     number_column epochs;
     for (const lease_key& key : request.held) {
@@ -533,10 +529,11 @@ class postgres_jobs final : public job_store {
       epochs.add(key.epoch);
     }
     return in
-        .run("SELECT EXISTS (SELECT 1 FROM sluice.job_chunks c WHERE job = $1 AND state <> 2 AND "
-             "NOT EXISTS (SELECT 1 FROM unnest($2::bigint[], $3::bigint[]) AS u(n, e) WHERE u.n = "
-             "c.number AND u.e = c.epoch))",
-             postgres_parameters().put(job).put_numbers(numbers.values).put_numbers(epochs.values))
+        .run(
+            "SELECT EXISTS (SELECT 1 FROM sluice.job_chunks c WHERE job = $1 AND state <> 2 AND "
+            "NOT EXISTS (SELECT 1 FROM unnest($2::bigint[], $3::bigint[]) AS u(n, e) WHERE u.n = "
+            "c.number AND u.e = c.epoch))",
+            postgres_parameters().put(job).put_numbers(numbers.values).put_numbers(epochs.values))
         .flag(0, 0);
   }
 
@@ -589,8 +586,7 @@ class postgres_jobs final : public job_store {
           "line <= $3 GROUP BY line",
           range);
       for (std::size_t i = 0; i < attempts.size(); ++i) {
-        got.attempts[count_in(attempts, i, 0)] =
-            static_cast<std::uint32_t>(attempts.number(i, 1));
+        got.attempts[count_in(attempts, i, 0)] = static_cast<std::uint32_t>(attempts.number(i, 1));
       }
     }
     answer.relieved_attempts = open.size();
@@ -706,7 +702,9 @@ class postgres_jobs final : public job_store {
     if (!started.most.empty()) {
       in.run(
           "INSERT INTO sluice.job_attempts (job, line, number, most) SELECT j, l, n, m::numeric "
-          "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[]) AS u(j, l, n, m)",
+          "FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[]) AS u(j, l, n, m) ON "
+          "CONFLICT (job, line, number) DO UPDATE SET open = true, most = excluded.most, at = "
+          "clock_timestamp()",
           postgres_parameters()
               .put_numbers(started.jobs.values)
               .put_numbers(started.lines.values)

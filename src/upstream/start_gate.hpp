@@ -93,6 +93,9 @@ class start_gate {
     return enter(others_, avoided, std::move(tokens));
   }
 
+  /// Whether the attempt may still be sent: false if machines share the limit, and its place there
+  /// has lapsed.
+  bool may_send(permit turn) { return window_of(turn.lane).may_send(turn.slot, clock_.now()); }
   void sent(permit turn);
   void answered(permit turn);
   /// Actual token count; corrects the reservation.

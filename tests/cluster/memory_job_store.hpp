@@ -6,6 +6,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -123,13 +124,6 @@ class memory_job_store final : public cluster::job_store {
     });
   }
   std::uint64_t most_in_a_minute(cluster::job_id) override { return 0; }
-  void drop_requests(cluster::job_id job) override {
-    transact("drop_requests", [&] {
-      jobs_.at(job).blocks.clear();
-      jobs_.at(job).attempts.clear();
-      return 0;
-    });
-  }
   void remove_job(cluster::job_id job) override {
     transact("remove_job", [&] { return jobs_.erase(job); });
   }
@@ -178,8 +172,7 @@ class memory_job_store final : public cluster::job_store {
       cluster::reserve_answer answer;
       entry& of = jobs_.at(key.job);
       chunk_entry& chunk = of.chunks.at(key.chunk);
-      if (chunk.record.epoch != key.epoch ||
-          chunk.record.state != cluster::chunk_state::leased) {
+      if (chunk.record.epoch != key.epoch || chunk.record.state != cluster::chunk_state::leased) {
         answer.lost = true;
         return answer;
       }
@@ -194,9 +187,8 @@ class memory_job_store final : public cluster::job_store {
       }
       if (split && answer.lines > 0 && answer.lines < lines.size()) {
         const std::uint64_t first = lines[answer.lines].line;
-        const auto finished = static_cast<std::uint64_t>(
-            std::distance(of.results.lower_bound(first),
-                          of.results.upper_bound(chunk.record.last)));
+        const auto finished = static_cast<std::uint64_t>(std::distance(
+            of.results.lower_bound(first), of.results.upper_bound(chunk.record.last)));
         const std::int64_t number = of.chunks.rbegin()->first + 1;
         of.chunks[number] = {cluster::split(chunk.record, first, number, finished), 0};
       }
@@ -240,7 +232,8 @@ class memory_job_store final : public cluster::job_store {
   };
   struct attempt_entry {
     usd most;
-    bool open = true;
+    bool open = false;
+    bool recorded = false;
   };
   struct entry {
     cluster::job_record record;
@@ -251,7 +244,7 @@ class memory_job_store final : public cluster::job_store {
   };
 
   template <typename Work>
-  auto transact(const char* call, Work work) {
+  std::invoke_result_t<Work&> transact(const char* call, Work work) {
     const lock held(mutex_);
     before(call);
     auto answer = work();
@@ -307,8 +300,9 @@ class memory_job_store final : public cluster::job_store {
   void store(entry& of, chunk_entry& chunk, const cluster::chunk_changes& changes,
              const cluster::change_batch& batch) {
     for (const auto& one : changes.started) {
-      if (!of.attempts.emplace(std::pair(one.line, one.number), attempt_entry{one.most}).second)
-        throw std::logic_error("an attempt is recorded twice");
+      attempt_entry& attempt = of.attempts[{one.line, one.number}];
+      if (attempt.recorded && attempt.open) throw std::logic_error("an attempt is recorded twice");
+      attempt = {.most = one.most, .open = true, .recorded = true};
     }
     for (const auto& one : changes.ended) of.attempts.at({one.line, one.number}).open = false;
     for (const auto& one : changes.results) {
@@ -318,7 +312,8 @@ class memory_job_store final : public cluster::job_store {
         if (key.first == one.line.line) attempt.open = false;
       }
     }
-    chunk.until = now() + std::chrono::duration_cast<std::chrono::microseconds>(batch.lease).count();
+    chunk.until =
+        now() + std::chrono::duration_cast<std::chrono::microseconds>(batch.lease).count();
     move_money(of, cluster::apply(chunk.record, changes, of.record.budget.has_value()));
     finish_if_done(of);
   }
