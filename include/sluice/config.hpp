@@ -17,6 +17,7 @@
 namespace sluice {
 
 class reply_check;
+class shared_limits;
 
 /// How requests start while the rate limit has room: at once, or evenly spread over the minute.
 enum class pacing : std::uint8_t { burst, even };
@@ -104,6 +105,8 @@ struct pace_options {
   std::uint64_t tokens_per_minute = 0;  ///< tokens in any 60 s; 0: no limit
   /// Folder through which processes share the limit of a key; empty: not shared.
   std::string limit_folder;
+  /// Where machines share the limit of a key; null: they do not. It must outlive the engine.
+  shared_limits* machines = nullptr;
   unsigned concurrency = 64;  ///< attempts in flight over all jobs; 0: no limit
   /// What batch work leaves free for interactive calls: attempts of each relay's minute, and of the
   /// concurrency.

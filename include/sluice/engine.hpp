@@ -137,6 +137,8 @@ class engine_run {
   void stop();
   /// Like stop(), but also cancels the attempts in flight.
   void abort();
+  /// result_sink::reserve() may have another answer now.
+  void funds_changed();
   /// After the run: the status at its end.
   run_status now() const;
 

@@ -46,6 +46,7 @@ enum class funds : std::uint8_t {
   reserved,  ///< yes; the money is reserved
   wait,      ///< not now; try again when an attempt in flight is settled
   spent,     ///< no, and no attempt in flight can free money
+  never,     ///< this request is not to be sent here; it stays pending, and the run goes on
 };
 
 /// What a sink makes of a complete reply.
@@ -79,6 +80,11 @@ class result_sink {
   virtual bool must_be_recorded() const { return false; }
   /// Writes the started attempts, then calls `done`, from any thread; with the error if it failed.
   virtual void record(const std::function<void(std::exception_ptr)>& done) { done(nullptr); }
+  /// Whether a recorded attempt may be sent after all; false: its request stays pending.
+  virtual bool may_send(const attempt_record& attempt) {
+    (void)attempt;
+    return true;
+  }
   /// The attempt ended without a result.
   virtual void attempt_ended(const attempt_record& attempt, attempt_end how) = 0;
 
@@ -102,6 +108,8 @@ class result_sink {
     return {};
   }
 
+  /// The run is done with the request, which has no result.
+  virtual void left_pending(const request& left) { (void)left; }
   /// The result of a request, and of its last attempt.
   virtual void put(result&& finished) = 0;
   /// Writes all results from put() to the files. If it throws, the results that could not be

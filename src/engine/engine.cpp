@@ -295,6 +295,10 @@ void engine_run::abort() {
   if (parts_->current != nullptr) parts_->current->abort();
 }
 
+void engine_run::funds_changed() {
+  if (parts_->current != nullptr) parts_->current->funds_freed();
+}
+
 run_status engine_run::now() const {
   if (parts_->current == nullptr) return parts_->last;
   run_context& run = *parts_->current;

@@ -114,6 +114,9 @@ boost::asio::awaitable<bool> run_context::afford(const request& next) {
         break;
       case funds::wait:
         co_await poor_.wait();
+        break;
+      case funds::never:
+        co_return false;
     }
   }
   co_return false;
@@ -331,6 +334,7 @@ boost::asio::awaitable<void> run_context::serve(request next, unsigned sample) {
   worker one(*this, std::move(next), sample);
   co_await one.serve();
   --in_hand_;
+  if (const request* left = one.unfinished()) sink.left_pending(*left);
   judge_.sample_ended(one.sample());
   check_suspects();
   co_await writer.durable();

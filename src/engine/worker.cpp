@@ -129,7 +129,8 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
   // What rejected replies have cost must be on disk before more is spent.
   if (run_.sink.must_be_recorded() || request_.rejections > 0)
     may_go = co_await run_.writer.recorded();
-  if (!may_go || run_.stopping()) {
+  if (may_go && !run_.stopping()) revoked_ = !run_.sink.may_send(record);
+  if (!may_go || run_.stopping() || revoked_) {
     run_.sink.attempt_ended(record, attempt_end::unsent);
     failure not_sent;
     not_sent.code = errc::connection_failed;
@@ -151,6 +152,7 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
     if (own_turn_) own_turn_->used(static_cast<std::uint64_t>(used.total_tokens()));
     run_.relays.learn(used, request_.choices);
   }
+  lapsed_ = !current.end().sent_any && !run_.relays.gate().may_send(turn);
   current.leave();
   if (!outcome) {
     run_.sink.attempt_ended(record, end_without_result(current.end(), outcome.error()));
@@ -289,8 +291,16 @@ boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permi
     run_.tell(severity::debug, fmt::format("request {} (line {}): attempt {}: {}",
                                            request_.custom_id, request_.line, sent_, why.message));
   }
+  if (revoked_) {
+    if (std::exchange(model_trial_, false)) run_.model_trial_wasted(request_);
+    co_return next_step::pending;
+  }
   failed_at_ = relay_;
   const bool model_trial = std::exchange(model_trial_, false);
+  if (std::exchange(lapsed_, false)) {
+    if (model_trial) run_.model_trial_wasted(request_);
+    co_return next_step::again;
+  }
   // Not sent, because the relay was put to rest.
   if (why.kind == failure_class::unreachable && run_.relays[relay_].resting) {
     if (model_trial) run_.model_trial_wasted(request_);
@@ -379,6 +389,7 @@ bool worker::rejects(attempt_outcome& outcome) {
 
 // The last step of a worker: moves the strings of the request into the result.
 void worker::finish(attempt_outcome&& outcome) {
+  finished_ = true;
   result finished;
   finished.custom_id = std::move(request_.custom_id);
   finished.model = std::move(request_.model);

@@ -24,6 +24,8 @@ class worker {
   ~worker() { abandon_trial(); }
   /// Returns when the request has its result, or the run has stopped and it stays pending.
   boost::asio::awaitable<void> serve();
+  /// After serve(): the request, if it has no result; null: it has one.
+  const request* unfinished() const noexcept { return finished_ ? nullptr : &request_; }
   /// The sample that the request still belongs to.
   unsigned sample() const noexcept { return sample_; }
 
@@ -58,6 +60,9 @@ class worker {
   std::optional<std::size_t> unstreamed_at_;  // the next attempt at this relay is its trial
   run_context::model_refusals refusals_of_model_;
   bool model_trial_ = false;              // the next attempt is the trial of its model
+  bool revoked_ = false;                  // the sink lets no attempt of it go
+  bool lapsed_ = false;                   // the last attempt lost its place in the shared limit
+  bool finished_ = false;
   bool try_later_ = false;                // a later run should try it again
   std::uint32_t sent_ = 0;                // attempts in this run
   std::optional<std::size_t> failed_at_;  // relay of the last failure

@@ -26,6 +26,8 @@ struct response_head {
 class response_handler {
  public:
   virtual ~response_handler() = default;
+  /// Whether the first byte may be sent now; false: the exchange ends as unreachable.
+  virtual bool may_send() { return true; }
   /// The first byte is about to be sent, on a new connection (`connected_anew`) or a reused one.
   /// Called again if a reused connection turns out to be dead.
   virtual void on_sending(bool connected_anew) { (void)connected_anew; }

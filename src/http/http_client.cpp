@@ -54,6 +54,7 @@ class counted_handler final : public response_handler {
   counted_handler(response_handler& receiver, reply_memory::share& share)
       : receiver_(receiver), share_(share) {}
 
+  bool may_send() override { return receiver_.may_send(); }
   void on_sending(bool connected_anew) override { receiver_.on_sending(connected_anew); }
   void on_arrival(time_point when) override { receiver_.on_arrival(when); }
   void on_sent() override { receiver_.on_sent(); }
@@ -415,7 +416,8 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
       current.limit.end_step();
     }
     if (result.end != exchange_end::how::complete) co_return result;
-    if (!sending_ || (request.group != nullptr && !request.group->sending())) {
+    if (!sending_ || (request.group != nullptr && !request.group->sending()) ||
+        !handler.may_send()) {
       co_return failed(result, exchange_end::how::unreachable, current, "interrupted");
     }
     if (stamps_) current.stream.stamp();

@@ -283,28 +283,10 @@ void running_job::warn_of_stale_price(const std::string& model) {
                   parts_->setup.files.job, model));
 }
 
-// What a reply has cost.
-struct running_job::priced_result {
-  std::optional<usd> cost;
-  std::optional<usd> cache_saved;
-  bool settles = false;  // its reservation: else the relay may bill more than is counted here
-};
-
-running_job::priced_result running_job::price(const result& finished) {
-  priced_result priced;
-  if (!finished.outcome) return priced;
-  const reply& whole = *finished.outcome;
-  const auto& used = whole.usage ? whole.usage : whole.estimated_usage;
-  const auto price = parts_->setup.prices.find(finished.relay, finished.model, finished.target);
-  if (used && price != nullptr) {
-    const serving how = serving_of(finished);
-    const auto found = price->cost(*used, how);
-    priced.cost = found.cost;
-    priced.cache_saved = price->saved_by_cache(*used, how);
-    if (!priced.cost) warn_of_missing_rate(finished.model, found.missing);
-    if (price->stale(how.ended_unix)) warn_of_stale_price(finished.model);
-  }
-  priced.settles = priced.cost && whole.usage && !finished.model_in_doubt;
+result_price running_job::price(const result& finished) {
+  result_price priced = price_of(finished, parts_->setup.prices);
+  if (!priced.missing.empty()) warn_of_missing_rate(finished.model, priced.missing);
+  if (priced.stale) warn_of_stale_price(finished.model);
   return priced;
 }
 
@@ -314,7 +296,7 @@ reply_verdict running_job::examine(request& asked, const result& finished) {
   const reply& whole = *finished.outcome;
   const auto fault = job.lines.expect->fault_of(asked, whole);
   if (!fault) return {};
-  const priced_result priced = price(finished);
+  const result_price priced = price(finished);
   rejected_reply rejected;
   rejected.reason = *fault;
   rejected.relay = finished.relay;
@@ -375,7 +357,10 @@ void running_job::warn_of_rejections(const std::string& reason) {
 void running_job::put(const result& finished) {
   const job_setup& job = parts_->setup;
   result_files& files = parts_->files;
-  const auto [cost, cache_saved, settles] = price(finished);
+  const result_price priced = price(finished);
+  const auto& cost = priced.cost;
+  const auto& cache_saved = priced.cache_saved;
+  const bool settles = priced.settles;
   const hash128 id = hash_of(finished.custom_id);
   usd kept;
   std::vector<rejected_reply> rejected;

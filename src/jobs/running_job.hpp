@@ -15,6 +15,7 @@
 
 #include "jobs/job_steps.hpp"
 #include "jobs/prefix_groups.hpp"
+#include "jobs/result_price.hpp"
 #include "sluice/clock.hpp"
 #include "sluice/result.hpp"
 #include "sluice/result_sink.hpp"
@@ -106,8 +107,7 @@ class running_job {
   std::optional<request> next_in_groups();
   void read_groups();
   std::vector<request> look_ahead_in_groups(std::size_t count);
-  struct priced_result;
-  priced_result price(const result& finished);
+  result_price price(const result& finished);
   void tell_why(request& asked, const reply& rejected, const std::string& reason) const;
   // Each once, for price().
   void warn_of_missing_rate(const std::string& model, const std::string& missing);

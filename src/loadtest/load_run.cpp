@@ -204,6 +204,8 @@ asio::awaitable<bool> load_run::afford(target& of, request& asked) {
         spent_ = true;
         close_gates();
         co_return false;
+      case funds::never:
+        co_return false;
     }
   }
 }

@@ -95,6 +95,7 @@ class attempt final : public response_handler {
   /// from this API, and redacts the relay's keys.
   void redact(attempt_outcome& outcome) const;
 
+  bool may_send() override { return to_.gate.may_send(turn_); }
   void on_sending(bool connected_anew) override;
   void on_arrival(time_point when) override { arrived_ = when; }
   void on_sent() override { to_.gate.sent(turn_); }

@@ -34,6 +34,7 @@ void rate_limiter::set_limits(unsigned per_minute, std::uint64_t tokens_per_minu
   pace_gap_ = even ? duration{60s} / per_minute : duration{};
   space(spaced_);
   next_spaced_ = std::min(next_spaced_, now + gap_);
+  if (options_.shared != nullptr) options_.shared->set_limits(per_minute, tokens_per_minute);
 }
 
 // Calls `use` with the window. False: another process has the lock.
@@ -70,6 +71,8 @@ limit_window::caps rate_limiter::caps_with(unsigned spare) const noexcept {
 std::optional<rate_limiter::slot> rate_limiter::try_start(time_point now, std::uint64_t tokens,
                                                           unsigned spare) {
   if (now < rest_until_ || (gap_ > duration{} && now < next_spaced_)) return std::nullopt;
+  shared_limit* const shared = options_.shared;
+  if (shared != nullptr && shared->next(now) > now) return std::nullopt;
   limit_window::slot start;
   start.tokens = tokens;
   bool took = false;
@@ -77,6 +80,15 @@ std::optional<rate_limiter::slot> rate_limiter::try_start(time_point now, std::u
     took = window->take(store_.owner(), start, caps_with(spare), window.now());
   });
   if (!took) return std::nullopt;
+  std::optional<shared_limit::ticket> ticket;
+  if (shared != nullptr) {
+    ticket = shared->take(now, tokens);
+    if (!ticket) {
+      use_store(now,
+                [&](const limit_store::hold& window) { window->cancel(store_.owner(), start); });
+      return std::nullopt;
+    }
+  }
   if (gap_ > duration{}) {
     // With even pacing, a start that is late by less than a gap does not move the following starts,
     // so that delays do not add up. With wider gaps they move, since the relay may refuse starts
@@ -91,6 +103,7 @@ std::optional<rate_limiter::slot> rate_limiter::try_start(time_point now, std::u
   const std::uint32_t index = free_.back();
   free_.pop_back();
   places_[index].start = start;
+  places_[index].ticket = ticket.value_or(0);
   return slot{index, places_[index].generation};
 }
 
@@ -113,6 +126,9 @@ rate_limiter::wait rate_limiter::next_wait(time_point now, std::uint64_t tokens,
     prolong(wait_cause::pause, last_pause_);
     if (gap_ > duration{}) prolong(wait_cause::pacing, next_spaced_);
     prolong(wait_cause::unreachable, rest_until_);
+    if (options_.shared == nullptr) return;
+    prolong(wait_cause::limit, options_.shared->next(now));
+    prolong(wait_cause::pause, options_.shared->paused_until());
   });
   return seen ? found : wait{wait_cause::limit, retry_at(now)};
 }
@@ -156,27 +172,44 @@ rate_limiter::place* rate_limiter::find(slot handle) noexcept {
   return found.generation == handle.generation ? &found : nullptr;
 }
 
+bool rate_limiter::may_send(slot handle, time_point now) {
+  const place* one = find(handle);
+  return options_.shared == nullptr || one == nullptr || options_.shared->holds(one->ticket, now);
+}
+
 void rate_limiter::sent(slot handle, time_point now) {
   const place* one = find(handle);
+  if (one != nullptr && options_.shared != nullptr) options_.shared->sent(one->ticket, now);
   if (one == nullptr || one->start.step != limit_window::slot::unsent) return;
   report({event::kind::sent, handle, now}, now);
 }
 
 void rate_limiter::answered(slot handle, time_point now) {
-  if (find(handle) != nullptr) report({event::kind::answered, handle, now}, now);
+  const place* one = find(handle);
+  if (one != nullptr && options_.shared != nullptr) options_.shared->answered(one->ticket, now);
+  if (one != nullptr) report({event::kind::answered, handle, now}, now);
 }
 
 void rate_limiter::cancel(slot handle, time_point now) {
-  if (find(handle) != nullptr) report({event::kind::cancelled, handle, now}, now);
+  const place* one = find(handle);
+  if (one != nullptr && options_.shared != nullptr) options_.shared->cancel(one->ticket, now);
+  if (one != nullptr) report({event::kind::cancelled, handle, now}, now);
 }
 
 void rate_limiter::correct(slot handle, std::uint64_t tokens, time_point now) {
-  if (find(handle) != nullptr && caps_.tokens != 0) {
+  const place* one = find(handle);
+  if (one != nullptr && options_.shared != nullptr) {
+    options_.shared->correct(one->ticket, tokens, now);
+  }
+  if (one != nullptr && caps_.tokens != 0) {
     report({event::kind::corrected, handle, now, tokens}, now);
   }
 }
 
 void rate_limiter::done(slot handle) {
+  if (const place* one = find(handle); one != nullptr && options_.shared != nullptr) {
+    options_.shared->done(one->ticket);
+  }
   if (!pending_.empty()) {
     pending_.push_back({event::kind::done, handle});
   } else if (place* one = find(handle)) {
@@ -200,6 +233,7 @@ void rate_limiter::release(place& one, slot handle) {
 void rate_limiter::pause(time_point until, time_point now) {
   last_pause_ = std::max(last_pause_, until);
   own_pause_ = std::max(own_pause_, until);
+  if (options_.shared != nullptr) options_.shared->pause(until, now);
   report({event::kind::paused, {}, until}, now);
 }
 

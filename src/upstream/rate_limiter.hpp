@@ -12,6 +12,7 @@
 #include "sluice/config.hpp"
 #include "sluice/wait_cause.hpp"
 #include "upstream/limit_store.hpp"
+#include "upstream/shared_limit.hpp"
 
 namespace sluice {
 
@@ -43,6 +44,7 @@ class rate_limiter {
     pacing pace = pacing::burst;
     std::uint64_t tokens_per_minute = 0;  ///< 0: no limit
     limit_store* store = nullptr;         ///< null: a private one
+    shared_limit* shared = nullptr;       ///< of several machines, in addition; null: none
   };
 
   /// The longest time until a slot that another process frees is noticed.
@@ -63,6 +65,8 @@ class rate_limiter {
   /// next_start().
   time_point look_again(time_point now);
 
+  /// Whether the start may still be sent.
+  bool may_send(slot handle, time_point now);
   void sent(slot handle, time_point now);      ///< the last byte of the request was sent
   void answered(slot handle, time_point now);  ///< the head of the reply arrived
   void cancel(slot handle, time_point now);    ///< nothing was sent: the slot is free at once
@@ -109,6 +113,7 @@ class rate_limiter {
  private:
   struct place {
     limit_window::slot start;
+    shared_limit::ticket ticket = 0;  // in the shared limit
     std::uint32_t generation = 0;
   };
 

@@ -46,6 +46,7 @@ struct gate_plan {
     for (const auto& member : members) {
       const unsigned rpm = limit_of(member, pace);
       const auto [place, fresh] = known.try_emplace(window_name(member.relay), windows.size());
+      longest_connect = std::max(longest_connect, member.relay.connect_timeout);
       lanes.push_back({place->second, member.weight});
       if (fresh) {
         windows.push_back({rpm, pace.window_margin, pace.pace, pace.tokens_per_minute, nullptr});
@@ -58,6 +59,7 @@ struct gate_plan {
 
   std::vector<rate_limiter::options> windows;
   std::vector<std::string> names;  // of the windows
+  duration longest_connect{};
   std::vector<start_gate::lane_options> lanes;
 };
 
@@ -83,6 +85,11 @@ relays::relays(boost::asio::io_context& context, clock& time,
     limits_.push_back(plan.windows[i].per_minute);
     stores_.push_back(opener.open(plan.names[i]));
     plan.windows[i].store = stores_.back().get();
+    if (pace_.machines != nullptr) {
+      plan.windows[i].shared =
+          &pace_.machines->open(plan.names[i], plan.windows[i].per_minute, pace_.tokens_per_minute,
+                                pace_.window_margin, plan.longest_connect + pace_.window_margin);
+    }
   }
   gate_ = std::make_unique<start_gate>(time, plan.windows, plan.lanes, most_in_flight(pace_));
   gate_->set_reserve(pace_.interactive_reserve);

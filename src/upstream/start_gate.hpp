@@ -110,6 +110,9 @@ class start_gate {
   /// time_point::max(): not known.
   time_point next_start(const group& of, std::uint64_t tokens);
 
+  /// Whether the attempt may still be sent: false if machines share the limit, and its place there
+  /// has lapsed.
+  bool may_send(permit turn) { return window_of(turn.lane).may_send(turn.slot, clock_.now()); }
   void sent(permit turn);
   void answered(permit turn);
   /// Actual token count; corrects the reservation.

@@ -60,6 +60,7 @@ class fake_client final : public http_client {
   script plan;
   std::vector<exchange_call> calls;
   std::vector<time_point> counted;  ///< when the relay counted each request
+  std::vector<std::size_t> sent;    ///< the numbers of these calls
   std::size_t in_flight = 0;
   std::size_t most_in_flight = 0;
   unsigned aborts = 0;
@@ -82,6 +83,7 @@ class fake_client final : public http_client {
     exchange_end result;
     way here;
     here.epoch = epoch_;
+    here.number = call.number;
     const exchange_group::member in_group(
         request.group, [] {},
         [&here] {
@@ -91,7 +93,10 @@ class fake_client final : public http_client {
         });
     const bool whole = co_await follow(planned, handler, result, here);
     --in_flight;
-    if (whole) {
+    if (here.refused) {
+      result.end = exchange_end::how::unreachable;
+      result.message = "interrupted";
+    } else if (whole) {
       result.end = planned.end;
       result.message = planned.message;
     } else {
@@ -117,9 +122,11 @@ class fake_client final : public http_client {
   // State of one exchange.
   struct way {
     std::uint64_t epoch = 0;
+    std::size_t number = 0;
     parking* parked = nullptr;
     wait_queue room;  // woken when it is aborted
     bool aborted = false;
+    bool refused = false;  // by the handler, before the first byte
   };
 
   // False: it was aborted.
@@ -128,8 +135,14 @@ class fake_client final : public http_client {
     if (!co_await pass(planned.connecting + planned.before_sent, here)) co_return false;
     result.sent_any = planned.sent_any;
     if (!planned.sent_any) co_return true;
+    if (!handler.may_send()) {
+      result.sent_any = false;
+      here.refused = true;
+      co_return true;
+    }
     handler.on_sending(planned.connecting > duration{});
     counted.push_back(time_.now() + planned.on_the_way);
+    sent.push_back(here.number);
     if (!planned.sent_whole) co_return true;
     result.sent_whole = true;
     handler.on_sent();

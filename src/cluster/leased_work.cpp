@@ -1,0 +1,673 @@
+#include "cluster/leased_work.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "async/wait_queue.hpp"
+#include "cluster/packed_requests.hpp"
+#include "jobs/result_line.hpp"
+#include "jobs/result_price.hpp"
+#include "store/batch_record.hpp"
+
+namespace sluice::cluster {
+namespace {
+
+namespace asio = boost::asio;
+using namespace std::chrono_literals;
+
+constexpr duration after_failure = 500ms;   // until the database is tried again
+constexpr std::size_t most_results = 2000;  // in one transaction
+constexpr std::size_t most_bytes = std::size_t{16} << 20;
+
+// Requests on their way from the event loop to the thread of the engine's reader.
+class request_queue {
+ public:
+  void push(std::vector<request>&& more) {
+    const std::lock_guard lock(mutex_);
+    for (request& one : more) waiting_.push_back(std::move(one));
+    changed_.notify_all();
+  }
+  /// Nothing: it is closed and empty, or was cancelled.
+  std::optional<request> pop() {
+    std::unique_lock lock(mutex_);
+    waits_ = true;
+    changed_.wait(lock, [this] { return cancelled_ || closed_ || !waiting_.empty(); });
+    waits_ = false;
+    if (cancelled_ || waiting_.empty()) {
+      over_ = true;
+      return std::nullopt;
+    }
+    request next = std::move(waiting_.front());
+    waiting_.pop_front();
+    return next;
+  }
+  void close() {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    changed_.notify_all();
+  }
+  void cancel() {
+    const std::lock_guard lock(mutex_);
+    cancelled_ = true;
+    changed_.notify_all();
+  }
+  bool quiet() const {
+    const std::lock_guard lock(mutex_);
+    return over_ || cancelled_ || (waits_ && waiting_.empty() && !closed_ && !cancelled_);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<request> waiting_;
+  bool closed_ = false;
+  bool cancelled_ = false;
+  bool waits_ = false;
+  bool over_ = false;
+};
+
+struct held_chunk {
+  lease_key key;
+  std::size_t job = 0;     // index of its job
+  std::uint64_t open = 0;  // requests without a result
+  bool has_budget = false;
+  bool lost = false;      // another worker has it
+  bool left = false;      // some of its requests stay pending
+  chunk_changes changes;  // to be stored
+  time_point renewed{};
+};
+
+// A request that was given to the engine.
+struct open_request {
+  std::shared_ptr<held_chunk> chunk;
+  std::uint64_t line = 0;
+  usd most;             // that an attempt may cost
+  usd reserved;         // for the attempt that comes next, or is in flight
+  usd kept;             // for attempts of unknown outcome
+  bool denied = false;  // the budget has nothing for it any more
+  bool asked = false;   // money was asked for
+};
+
+using request_key = std::pair<std::size_t, std::string>;
+
+}  // namespace
+
+struct leased_work::parts {
+  parts(setup given, options wanted) : with(std::move(given)), chosen(std::move(wanted)) {}
+
+  setup with;
+  options chosen;
+  request_queue queue;
+  std::map<job_id, std::size_t> job_index;
+  std::deque<std::string> identities;  // by index; addresses stay valid
+  mutable std::mutex identities_mutex;
+  std::map<lease_key, std::shared_ptr<held_chunk>> held;
+  std::map<request_key, open_request> open;
+  job_id last_job = 0;
+  std::uint64_t sequence = 0;
+  totals sums;
+  std::uint64_t unstored = 0;
+  end_reason reason = end_reason::none;
+  std::string why;
+  bool claiming = true;      // chunks are leased
+  bool claim_ended = false;  // claim_loop() has
+  bool closing = false;      // the run is over
+  bool given_up = false;     // nothing is stored any more
+  bool complained = false;   // the database is away, and the user knows
+  std::optional<time_point> away_since;
+  std::optional<time_point> close_by;
+  std::vector<std::function<void(std::exception_ptr)>> to_tell;  // after the next batch
+  bool dirty = false;                                            // there are changes
+  wait_queue claimer;
+  wait_queue storer;
+  wait_queue idle;
+  std::vector<request_key> want_money;
+
+  bool is_full() const { return open.size() >= chosen.in_hand; }
+  open_request* find(std::size_t job, std::string_view custom_id) {
+    const auto found = open.find({job, std::string(custom_id)});
+    return found == open.end() ? nullptr : &found->second;
+  }
+  std::size_t index_of(const job_record& job) {
+    const std::lock_guard lock(identities_mutex);
+    const auto [place, fresh] = job_index.try_emplace(job.id, identities.size());
+    if (fresh) identities.push_back(job.identity);
+    return place->second;
+  }
+
+  void end(end_reason by, std::string sentence) {
+    if (reason != end_reason::none) return;
+    reason = by;
+    why = std::move(sentence);
+  }
+  void stop_claiming() {
+    claiming = false;
+    queue.close();
+    claimer.wake_all();
+    storer.wake_all();
+  }
+  void changed() {
+    if (!std::exchange(dirty, true)) storer.wake_all();
+  }
+  void drop(const std::shared_ptr<held_chunk>& chunk) {
+    chunk->lost = true;
+    chunk->changes = {};
+    held.erase(chunk->key);
+  }
+
+  asio::awaitable<void> pause(wait_queue& line, duration how_long) {
+    const auto timer = with.time.call_at(with.time.now() + how_long, [&line] { line.wake_all(); });
+    co_await line.wait();
+    with.time.cancel(timer);
+  }
+
+  // The database did not answer. False: it has been away for too long.
+  bool may_try_again(const std::string& fault) {
+    const time_point now = with.time.now();
+    if (!away_since) away_since = now;
+    if (!std::exchange(complained, true)) {
+      with.say(severity::warning,
+               fmt::format("{}; nothing new is sent until it answers again", fault));
+    }
+    if (close_by && now >= *close_by) return false;
+    if (now - *away_since < chosen.give_up_after) return true;
+    end(end_reason::database,
+        fmt::format("the database has been away for {} s: {}",
+                    std::chrono::duration_cast<std::chrono::seconds>(now - *away_since).count(),
+                    fault));
+    return false;
+  }
+  void answered() {
+    away_since.reset();
+    if (std::exchange(complained, false)) with.say(severity::info, "the database answers again");
+  }
+  void give_up() {
+    if (std::exchange(given_up, true)) return;
+    for (const auto& [key, chunk] : held) unstored += chunk->changes.results.size();
+    stop_claiming();
+    for (const auto& [key, chunk] : std::map(held)) drop(chunk);
+    tell_all();
+    with.stop_run();
+    with.funds_changed();
+  }
+  void tell_all() {
+    for (const auto& done : std::exchange(to_tell, {})) done(nullptr);
+  }
+
+  asio::awaitable<void> claim_loop();
+  asio::awaitable<bool> claim_one();
+  asio::awaitable<void> take(lease got);
+  asio::awaitable<void> store_loop();
+  asio::awaitable<void> store_batch();
+  asio::awaitable<void> ask_for_money();
+  change_batch next_batch();
+};
+
+leased_work::leased_work(setup given, options chosen)
+    : parts_(std::make_unique<parts>(std::move(given), std::move(chosen))) {}
+leased_work::~leased_work() = default;
+
+// True: a chunk was leased, or there may be one now.
+asio::awaitable<bool> leased_work::parts::claim_one() {
+  claim_request wanted{chosen.worker, chosen.lease, chosen.simulated, last_job, {}};
+  for (const auto& [key, chunk] : held) wanted.held.push_back(key);
+  std::optional<claim_answer> answer;
+  std::string fault;
+  try {
+    answer = co_await with.threads.run([&] { return with.store.claim(wanted); });
+  } catch (const store::store_error& error) {
+    fault = error.what();
+  } catch (const other_version& error) {
+    end(end_reason::version, error.what());
+    give_up();
+    co_return false;
+  }
+  if (!answer) {
+    if (!may_try_again(fault)) give_up();
+    co_return false;
+  }
+  answered();
+  if (answer->got) {
+    if (answer->relieved_attempts > 0) {
+      sums.relieved += answer->relieved_attempts;
+      with.say(severity::warning,
+               fmt::format("{}: took over a chunk whose worker fell silent; {} attempt(s) that it "
+                           "had in flight may have been billed",
+                           answer->got->job.name, answer->relieved_attempts));
+    }
+    co_await take(std::move(*answer->got));
+    co_return true;
+  }
+  if (answer->more_to_come || chosen.forever) co_return false;
+  // What is left is in hand here, or waits for money that nobody can free.
+  if (!answer->exhausted.empty()) {
+    std::string names;
+    for (const auto& name : answer->exhausted) names += (names.empty() ? "" : ", ") + name;
+    end(end_reason::budget,
+        fmt::format("the budget is used up: {}; give more with sluice enqueue --budget", names));
+  }
+  stop_claiming();
+  co_return false;
+}
+
+// Unpacks the requests, reserves money for them, and gives them to the engine.
+asio::awaitable<void> leased_work::parts::take(lease got) {
+  ++sums.chunks;
+  last_job = got.key.job;
+  auto chunk = std::make_shared<held_chunk>();
+  chunk->key = got.key;
+  chunk->job = index_of(got.job);
+  chunk->has_budget = got.job.budget.has_value();
+  chunk->renewed = with.time.now();
+  held[chunk->key] = chunk;
+  const auto release = [&] {
+    chunk->changes.release = true;
+    changed();
+  };
+  std::vector<request> requests;
+  std::vector<line_reserve> wanted;
+  std::string fault;
+  bool unbounded = false;
+  std::optional<reserve_answer> reserved;
+  try {
+    co_await with.threads.run([&] {
+      for (request& one : unpack(got.requests, got.first, got.last)) {
+        if (std::ranges::binary_search(got.finished, one.line)) continue;
+        const auto before = got.attempts.find(one.line);
+        if (before != got.attempts.end()) one.attempts = before->second;
+        if (chunk->has_budget) {
+          if (const auto none = set_cost_bound(one, with.prices, std::nullopt, chosen.bounds)) {
+            fault = fmt::format("{} line {}: {}", got.job.name, one.line, none->why);
+            unbounded = true;
+            return;
+          }
+          wanted.push_back({one.line, one.most});
+        }
+        requests.push_back(std::move(one));
+      }
+      if (!wanted.empty()) reserved = with.store.reserve(chunk->key, wanted, true);
+    });
+  } catch (const store::store_error& error) {
+    fault = error.what();
+  } catch (const other_version& error) {
+    end(end_reason::version, error.what());
+    give_up();
+    co_return;
+  }
+  if (!fault.empty()) {
+    with.say(severity::warning, fault);
+    release();
+    if (unbounded) {
+      end(end_reason::unbounded, fault);
+      stop_claiming();
+    } else {
+      co_await pause(claimer, chosen.poll_interval);
+    }
+    co_return;
+  }
+  if (reserved) {
+    if (reserved->lost) co_return drop(chunk);
+    requests.resize(reserved->lines);
+    if (requests.empty()) {
+      release();
+      co_await pause(claimer, chosen.poll_interval);
+      co_return;
+    }
+  }
+  if (!claiming) co_return release();
+  const auto is_here = [&](const request& one) {
+    return open.contains({chunk->job, one.custom_id});
+  };
+  // After it was lost, the chunk came back before its old requests were dropped.
+  if (std::ranges::any_of(requests, is_here)) {
+    job_index.erase(got.job.id);
+    chunk->job = index_of(got.job);
+  }
+  for (request& one : requests) {
+    one.job = chunk->job;
+    ++chunk->open;
+    open_request entry;
+    entry.chunk = chunk;
+    entry.line = one.line;
+    entry.most = entry.reserved = one.most;
+    open.emplace(request_key{one.job, one.custom_id}, std::move(entry));
+  }
+  if (requests.empty()) co_return release();
+  queue.push(std::move(requests));
+}
+
+asio::awaitable<void> leased_work::parts::claim_loop() {
+  while (claiming) {
+    if (is_full()) {
+      co_await claimer.wait();
+      continue;
+    }
+    const bool again = co_await claim_one();
+    if (claiming && !again) co_await pause(claimer, chosen.poll_interval);
+  }
+  claim_ended = true;
+  storer.wake_all();
+}
+
+// The changes of all chunks, up to what one transaction should hold, and the leases that should be
+// renewed.
+change_batch leased_work::parts::next_batch() {
+  change_batch batch{chosen.worker, sequence + 1, chosen.lease, {}};
+  const time_point now = with.time.now();
+  std::size_t results = 0;
+  std::size_t bytes = 0;
+  dirty = false;
+  for (const auto& [key, chunk] : held) {
+    chunk_changes& all = chunk->changes;
+    const bool has_any =
+        !all.started.empty() || !all.ended.empty() || !all.results.empty() || all.release;
+    if (!has_any && now - chunk->renewed < chosen.lease / 3) continue;
+    chunk_changes part;
+    part.key = key;
+    part.started = std::exchange(all.started, {});
+    part.ended = std::exchange(all.ended, {});
+    std::size_t taken = 0;
+    while (taken < all.results.size() && results < most_results && bytes < most_bytes) {
+      ++results;
+      bytes += all.results[taken++].line.text.size();
+    }
+    const auto end = all.results.begin() + static_cast<std::ptrdiff_t>(taken);
+    std::move(all.results.begin(), end, std::back_inserter(part.results));
+    all.results.erase(all.results.begin(), end);
+    if (all.results.empty()) {
+      part.release = all.release;
+    } else {
+      dirty = true;
+    }
+    batch.chunks.push_back(std::move(part));
+  }
+  return batch;
+}
+
+// Stores one batch, however often that takes: another one would not know what became of this.
+asio::awaitable<void> leased_work::parts::store_batch() {
+  const change_batch batch = next_batch();
+  const auto waiting = std::exchange(to_tell, {});
+  const auto tell = [&] {
+    for (const auto& done : waiting) done(nullptr);
+  };
+  if (batch.chunks.empty()) co_return tell();
+  std::optional<std::vector<lease_key>> lost;
+  while (!lost) {
+    std::string fault;
+    try {
+      lost = co_await with.threads.run([&] { return with.store.commit(batch); });
+    } catch (const store::store_error& error) {
+      fault = error.what();
+    } catch (const other_version& error) {
+      end(end_reason::version, error.what());
+      fault.clear();
+      break;
+    }
+    if (lost) break;
+    if (!may_try_again(fault)) break;
+    co_await pause(idle, after_failure);
+  }
+  if (!lost) {
+    for (const chunk_changes& one : batch.chunks) unstored += one.results.size();
+    give_up();
+    co_return tell();
+  }
+  answered();
+  ++sequence;
+  const time_point now = with.time.now();
+  for (const chunk_changes& one : batch.chunks) {
+    const auto found = held.find(one.key);
+    if (found == held.end()) continue;
+    const auto chunk = found->second;
+    chunk->renewed = now;
+    const bool ended = one.release || chunk->open == 0;
+    if (std::ranges::find(*lost, one.key) != lost->end()) {
+      // After a batch that was stored before, a chunk that it completed looks lost, too.
+      if (!ended) {
+        ++sums.lost_chunks;
+        with.say(severity::warning,
+                 "a chunk was taken over by another worker, since this one fell silent; what it "
+                 "still has in flight of it does not count");
+      }
+      drop(chunk);
+    } else if (ended && chunk->changes.results.empty()) {
+      drop(chunk);
+    }
+  }
+  tell();
+  with.funds_changed();
+  claimer.wake_all();
+}
+
+// For requests whose reservation was kept after a lost attempt.
+asio::awaitable<void> leased_work::parts::ask_for_money() {
+  const auto wanted = std::exchange(want_money, {});
+  bool waits = false;
+  for (const request_key& key : wanted) {
+    const auto found = open.find(key);
+    if (found == open.end() || found->second.chunk->lost) continue;
+    const lease_key chunk = found->second.chunk->key;
+    const line_reserve line{found->second.line, found->second.most};
+    std::optional<reserve_answer> answer;
+    try {
+      answer = co_await with.threads.run([&] { return with.store.reserve(chunk, {line}, false); });
+    } catch (const store::store_error&) {
+      // Nobody knows whether it was reserved. When the chunk is released, so is that.
+    }
+    const auto again = open.find(key);
+    if (again == open.end()) continue;
+    open_request& one = again->second;
+    if (!answer) {
+      one.denied = true;
+    } else if (answer->lines == 1) {
+      one.reserved = one.most;
+      one.asked = false;
+    } else if (answer->exhausted) {
+      one.denied = true;
+    } else if (answer->lost) {
+      drop(one.chunk);
+    } else {
+      want_money.push_back(key);
+      waits = true;
+    }
+  }
+  with.funds_changed();
+  if (waits) co_await pause(idle, chosen.poll_interval);
+}
+
+asio::awaitable<void> leased_work::parts::store_loop() {
+  for (;;) {
+    if (given_up) co_return;
+    if (closing && claim_ended && !dirty && to_tell.empty() && held.empty()) co_return;
+    if (!dirty && to_tell.empty() && want_money.empty()) {
+      co_await pause(storer, chosen.lease / 6);
+    } else if (!closing && chosen.gather > duration{}) {
+      co_await pause(idle, chosen.gather);
+    }
+    if (given_up) co_return;
+    if (!want_money.empty() && !closing) co_await ask_for_money();
+    co_await store_batch();
+  }
+}
+
+asio::awaitable<void> leased_work::work() {
+  parts& mine = *parts_;
+  std::size_t left = 2;
+  wait_queue ended;
+  const auto over = [&](const std::exception_ptr& fault) {
+    if (fault) {
+      try {
+        std::rethrow_exception(fault);
+      } catch (const std::exception& error) {
+        mine.end(end_reason::database, error.what());
+      }
+      mine.give_up();
+    }
+    --left;
+    ended.wake_all();
+  };
+  asio::co_spawn(mine.with.loop, mine.claim_loop(), over);
+  asio::co_spawn(mine.with.loop, mine.store_loop(), over);
+  while (left > 0) co_await ended.wait();
+}
+
+void leased_work::stop() {
+  parts_->end(end_reason::stopped, "");
+  parts_->stop_claiming();
+}
+
+void leased_work::close(duration patience) {
+  parts& mine = *parts_;
+  mine.stop_claiming();
+  mine.close_by = mine.with.time.now() + patience;
+  for (const auto& [key, chunk] : mine.held) chunk->changes.release = true;
+  mine.dirty = true;
+  mine.closing = true;
+  mine.storer.wake_all();
+  mine.idle.wake_all();
+}
+
+leased_work::end_reason leased_work::ended_by() const noexcept {
+  return parts_->reason;
+}
+const std::string& leased_work::why() const noexcept {
+  return parts_->why;
+}
+leased_work::totals leased_work::sums() const {
+  totals all = parts_->sums;
+  all.unstored = parts_->unstored;
+  return all;
+}
+
+std::optional<request> leased_work::next() {
+  return parts_->queue.pop();
+}
+void leased_work::cancel() {
+  parts_->queue.cancel();
+}
+std::string_view leased_work::identity(std::size_t job) const {
+  const std::lock_guard lock(parts_->identities_mutex);
+  return parts_->identities.at(job);
+}
+bool leased_work::quiet() const {
+  return parts_->queue.quiet();
+}
+
+funds leased_work::reserve(const request& next) {
+  open_request* const one = parts_->find(next.job, next.custom_id);
+  if (one == nullptr || one->chunk->lost || one->denied) return funds::never;
+  if (!one->chunk->has_budget || one->reserved >= one->most) return funds::reserved;
+  if (!std::exchange(one->asked, true)) {
+    parts_->want_money.emplace_back(next.job, next.custom_id);
+    parts_->storer.wake_all();
+  }
+  return funds::wait;
+}
+
+void leased_work::attempt_started(const attempt_record& attempt) {
+  open_request* const one = parts_->find(attempt.job, attempt.custom_id);
+  if (one == nullptr || one->chunk->lost) return;
+  ++parts_->sums.attempts;
+  const usd most = one->chunk->has_budget ? one->most : usd{};
+  // The last attempt was recorded and not sent: its number, and its record, are used again.
+  const auto unsent =
+      std::ranges::find_if(one->chunk->changes.ended, [&](const ended_attempt& other) {
+        return other.line == one->line && other.number == attempt.number;
+      });
+  if (unsent != one->chunk->changes.ended.end()) {
+    one->chunk->changes.ended.erase(unsent);
+    return;
+  }
+  one->chunk->changes.started.push_back({one->line, attempt.number, most});
+  parts_->changed();
+}
+
+void leased_work::record(const std::function<void(std::exception_ptr)>& done) {
+  if (parts_->given_up) return done(nullptr);
+  parts_->to_tell.push_back(done);
+  parts_->storer.wake_all();
+}
+
+bool leased_work::may_send(const attempt_record& attempt) {
+  const open_request* const one = parts_->find(attempt.job, attempt.custom_id);
+  return !parts_->given_up && one != nullptr && !one->chunk->lost;
+}
+
+void leased_work::attempt_ended(const attempt_record& attempt, attempt_end how) {
+  open_request* const one = parts_->find(attempt.job, attempt.custom_id);
+  if (one == nullptr || one->chunk->lost) return;
+  if (how == attempt_end::unsent && parts_->sums.attempts > 0) --parts_->sums.attempts;
+  const usd most = one->chunk->has_budget ? one->most : usd{};
+  one->chunk->changes.ended.push_back({one->line, attempt.number, how, most});
+  if (one->chunk->has_budget && keeps_reservation(how)) {
+    one->kept += one->most;
+    one->reserved = usd{};
+  }
+  parts_->changed();
+}
+
+void leased_work::left_pending(const request& left) {
+  const auto found = parts_->open.find({left.job, left.custom_id});
+  if (found == parts_->open.end()) return;
+  const auto chunk = found->second.chunk;
+  const bool denied = found->second.denied;
+  parts_->open.erase(found);
+  parts_->claimer.wake_all();
+  if (chunk->lost) return;
+  chunk->left = true;
+  if (--chunk->open == 0) {  // the others of the chunk have their results
+    chunk->changes.release = true;
+    parts_->changed();
+  }
+  if (denied || parts_->closing || !parts_->claiming) return;
+  // The engine has given up the model or the job: what is left waits for another run.
+  parts_->end(end_reason::left_pending, "");
+  parts_->stop_claiming();
+}
+
+void leased_work::put(result&& finished) {
+  const auto found = parts_->open.find({finished.job, finished.custom_id});
+  if (found == parts_->open.end()) return;
+  open_request one = std::move(found->second);
+  parts_->open.erase(found);
+  parts_->claimer.wake_all();
+  if (one.chunk->lost) return;
+  const bool succeeded = finished.outcome.has_value();
+  const result_price priced = price_of(finished, parts_->with.prices);
+  const usd cost = priced.cost.value_or(usd{});
+  new_result stored;
+  if (one.chunk->has_budget && succeeded) {
+    stored.most = one.reserved;
+    if (!priced.settles && one.most > cost) {
+      stored.kept = one.most;
+      stored.kept -= cost;
+    }
+  } else if (one.chunk->has_budget) {
+    stored.most = one.reserved;
+  }
+  stored.cost = cost;
+  std::string text = result_line(finished, priced.cost, parts_->chosen.simulated,
+                                 one.kept + stored.kept, priced.cache_saved);
+  text.pop_back();
+  stored.line = {one.line, succeeded, std::move(text)};
+  ++(succeeded ? parts_->sums.succeeded : parts_->sums.failed);
+  parts_->sums.cost += cost;
+  if (succeeded) {
+    const reply& whole = *finished.outcome;
+    const auto& used = whole.usage ? whole.usage : whole.estimated_usage;
+    if (used) parts_->sums.tokens += static_cast<std::uint64_t>(used->total_tokens());
+  }
+  if (--one.chunk->open == 0 && one.chunk->left) one.chunk->changes.release = true;
+  one.chunk->changes.results.push_back(std::move(stored));
+  parts_->changed();
+}
+
+}  // namespace sluice::cluster

@@ -1,0 +1,421 @@
+#include "cluster/job_store.hpp"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <thread>
+
+#include "cluster/chunk_rules.hpp"
+#include "cluster/postgres_jobs.hpp"
+#include "memory_job_store.hpp"
+#include "support/postgres_server.hpp"
+
+namespace sluice::cluster {
+namespace {
+
+using namespace std::chrono_literals;
+
+usd dollars(const char* text) {
+  return *usd::parse(text);
+}
+
+// What a job store does, whichever it is.
+class JobStore : public ::testing::TestWithParam<const char*> {
+ protected:
+  JobStore() {
+    if (std::string_view(GetParam()) == "memory") {
+      auto made = std::make_unique<test::memory_job_store>();
+      made->now = [this] { return std::int64_t{1'700'000'000'000'000} + passed_; };
+      store_ = std::move(made);
+    } else {
+      store_ = open_postgres_jobs(test::postgres_server::shared().url());
+      for (const auto& one : store_->list_jobs()) store_->remove_job(one.job.id);
+    }
+  }
+  void pass(std::chrono::milliseconds time) {
+    if (std::string_view(GetParam()) == "memory") {
+      passed_ += std::chrono::microseconds(time).count();
+    } else {
+      std::this_thread::sleep_for(time);
+    }
+  }
+
+  // A job of `chunks` chunks with `lines` lines each.
+  job_id add(const std::string& name, std::uint64_t chunks, std::uint64_t lines,
+             std::optional<usd> budget = {}) {
+    const job_record job = store_->add_job({name, "salt", "print", chunks * lines, budget});
+    for (std::uint64_t i = 0; i < chunks; ++i) {
+      store_->add_block(job.id,
+                        {i, i * lines + 1, (i + 1) * lines, "block " + std::to_string(i), {}});
+    }
+    store_->make_ready(job.id);
+    return job.id;
+  }
+  claim_answer claim(const std::string& worker, std::chrono::milliseconds lease = 60s,
+                     std::vector<lease_key> held = {}) {
+    return store_->claim({name_of(worker), lease, false, 0, std::move(held)});
+  }
+  std::vector<lease_key> commit(const std::string& worker, std::vector<chunk_changes> changes) {
+    return commit_for(60s, worker, std::move(changes));
+  }
+  std::vector<lease_key> commit_for(std::chrono::milliseconds lease, const std::string& worker,
+                                    std::vector<chunk_changes> changes) {
+    return store_->commit({name_of(worker), ++sequence_[worker], lease, std::move(changes)});
+  }
+  // Names of workers are used once.
+  std::string name_of(const std::string& worker) const {
+    return worker + " of test " + std::to_string(number_);
+  }
+  static new_result result_of(std::uint64_t line, usd most = {}, usd cost = {}) {
+    return {{line, true, "{\"line\":" + std::to_string(line) + "}"}, most, cost, {}};
+  }
+
+  std::unique_ptr<job_store> store_;
+  std::map<std::string, std::uint64_t> sequence_;
+  std::int64_t passed_ = 0;
+  static inline int tests_ = 0;
+  const int number_ = ++tests_;
+};
+
+INSTANTIATE_TEST_SUITE_P(All, JobStore, ::testing::Values("memory", "postgres"),
+                         [](const auto& which) { return std::string(which.param); });
+
+TEST_P(JobStore, AJobIsFoundByItsName) {
+  const job_id id = add("a", 2, 3);
+  const auto found = store_->find_job("a");
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->id, id);
+  EXPECT_EQ(found->identity, "salt");
+  EXPECT_EQ(found->fingerprint, "print");
+  EXPECT_EQ(found->lines, 6U);
+  EXPECT_EQ(found->blocks, 2U);
+  EXPECT_TRUE(found->ready);
+  EXPECT_FALSE(found->finished);
+  EXPECT_FALSE(store_->find_job("b"));
+  const auto again = store_->add_job({"a", "other", "other", 7, {}});
+  EXPECT_EQ(again.id, id);
+  EXPECT_EQ(again.identity, "salt");
+}
+
+TEST_P(JobStore, ABlockIsStoredOnce) {
+  const job_id id = add("a", 1, 3);
+  store_->add_block(id, {0, 1, 3, "another", {}});
+  EXPECT_EQ(store_->find_job("a")->blocks, 1U);
+  EXPECT_EQ(claim("w").got->requests, "block 0");
+  EXPECT_FALSE(claim("v").got);
+}
+
+TEST_P(JobStore, NothingIsClaimedBeforeTheJobIsReady) {
+  const auto job = store_->add_job({"a", "salt", "print", 3, {}});
+  store_->add_block(job.id, {0, 1, 3, "block", {}});
+  EXPECT_FALSE(claim("w").got);
+  store_->make_ready(job.id);
+  EXPECT_TRUE(claim("w").got);
+}
+
+TEST_P(JobStore, EveryChunkIsLeasedOnceInOrder) {
+  add("a", 2, 3);
+  const auto first = claim("w");
+  const auto second = claim("v");
+  ASSERT_TRUE(first.got && second.got);
+  EXPECT_EQ(first.got->first, 1U);
+  EXPECT_EQ(first.got->last, 3U);
+  EXPECT_EQ(first.got->requests, "block 0");
+  EXPECT_EQ(first.got->key.epoch, 1);
+  EXPECT_EQ(second.got->first, 4U);
+  const auto third = claim("w", 60s, {first.got->key});
+  EXPECT_FALSE(third.got);
+  EXPECT_TRUE(third.more_to_come);  // what v has
+}
+
+TEST_P(JobStore, AWorkerThatHasAllThatIsLeftFindsNothingMore) {
+  add("a", 1, 3);
+  const auto got = claim("w").got;
+  EXPECT_FALSE(claim("w", 60s, {got->key}).more_to_come);
+  EXPECT_TRUE(claim("w").more_to_come);  // a lease whose answer was lost runs out
+}
+
+TEST_P(JobStore, ResultsAreStoredAndTheJobEnds) {
+  const job_id id = add("a", 1, 2);
+  const auto got = claim("w").got;
+  EXPECT_TRUE(commit("w", {{got->key, {{1, 1, {}}, {2, 1, {}}}, {}, {}, false}}).empty());
+  EXPECT_TRUE(
+      commit("w", {{got->key, {}, {}, {result_of(2, {}, dollars("0.25"))}, false}}).empty());
+  EXPECT_FALSE(store_->find_job("a")->finished);
+  EXPECT_TRUE(commit("w", {{got->key, {}, {}, {result_of(1, {}, dollars("0.5"))}, false}}).empty());
+  const auto job = store_->find_job("a");
+  EXPECT_TRUE(job->finished);
+  EXPECT_TRUE(job->finished_at);
+  EXPECT_TRUE(job->started_at);
+  const auto lines = store_->read_results(id, 0, 10);
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_EQ(lines[0].line, 1U);
+  EXPECT_EQ(lines[0].text, "{\"line\":1}");
+  EXPECT_EQ(store_->read_results(id, 2, 10).size(), 1U);
+  EXPECT_EQ(store_->read_results(id, 0, 1).size(), 1U);
+  const auto sums = store_->counters(id);
+  EXPECT_EQ(sums.succeeded, 2U);
+  EXPECT_EQ(sums.attempts, 2U);
+  EXPECT_EQ(sums.cost, dollars("0.75"));
+  EXPECT_FALSE(claim("w").got);
+}
+
+TEST_P(JobStore, ABatchThatIsCommittedTwiceCountsOnce) {
+  const job_id id = add("a", 1, 3);
+  const auto got = claim("w").got;
+  const change_batch batch{name_of("w"),
+                           1,
+                           60s,
+                           {{got->key, {{1, 1, {}}}, {}, {result_of(1, {}, dollars("1"))}, false}}};
+  EXPECT_TRUE(store_->commit(batch).empty());
+  EXPECT_TRUE(store_->commit(batch).empty());
+  EXPECT_EQ(store_->counters(id).succeeded, 1U);
+  EXPECT_EQ(store_->counters(id).attempts, 1U);
+  EXPECT_EQ(store_->counters(id).cost, dollars("1"));
+}
+
+TEST_P(JobStore, AChunkWhoseLeaseRanOutIsTakenOverAndItsHolderIsFencedOff) {
+  const job_id id = add("a", 1, 3);
+  const auto old = claim("w", 500ms).got;
+  commit_for(500ms, "w",
+             {{old->key, {{1, 1, {}}, {2, 1, {}}, {3, 1, {}}}, {}, {result_of(1)}, false}});
+  commit_for(500ms, "w", {{old->key, {}, {{3, 1, attempt_end::answered, {}}}, {}, false}});
+  EXPECT_FALSE(claim("v").got);
+  pass(900ms);
+  const auto taken = claim("v");
+  ASSERT_TRUE(taken.got);
+  EXPECT_EQ(taken.relieved_attempts, 1U);  // that of line 2
+  EXPECT_EQ(taken.got->key.epoch, 2);
+  EXPECT_EQ(taken.got->finished, (std::vector<std::uint64_t>{1}));
+  EXPECT_EQ(taken.got->attempts.at(2), 1U);
+  EXPECT_EQ(store_->counters(id).maybe_billed, 1U);
+  // The old holder comes back.
+  EXPECT_EQ(commit("w", {{old->key, {{3, 2, {}}}, {}, {result_of(2)}, false}}).size(), 1U);
+  EXPECT_EQ(store_->counters(id).succeeded, 1U);
+  EXPECT_EQ(store_->counters(id).attempts, 3U);
+  EXPECT_TRUE(commit("v", {{taken.got->key, {{2, 2, {}}}, {}, {result_of(2), result_of(3)}, false}})
+                  .empty());
+  EXPECT_TRUE(store_->find_job("a")->finished);
+  EXPECT_EQ(store_->counters(id).retries, 1U);
+}
+
+TEST_P(JobStore, ALateHolderThatNobodyRelievedGoesOn) {
+  add("a", 1, 1);
+  const auto got = claim("w", 20ms).got;
+  pass(100ms);
+  EXPECT_TRUE(commit("w", {{got->key, {{1, 1, {}}}, {}, {result_of(1)}, false}}).empty());
+  EXPECT_TRUE(store_->find_job("a")->finished);
+}
+
+TEST_P(JobStore, ACommitExtendsTheLease) {
+  add("a", 1, 2);
+  const auto got = claim("w", 200ms).got;
+  EXPECT_TRUE(commit("w", {{got->key, {}, {}, {}, false}}).empty());  // for a minute
+  pass(300ms);
+  EXPECT_FALSE(claim("v").got);
+}
+
+TEST_P(JobStore, AReleasedChunkIsFree) {
+  const job_id id = add("a", 1, 2);
+  const auto got = claim("w").got;
+  EXPECT_TRUE(commit("w", {{got->key, {{1, 1, {}}}, {}, {result_of(1)}, true}}).empty());
+  const auto next = claim("v");
+  ASSERT_TRUE(next.got);
+  EXPECT_EQ(next.got->key.epoch, 2);
+  EXPECT_EQ(next.got->finished, (std::vector<std::uint64_t>{1}));
+  EXPECT_EQ(store_->counters(id).maybe_billed, 0U);
+}
+
+TEST_P(JobStore, AnAttemptThatWasNotSentDoesNotCount) {
+  const job_id id = add("a", 1, 1);
+  const auto got = claim("w").got;
+  commit("w", {{got->key, {{1, 1, {}}}, {}, {}, false}});
+  commit("w", {{got->key, {}, {{1, 1, attempt_end::unsent, {}}}, {}, false}});
+  EXPECT_EQ(store_->counters(id).attempts, 0U);
+}
+
+TEST_P(JobStore, BadLinesHaveTheirResultFromTheStart) {
+  const auto job = store_->add_job({"a", "salt", "print", 3, {}});
+  store_->add_block(job.id, {0, 1, 2, "block", {{2, false, "{\"bad\":1}"}}});
+  store_->add_block(job.id, {1, 3, 3, "block", {{3, false, "{\"bad\":2}"}}});
+  store_->make_ready(job.id);
+  EXPECT_EQ(store_->counters(job.id).failed, 2U);
+  const auto got = claim("w").got;
+  EXPECT_EQ(got->finished, (std::vector<std::uint64_t>{2}));
+  commit("w", {{got->key, {{1, 1, {}}}, {}, {result_of(1)}, false}});
+  EXPECT_TRUE(store_->find_job("a")->finished);
+}
+
+TEST_P(JobStore, AJobOfBadLinesAloneIsFinishedAtOnce) {
+  const auto job = store_->add_job({"a", "salt", "print", 1, {}});
+  store_->add_block(job.id, {0, 1, 1, "block", {{1, false, "{}"}}});
+  store_->make_ready(job.id);
+  EXPECT_TRUE(store_->find_job("a")->finished);
+}
+
+TEST_P(JobStore, ABudgetIsReservedForTheLinesThatFit) {
+  add("a", 1, 10, dollars("1"));
+  const auto got = claim("w").got;
+  std::vector<line_reserve> wanted;
+  for (std::uint64_t line = 1; line <= 10; ++line) wanted.push_back({line, dollars("0.3")});
+  const auto answer = store_->reserve(got->key, wanted, true);
+  EXPECT_EQ(answer.lines, 3U);
+  EXPECT_FALSE(answer.exhausted);
+  EXPECT_EQ(store_->find_job("a")->reserved, dollars("0.9"));
+  // The rest is a chunk of its own now, and waits for money.
+  const auto rest = claim("v").got;
+  ASSERT_TRUE(rest);
+  EXPECT_EQ(rest->first, 4U);
+  EXPECT_EQ(rest->last, 10U);
+  EXPECT_EQ(rest->requests, "block 0");
+  const auto none = store_->reserve(rest->key, {{4, dollars("0.3")}}, true);
+  EXPECT_EQ(none.lines, 0U);
+  EXPECT_FALSE(none.exhausted);
+  // Cheaper than reserved: what is left goes back.
+  commit("w", {{got->key,
+                {{1, 1, dollars("0.3")}},
+                {},
+                {result_of(1, dollars("0.3"), dollars("0.01"))},
+                false}});
+  EXPECT_EQ(store_->find_job("a")->reserved, dollars("0.6"));
+  EXPECT_EQ(store_->find_job("a")->spent, dollars("0.01"));
+  EXPECT_EQ(store_->reserve(rest->key, {{4, dollars("0.3")}, {5, dollars("0.3")}}, true).lines, 1U);
+}
+
+TEST_P(JobStore, MoneyOfAttemptsInFlightStaysReservedWhenTheirWorkerDies) {
+  const job_id id = add("a", 1, 3, dollars("1"));
+  const auto got = claim("w", 500ms).got;
+  EXPECT_EQ(
+      store_
+          ->reserve(got->key, {{1, dollars("0.3")}, {2, dollars("0.3")}, {3, dollars("0.3")}}, true)
+          .lines,
+      3U);
+  commit_for(500ms, "w", {{got->key, {{1, 1, dollars("0.3")}}, {}, {}, false}});
+  pass(900ms);
+  const auto taken = claim("v").got;
+  ASSERT_TRUE(taken);
+  const auto job = store_->find_job("a");
+  EXPECT_EQ(job->spent, dollars("0.3"));
+  EXPECT_EQ(job->reserved, usd{});
+  EXPECT_EQ(store_->counters(id).kept, dollars("0.3"));
+  EXPECT_EQ(store_
+                ->reserve(taken->key,
+                          {{1, dollars("0.3")}, {2, dollars("0.3")}, {3, dollars("0.3")}}, true)
+                .lines,
+            2U);
+}
+
+TEST_P(JobStore, AReservationIsKeptAfterALostAttemptAndNotAfterAnError) {
+  add("a", 1, 2, dollars("1"));
+  const auto got = claim("w").got;
+  store_->reserve(got->key, {{1, dollars("0.3")}, {2, dollars("0.3")}}, true);
+  commit("w", {{got->key, {{1, 1, dollars("0.3")}, {2, 1, dollars("0.3")}}, {}, {}, false}});
+  commit(
+      "w",
+      {{got->key,
+        {},
+        {{1, 1, attempt_end::lost, dollars("0.3")}, {2, 1, attempt_end::answered, dollars("0.3")}},
+        {},
+        false}});
+  EXPECT_EQ(store_->find_job("a")->spent, dollars("0.3"));
+  EXPECT_EQ(store_->find_job("a")->reserved, dollars("0.3"));
+  commit("w", {{got->key, {}, {}, {}, true}});
+  EXPECT_EQ(store_->find_job("a")->reserved, usd{});
+}
+
+TEST_P(JobStore, AJobWithoutMoneyIsLeftAloneUntilItGetsMore) {
+  const job_id id = add("a", 1, 2, dollars("0.1"));
+  const auto got = claim("w").got;
+  const auto answer = store_->reserve(got->key, {{1, dollars("0.3")}}, true);
+  EXPECT_EQ(answer.lines, 0U);
+  EXPECT_TRUE(answer.exhausted);
+  commit("w", {{got->key, {}, {}, {}, true}});
+  const auto none = claim("w");
+  EXPECT_FALSE(none.got);
+  EXPECT_FALSE(none.more_to_come);
+  EXPECT_EQ(none.exhausted, (std::vector<std::string>{"a"}));
+  store_->set_budget(id, dollars("5"));
+  EXPECT_TRUE(claim("w").got);
+}
+
+TEST_P(JobStore, MoneyOfALostChunkIsNotReserved) {
+  add("a", 1, 2, dollars("1"));
+  const auto got = claim("w", 20ms).got;
+  pass(100ms);
+  claim("v");
+  EXPECT_TRUE(store_->reserve(got->key, {{1, dollars("0.3")}}, true).lost);
+  EXPECT_EQ(store_->find_job("a")->reserved, usd{});
+}
+
+TEST_P(JobStore, JobsTakeTurns) {
+  const job_id first = add("a", 5, 1);
+  const job_id second = add("b", 5, 1);
+  EXPECT_EQ(store_->claim({"w", 60s, false, 0, {}}).got->key.job, first);
+  EXPECT_EQ(store_->claim({"w", 60s, false, first, {}}).got->key.job, second);
+  EXPECT_EQ(store_->claim({"w", 60s, false, second, {}}).got->key.job, first);
+}
+
+TEST_P(JobStore, ASimulatorDoesNotServeARealJobNorTheReverse) {
+  add("a", 2, 1);
+  EXPECT_TRUE(store_->claim({"w", 60s, true, 0, {}}).got);
+  EXPECT_FALSE(store_->claim({"w", 60s, false, 0, {}}).got);
+  EXPECT_TRUE(*store_->find_job("a")->simulated);
+}
+
+TEST_P(JobStore, JobsAreListedWithTheirProgress) {
+  add("a", 2, 2);
+  add("b", 1, 1);
+  const auto got = claim("w").got;
+  commit("w", {{got->key, {{1, 1, {}}}, {}, {result_of(1, {}, dollars("0.5"))}, false}});
+  const auto all = store_->list_jobs();
+  ASSERT_EQ(all.size(), 2U);
+  EXPECT_EQ(all[0].job.name, "a");
+  EXPECT_EQ(all[0].sums.succeeded, 1U);
+  EXPECT_EQ(all[0].sums.cost, dollars("0.5"));
+  EXPECT_EQ(all[0].leased_chunks, 1U);
+  EXPECT_EQ(all[0].open_chunks, 2U);
+  EXPECT_EQ(all[0].workers, 1U);
+  EXPECT_EQ(all[1].open_chunks, 1U);
+}
+
+TEST_P(JobStore, ARemovedJobIsGone) {
+  const job_id id = add("a", 2, 2);
+  const auto got = claim("w").got;
+  store_->remove_job(id);
+  EXPECT_FALSE(store_->find_job("a"));
+  EXPECT_EQ(commit("w", {{got->key, {{1, 1, {}}}, {}, {}, false}}).size(), 1U);
+  EXPECT_FALSE(claim("w").got);
+  add("a", 1, 1);
+  EXPECT_TRUE(claim("w").got);
+}
+
+TEST_P(JobStore, TheWindowIsShared) {
+  static int number = 0;
+  window_call call;
+  call.window = "window " + std::to_string(++number) + GetParam();
+  call.holder = "a";
+  call.cap = 5;
+  call.wanted = 4;
+  call.valid = 3s;
+  call.reach = 11s;
+  EXPECT_EQ(store_->call_window(call).granted, 0U);  // its first call
+  call.last_now = 1;
+  call.clock_steps = 999;
+  EXPECT_EQ(store_->call_window(call).granted, 4U);
+  call.holder = "b";
+  const auto answer = store_->call_window(call);
+  EXPECT_EQ(answer.granted, 1U);
+  EXPECT_EQ(answer.held_by_others, 4U);
+  EXPECT_GT(answer.now, std::int64_t{1'600'000'000'000'000});
+}
+
+TEST(ChunkRules, AChunkIsSoSmallThatEveryWorkerGetsSome) {
+  EXPECT_EQ(usual_chunk_lines(1), 1U);
+  EXPECT_EQ(usual_chunk_lines(64), 1U);
+  EXPECT_EQ(usual_chunk_lines(100), 2U);
+  EXPECT_EQ(usual_chunk_lines(10'000), 157U);
+  EXPECT_EQ(usual_chunk_lines(10'000'000), 1000U);
+}
+
+}  // namespace
+}  // namespace sluice::cluster
