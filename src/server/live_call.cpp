@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 #include <charconv>
@@ -15,7 +15,6 @@
 #include "money/renamed_model.hpp"
 #include "openai/reply_head.hpp"
 #include "server/messages_usage.hpp"
-#include "server/object_id.hpp"
 #include "tokens/usage_estimate.hpp"
 
 namespace sluice::server {
@@ -152,7 +151,7 @@ asio::awaitable<int> pass_through::live_call::answer() {
     co_return status;
   }
   const auto key = client_.head().fields.last("Idempotency-Key");
-  idempotency_key_ = key ? std::string(*key) : new_object_id("sluice-");
+  idempotency_key_ = key ? std::string(*key) : owner_.new_idempotency_key();
   for (;;) {
     std::optional<start_gate::permit> turn;
     if (owner_.ended_reason_.empty() && !is_stopped()) {
@@ -309,14 +308,31 @@ asio::awaitable<pass_through::live_call::attempt_result> pass_through::live_call
   if (own_turn_) own_turn_->sent();
   attempt_result ended{.outcome = failure{}, .end = {}};
   std::exception_ptr fault;
-  asio::co_spawn(
-      owner_.needs_.loop,
-      [&]() -> asio::awaitable<void> { ended.outcome = co_await current.send(request); },
-      [&](std::exception_ptr thrown) {
-        fault = std::move(thrown);
-        reply.end(!fault && current.end().end == exchange_end::how::complete);
-      });
-  co_await hand_through(reply, relay.hidden);
+  bool handing = false;
+  bool handed = false;
+  wait_queue all_handed;
+  const auto alive = std::make_shared<bool>(true);
+  // Most replies end with the bytes that they begin with: then no second coroutine is needed.
+  reply.on_begin([&, still = std::weak_ptr<bool>(alive)] {
+    asio::post(owner_.needs_.loop, [&, still] {
+      if (still.expired() || reply.ended()) return;
+      handing = true;
+      asio::co_spawn(owner_.needs_.loop, hand_through(reply, relay.hidden),
+                     [&](std::exception_ptr thrown) {
+                       if (thrown) fault = std::move(thrown);
+                       handed = true;
+                       all_handed.wake_all();
+                     });
+    });
+  });
+  try {
+    ended.outcome = co_await current.send(request);
+  } catch (...) {
+    fault = std::current_exception();
+  }
+  reply.end(!fault && current.end().end == exchange_end::how::complete);
+  while (handing && !handed) co_await all_handed.wait();
+  if (!handing && !fault) co_await hand_through(reply, relay.hidden);
   if (fault) std::rethrow_exception(fault);
   ended.end = current.end();
   ended.ended_unix = owner_.unix_now();

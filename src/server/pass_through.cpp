@@ -8,9 +8,11 @@
 
 #include "http/exchange_group.hpp"
 #include "http/kept_response.hpp"
+#include "json/object.hpp"
 #include "openai/reply_head.hpp"
 #include "server/api_error.hpp"
 #include "server/live_call.hpp"
+#include "server/object_id.hpp"
 #include "server/single_call.hpp"
 
 namespace sluice::server {
@@ -58,6 +60,12 @@ std::string percent_encoded(std::string_view text) {
   return encoded;
 }
 
+// one-api answers 200 for a model that it does not have.
+bool is_error(std::string_view body) {
+  const json_object reply = json_object::parse(body);
+  return reply.has_value("error") && !reply.has_value("id");
+}
+
 // The list without the models that the key may not use.
 std::string models_for(const client_key& key, std::string body) {
   if (key.models.empty()) return body;
@@ -79,7 +87,8 @@ pass_through::pass_through(needs from, const pass_through_options& options)
       options_(options),
       time_(needs_.sender.time()),
       relays_(needs_.sender.relays()),
-      retries_({options.max_attempts, options.backoff_base, options.backoff_cap, options.seed}) {
+      retries_({options.max_attempts, options.backoff_base, options.backoff_cap, options.seed}),
+      key_prefix_(new_object_id("sluice-")) {
   urgent_.emplace(relays_.gate(), start_gate::urgency::urgent);
   flex_.emplace(relays_.gate());
   relays_.join(*this);
@@ -87,6 +96,10 @@ pass_through::pass_through(needs from, const pass_through_options& options)
 
 pass_through::~pass_through() {
   if (urgent_) relays_.leave(*this);
+}
+
+std::string pass_through::new_idempotency_key() {
+  return fmt::format("{}-{}", key_prefix_, ++keys_made_);
 }
 
 void pass_through::on_relays_ended(stop_reason, const std::string& message,
@@ -200,8 +213,10 @@ asio::awaitable<void> pass_through::show_models(http_server::exchange& client,
       body = models_for(key, std::move(body));
     }
     const header_fields fields = fields_for_client(reply.head.fields, relay.hidden);
+    int status = reply.head.status;
+    if (path != models_path && openai::is_success(status) && is_error(body)) status = 404;
     answered = true;
-    co_await client.send(reply.head.status, fields, body);
+    co_await client.send(status, fields, body);
   }
   client.on_client_gone([] {});
   task_ended(nullptr);

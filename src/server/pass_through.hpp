@@ -92,6 +92,7 @@ class pass_through final : public upstream::relays::user {
     explicit key_turns(start_gate& gate) : calls(gate, start_gate::urgency::urgent) {}
     start_gate::group calls;
   };
+  std::string new_idempotency_key();
   void task_began() { ++tasks_; }
   void task_ended(const std::exception_ptr& thrown);
   double unix_now() const { return time_.unix_now(); }
@@ -107,6 +108,8 @@ class pass_through final : public upstream::relays::user {
   std::map<std::string, key_turns> key_turns_;  // by name of the key
   retry_policy retries_;
   call_counts counts_;
+  const std::string key_prefix_;  // of idempotency keys; another one in each process
+  std::uint64_t keys_made_ = 0;
   std::set<live_call*> calls_;
   std::size_t tasks_ = 0;  // calls, and what is left to do for ended ones
   wait_queue all_ended_;

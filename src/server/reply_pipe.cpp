@@ -14,6 +14,7 @@ void reply_pipe::on_head(const response_head& head) {
   stream_ =
       head.fields.last("Content-Type").value_or("").find("event-stream") != std::string_view::npos;
   news_.wake_all();
+  if (!is_error() && begin_) std::exchange(begin_, nullptr)();
 }
 
 void reply_pipe::on_body(std::string_view bytes) {

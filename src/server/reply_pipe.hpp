@@ -2,6 +2,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,6 +20,9 @@ class reply_pipe : public attempt_observer {
   /// Bytes that wait for the client, after which the relay has to wait, too.
   static constexpr std::size_t most_waiting = std::size_t{64} * 1024;
   static constexpr std::size_t longest_error = std::size_t{1} << 20;
+
+  /// Calls `act` when a reply that is no error begins.
+  void on_begin(std::function<void()> act) { begin_ = std::move(act); }
 
   void on_head(const response_head& head) override;
   void on_body(std::string_view bytes) override;
@@ -51,6 +55,7 @@ class reply_pipe : public attempt_observer {
   boost::asio::awaitable<void> news() { return news_.wait(); }
 
  private:
+  std::function<void()> begin_;
   response_head head_;
   std::string bytes_;
   std::string tail_;  // of a stream: its last bytes

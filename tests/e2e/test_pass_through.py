@@ -38,7 +38,8 @@ class Calls(Case):
 class Sdks(Calls):
     def run_client(self, server: Serve, *command: str, **environment: str) -> dict[str, Any]:
         ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120,
-                             env={**os.environ, "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": SDK_KEY, **environment})
+                             env={**os.environ, "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": SDK_KEY,
+                                  **environment})
         self.assertEqual((ran.returncode, ran.stderr), (0, ""))
         return json.loads(ran.stdout)
 
@@ -58,6 +59,7 @@ class Sdks(Calls):
         self.assertTrue(seen["completion"])
         self.assertIn("gpt-4o-mini", seen["models"])
         self.assertEqual(seen["model"], seen["models"][0])
+        self.assertEqual(seen["unknown"], "model_not_found")
         self.assertEqual(seen["many"], 30)
         self.assertEqual(server.stop(), 0)
 

@@ -168,10 +168,6 @@ class random_calls {
       case 8:
         both([&](batch_store& store) { return store.find_batch(who, id); });
         both([&](batch_store& store) { return store.spent_by_others(who, id); });
-        {
-          const usd more = usd::from_units(static_cast<usd::units>(below(1'000)));
-          both([&](batch_store& store) { return store.add_call_spend(who, more); });
-        }
         return;
       case 9: {
         const page_request part = a_part(batch_id());

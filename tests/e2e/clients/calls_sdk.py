@@ -25,8 +25,11 @@ chunks = list(client.chat.completions.create(model=MODEL, messages=MESSAGES, str
 seen["chunks"] = [chunk.model_dump() for chunk in chunks]
 with client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True, max_tokens=500) as cut:
     seen["cut_after"] = next(iter(cut)).id
-seen["embedding"] = len(client.embeddings.create(model="text-embedding-3-small", input=["a", "b"]).data)
-# Not strict: the simulated relay's response objects lack fields that the SDK's types require.
+# By default the SDK asks for base64, which its own strict types refuse.
+seen["embedding"] = len(client.embeddings.create(model="text-embedding-3-small", input=["a", "b"],
+                                                 encoding_format="float").data)
+seen["base64"] = len(OpenAI().embeddings.create(model="text-embedding-3-small", input="a").data)
+# The simulated relay's response objects lack fields that the strict types require (parallel_tool_calls and others).
 lenient = OpenAI()
 seen["response"] = lenient.responses.create(model=MODEL, input="Say hello.").model_dump(mode="json", warnings=False)
 seen["events"] = [event.type for event in lenient.responses.create(model=MODEL, input="Say hello.", stream=True)]
