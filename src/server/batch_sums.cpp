@@ -12,7 +12,7 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr std::size_t at_once = 1000;
-constexpr int most_share = 50;  // at most one part of so many goes into the work
+constexpr int rest_share = 50;  // the sums are kept for this number of times as long as they took
 
 }  // namespace
 
@@ -70,7 +70,7 @@ asio::awaitable<batch_sums> kept_sums::of(std::string owner) {
   kept.being_made = false;
   if (fault) std::rethrow_exception(fault);
   const time_point now = time_.now();
-  kept.good_until = now + std::max<duration>((now - began) * most_share, std::chrono::seconds{1});
+  kept.good_until = now + std::max<duration>((now - began) * rest_share, std::chrono::seconds{1});
   co_return *kept.sums;
 }
 

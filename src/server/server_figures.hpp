@@ -25,7 +25,7 @@ class server_figures {
  public:
   static constexpr std::int64_t step_s = 10;  ///< seconds of one step of the last hour
   static constexpr std::size_t most_steps = 360;
-  /// So many batches are known one by one; of older ones only the sums by owner are kept.
+  /// It remembers this number of batches one by one; of older ones, only the sums by owner.
   static constexpr std::size_t most_batches = 10'000;
 
   explicit server_figures(double unix_now) : started_at_(unix_now) {}

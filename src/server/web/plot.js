@@ -54,7 +54,7 @@ export function plot({ id, title, about, series }) {
   );
   let data;
   let svg;
-  // So much of the last hour that what the server remembers is seen.
+  // The shortest of `spans` that shows all that the server remembers.
   let span = spans[0];
 
   const stepAt = (at) => series.map((one) => data.values[one.name][at] ?? 0);
