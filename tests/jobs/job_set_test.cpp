@@ -1781,6 +1781,30 @@ TEST_F(job_set_test, results_reach_the_file_with_the_flush) {
   }
 }
 
+TEST_F(job_set_test, each_attempt_is_on_the_disk_before_it_is_sent_where_that_is_asked_for) {
+  dir.write("x.jsonl", job_line("a"));
+  for (const auto durable : {durability::each, durability::second, durability::none}) {
+    output.durable = durable;
+    output.fresh = true;
+    test::faulty_files disk;
+    job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+    const auto next = jobs.next();
+    bool synced = false;
+    bool was_synced = false;
+    disk.fault = [&](std::string_view what, const std::string& path) {
+      synced = synced || (what == "sync" && path == dir / "x.state");
+      return std::error_code();
+    };
+    jobs.attempt_started({0, next->custom_id, 1, {}});
+    jobs.record([&](const std::exception_ptr& fault) {
+      EXPECT_EQ(fault, nullptr);
+      was_synced = synced;
+    });
+    disk.finish_background();
+    EXPECT_EQ(was_synced, durable == durability::each);
+  }
+}
+
 TEST_F(job_set_test, each_result_is_on_the_disk_after_the_flush_where_that_is_asked_for) {
   dir.write("x.jsonl", job_line("a"));
   for (const auto durable : {durability::each, durability::second, durability::none}) {

@@ -538,8 +538,9 @@ std::vector<setting> run_flags(run_settings& target) {
            .value = "WHEN",
            .group = at_output,
            .short_help = "When results must be on disk",
-           .long_help = "'each' syncs the disk after every result, 'second' at most one second "
-                        "later, and 'none' leaves it to the system. A crash of the machine "
+           .long_help = "'each' syncs the disk before every request and after every result, "
+                        "'second' at most one second after a result, and 'none' leaves it to the "
+                        "system. A crash of the machine "
                         "loses what was not synced; a crash of sluice loses nothing.",
            .default_value = "second",
            .apply = {}},

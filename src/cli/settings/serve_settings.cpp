@@ -153,13 +153,7 @@ std::vector<setting> serve_flags(serve_settings& target) {
            "their own, sluice. --data then only has copies, and each server needs its own. The "
            "default, sqlite, keeps all in --data, for one server alone.",
        .default_value = "sqlite",
-       .apply =
-           [&target](const std::string& value) {
-             if (value != "sqlite" && !store::is_postgres_url(value)) {
-               throw bad_setting("give sqlite, or postgresql://HOST/DATABASE");
-             }
-             target.store = value == "sqlite" ? "" : value;
-           }},
+       .apply = text(target.store)},
       {.name = "lease",
        .value = "TIME",
        .group = group,
@@ -337,7 +331,13 @@ server::batch_server_options server_options_of(const serve_settings& chosen) {
   options.http.port = address.port;
   options.http.certificate_file = chosen.certificate;
   options.http.key_file = chosen.certificate_key;
-  options.store = chosen.store;
+  if (chosen.store != "sqlite") {
+    // Not as a bad setting, which shows the value: it may hold a password.
+    if (!store::is_postgres_url(chosen.store)) {
+      refuse("--store: give sqlite, or postgresql://HOST/DATABASE");
+    }
+    options.store = chosen.store;
+  }
   options.runner.lease = chosen.lease;
   options.data = chosen.data.empty() ? usual_data_folder() : chosen.data;
   options.webhook = chosen.webhook;

@@ -18,8 +18,8 @@ struct serve_settings {
   std::string listen = "127.0.0.1:8080";
   /// Path of the data folder; empty: sluice/serve under $XDG_DATA_HOME.
   std::string data;
-  /// URL of a PostgreSQL that several servers share; empty: SQLite in the data folder.
-  std::string store;
+  /// "sqlite", in the data folder, or the URL of a PostgreSQL that several servers share.
+  std::string store = "sqlite";
   /// How long another server leaves the batches of a silent one alone.
   duration lease = std::chrono::seconds{60};
   /// File of the clients' keys; empty: every client on this machine may do everything.
