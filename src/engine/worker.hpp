@@ -59,9 +59,9 @@ class worker {
   retry_policy::history past_;
   std::optional<std::size_t> unstreamed_at_;  // the next attempt at this relay is its trial
   run_context::model_refusals refusals_of_model_;
-  bool model_trial_ = false;              // the next attempt is the trial of its model
-  bool revoked_ = false;                  // the sink lets no attempt of it go
-  bool lapsed_ = false;                   // the last attempt lost its place in the shared limit
+  bool model_trial_ = false;  // the next attempt is the trial of its model
+  bool revoked_ = false;      // the sink lets no attempt of it go
+  bool lapsed_ = false;       // the last attempt lost its place in the shared limit
   bool finished_ = false;
   bool try_later_ = false;                // a later run should try it again
   std::uint32_t sent_ = 0;                // attempts in this run
