@@ -10,6 +10,7 @@
 #include "server/batch_sums.hpp"
 #include "server/page_api.hpp"
 #include "server/page_assets.hpp"
+#include "server/plain_exchange.hpp"
 #include "server/server_figures.hpp"
 #include "server/server_rig.hpp"
 
@@ -19,7 +20,7 @@ namespace {
 namespace asio = boost::asio;
 using store::batch_status;
 
-class fake_exchange final : public http_server::exchange {
+class fake_exchange final : public plain_exchange {
  public:
   explicit fake_exchange(std::string method, std::string path, std::string query = {}) {
     head_.method = std::move(method);
@@ -62,22 +63,40 @@ struct server_page : server_rig {
   fake_exchange ask(fake_exchange call) {
     runner().count_in(figures);
     if (!routes) {
+      calls.emplace(pass_through::needs{.loop = loop,
+                                        .disk = disk,
+                                        .sender = sender(),
+                                        .prices = prices,
+                                        .money = runner().money(),
+                                        .limit_of = [](const std::string&) { return nullptr; }},
+                    pass_through_options());
+      watch.emplace(server_watch::needs{.time = time,
+                                        .disk = disk,
+                                        .records = records,
+                                        .sender = sender(),
+                                        .runner = runner(),
+                                        .connections = [] { return std::size_t{0}; },
+                                        .is_known = [](std::string_view) { return false; },
+                                        .log = {}});
       routes.emplace(api_parts{.disk = disk,
                                .time = time,
                                .records = records,
                                .folder = folder,
                                .files = files,
                                .runner = runner(),
+                               .calls = *calls,
                                .keys = keys,
                                .limits = {},
                                .estimate = [](const std::string&) { return std::string(); },
                                .listener = nullptr,
                                .sender = sender(),
                                .figures = figures,
-                               .sums = sums});
+                               .sums = sums,
+                               .watch = *watch});
     }
     bool done = false;
-    asio::co_spawn(loop, routes->serve(call), [&](const std::exception_ptr& thrown) {
+    watched_call watched(call);
+    asio::co_spawn(loop, routes->serve(watched), [&](const std::exception_ptr& thrown) {
       EXPECT_EQ(thrown, nullptr);
       done = true;
     });
@@ -94,6 +113,8 @@ struct server_page : server_rig {
 
   server_figures figures{time.unix_now()};
   kept_sums sums{disk, records, time};
+  std::optional<pass_through> calls;
+  std::optional<server_watch> watch;
   std::optional<api> routes;
 };
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "async/wait_queue.hpp"
+#include "server/plain_exchange.hpp"
 #include "server/reply_pipe.hpp"
 #include "server/server_rig.hpp"
 
@@ -29,7 +30,7 @@ using testing::HasSubstr;
 constexpr const char* chat = "/v1/chat/completions";
 
 // A request as a client made it, and what it got.
-class fake_exchange final : public http_server::exchange {
+class fake_exchange final : public plain_exchange {
  public:
   fake_exchange(clock& time, std::string path, std::string body)
       : time_(time), body_(std::move(body)) {
