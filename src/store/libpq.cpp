@@ -30,9 +30,36 @@ libpq_functions load() {
                                   why == nullptr ? library : why));
   }
   libpq_functions all;
-#define SLUICE_LIBPQ_FIND(NAME) find(loaded, #NAME, all.NAME);
-  SLUICE_LIBPQ_FUNCTIONS(SLUICE_LIBPQ_FIND)
-#undef SLUICE_LIBPQ_FIND
+  find(loaded, "PQclear", all.PQclear);
+  find(loaded, "PQcmdStatus", all.PQcmdStatus);
+  find(loaded, "PQcmdTuples", all.PQcmdTuples);
+  find(loaded, "PQconnectdbParams", all.PQconnectdbParams);
+  find(loaded, "PQconsumeInput", all.PQconsumeInput);
+  find(loaded, "PQdb", all.PQdb);
+  find(loaded, "PQerrorMessage", all.PQerrorMessage);
+  find(loaded, "PQfformat", all.PQfformat);
+  find(loaded, "PQfinish", all.PQfinish);
+  find(loaded, "PQflush", all.PQflush);
+  find(loaded, "PQgetResult", all.PQgetResult);
+  find(loaded, "PQgetisnull", all.PQgetisnull);
+  find(loaded, "PQgetlength", all.PQgetlength);
+  find(loaded, "PQgetvalue", all.PQgetvalue);
+  find(loaded, "PQhost", all.PQhost);
+  find(loaded, "PQisBusy", all.PQisBusy);
+  find(loaded, "PQnfields", all.PQnfields);
+  find(loaded, "PQntuples", all.PQntuples);
+  find(loaded, "PQpass", all.PQpass);
+  find(loaded, "PQport", all.PQport);
+  find(loaded, "PQresultErrorField", all.PQresultErrorField);
+  find(loaded, "PQresultErrorMessage", all.PQresultErrorMessage);
+  find(loaded, "PQresultStatus", all.PQresultStatus);
+  find(loaded, "PQsendQuery", all.PQsendQuery);
+  find(loaded, "PQsendQueryParams", all.PQsendQueryParams);
+  find(loaded, "PQsetNoticeReceiver", all.PQsetNoticeReceiver);
+  find(loaded, "PQsetnonblocking", all.PQsetnonblocking);
+  find(loaded, "PQsocket", all.PQsocket);
+  find(loaded, "PQstatus", all.PQstatus);
+  find(loaded, "PQtransactionStatus", all.PQtransactionStatus);
   return all;
 }
 

@@ -4,44 +4,39 @@
 
 namespace sluice::store {
 
-// The functions of libpq that this program calls. The library is loaded when it is first needed:
-// the program starts without it, and a program that is linked statically can use it.
-#define SLUICE_LIBPQ_FUNCTIONS(USE) \
-  USE(PQclear)                      \
-  USE(PQcmdStatus)                  \
-  USE(PQcmdTuples)                  \
-  USE(PQconnectdbParams)            \
-  USE(PQconsumeInput)               \
-  USE(PQdb)                         \
-  USE(PQerrorMessage)               \
-  USE(PQfformat)                    \
-  USE(PQfinish)                     \
-  USE(PQflush)                      \
-  USE(PQgetResult)                  \
-  USE(PQgetisnull)                  \
-  USE(PQgetlength)                  \
-  USE(PQgetvalue)                   \
-  USE(PQhost)                       \
-  USE(PQisBusy)                     \
-  USE(PQnfields)                    \
-  USE(PQntuples)                    \
-  USE(PQpass)                       \
-  USE(PQport)                       \
-  USE(PQresultErrorField)           \
-  USE(PQresultErrorMessage)         \
-  USE(PQresultStatus)               \
-  USE(PQsendQuery)                  \
-  USE(PQsendQueryParams)            \
-  USE(PQsetNoticeReceiver)          \
-  USE(PQsetnonblocking)             \
-  USE(PQsocket)                     \
-  USE(PQstatus)                     \
-  USE(PQtransactionStatus)
-
+/// The functions of libpq that this program calls. The library is loaded when it is first needed:
+/// the program starts without it, and a program that is linked statically can use it.
 struct libpq_functions {
-#define SLUICE_LIBPQ_MEMBER(NAME) decltype(&::NAME) NAME = nullptr;
-  SLUICE_LIBPQ_FUNCTIONS(SLUICE_LIBPQ_MEMBER)
-#undef SLUICE_LIBPQ_MEMBER
+  decltype(&::PQclear) PQclear = nullptr;
+  decltype(&::PQcmdStatus) PQcmdStatus = nullptr;
+  decltype(&::PQcmdTuples) PQcmdTuples = nullptr;
+  decltype(&::PQconnectdbParams) PQconnectdbParams = nullptr;
+  decltype(&::PQconsumeInput) PQconsumeInput = nullptr;
+  decltype(&::PQdb) PQdb = nullptr;
+  decltype(&::PQerrorMessage) PQerrorMessage = nullptr;
+  decltype(&::PQfformat) PQfformat = nullptr;
+  decltype(&::PQfinish) PQfinish = nullptr;
+  decltype(&::PQflush) PQflush = nullptr;
+  decltype(&::PQgetResult) PQgetResult = nullptr;
+  decltype(&::PQgetisnull) PQgetisnull = nullptr;
+  decltype(&::PQgetlength) PQgetlength = nullptr;
+  decltype(&::PQgetvalue) PQgetvalue = nullptr;
+  decltype(&::PQhost) PQhost = nullptr;
+  decltype(&::PQisBusy) PQisBusy = nullptr;
+  decltype(&::PQnfields) PQnfields = nullptr;
+  decltype(&::PQntuples) PQntuples = nullptr;
+  decltype(&::PQpass) PQpass = nullptr;
+  decltype(&::PQport) PQport = nullptr;
+  decltype(&::PQresultErrorField) PQresultErrorField = nullptr;
+  decltype(&::PQresultErrorMessage) PQresultErrorMessage = nullptr;
+  decltype(&::PQresultStatus) PQresultStatus = nullptr;
+  decltype(&::PQsendQuery) PQsendQuery = nullptr;
+  decltype(&::PQsendQueryParams) PQsendQueryParams = nullptr;
+  decltype(&::PQsetNoticeReceiver) PQsetNoticeReceiver = nullptr;
+  decltype(&::PQsetnonblocking) PQsetnonblocking = nullptr;
+  decltype(&::PQsocket) PQsocket = nullptr;
+  decltype(&::PQstatus) PQstatus = nullptr;
+  decltype(&::PQtransactionStatus) PQtransactionStatus = nullptr;
 };
 
 /// Loads the library at the first call. Throws store_error, with what to install, if it is not

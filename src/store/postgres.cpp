@@ -32,7 +32,8 @@ void add_number(std::string& to, std::uint64_t value, int bytes) {
   }
 }
 
-const PGresult* native(const std::unique_ptr<void, auto>& result) {
+template <typename Deleter>
+const PGresult* native(const std::unique_ptr<void, Deleter>& result) {
   return static_cast<const PGresult*>(result.get());
 }
 

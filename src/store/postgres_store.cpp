@@ -213,7 +213,7 @@ class postgres_store final : public batch_store {
 
   std::optional<claim> claim_batch(std::string_view server, const std::vector<std::string>& skipped,
                                    std::int64_t now, std::int64_t lease_s) override {
-    const auto taken = change([&](postgres_transaction& in, bool) -> std::optional<claim> {
+    auto taken = change([&](postgres_transaction& in, bool) -> std::optional<claim> {
       const auto rows = in.run(
           fmt::format(
               "WITH free AS (SELECT id FROM sluice.batches WHERE {} AND "

@@ -33,9 +33,9 @@ def check_object(kind: str, found: Any) -> None:
 
 
 def kind_of_answer(method: str, path: str, status: int) -> str:
-    """The name of the object that this route answers with; empty: bytes of a file, or none of OpenAI's API."""
+    """The name of the object that this route answers with; empty: bytes of a file, or none of these objects."""
     route = path.partition("?")[0]
-    if route in ("/healthz", "/readyz", "/metrics"):
+    if not route.startswith(("/v1/files", "/v1/batches")):
         return ""
     if status >= 400:
         return "error"

@@ -1792,7 +1792,7 @@ TEST_F(job_set_test, each_attempt_is_on_the_disk_before_it_is_sent_where_that_is
     bool synced = false;
     bool was_synced = false;
     disk.fault = [&](std::string_view what, const std::string& path) {
-      synced = synced || (what == "sync" && path == dir / "x.state");
+      synced = synced || (what == "sync" && path.find("x.state") != std::string::npos);
       return std::error_code();
     };
     jobs.attempt_started({0, next->custom_id, 1, {}});

@@ -158,7 +158,7 @@ std::vector<setting> serve_flags(serve_settings& target) {
        .value = "TIME",
        .group = group,
        .short_help = "How long a silent server keeps its batches",
-       .long_help = "With --store postgresql://…: after this time another server goes on with the "
+       .long_help = "Where servers share a --store, another one goes on after this time with the "
                     "batches of one that does not answer.",
        .default_value = "60s",
        .apply =
