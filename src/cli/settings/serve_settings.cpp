@@ -150,7 +150,7 @@ std::vector<setting> serve_flags(serve_settings& target) {
            "serve the same files and batches, and when one dies, the others go on with its "
            "batches. What the URL does not say comes from a service file and PG* variables, as for "
            "psql; keep the password in ~/.pgpass. The tables are made and migrated in a schema of "
-           "their own, sluice. --data then only has copies, and each server needs its own. The "
+           "their own, sluice. --data then only has copies, and each server needs its own; the "
            "default, sqlite, keeps all in --data, for one server alone.",
        .default_value = "sqlite",
        .apply = text(target.store)},
