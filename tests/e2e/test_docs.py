@@ -11,6 +11,7 @@ import subprocess
 import unittest
 from pathlib import Path
 
+from postgres import Postgres
 from support import KEY, ROOT, Case, chats, jsonl, program
 from test_serve import Serve
 
@@ -38,11 +39,14 @@ class Commands(Case):
 
     def setUp(self) -> None:
         super().setUp()
-        flags = ("--ttft", "0", "--itl", "0", "--tokens", "5", "--software", "new-api")
+        # Without a limit at the relay, and in each folder with a window of its own: no command waits for the others.
+        flags = ("--ttft", "0", "--itl", "0", "--tokens", "5", "--software", "new-api", "--rpm", "0")
         self.relay_url, self.red_url = self.simulator(*flags).url, self.simulator(*flags).url
         served = Serve(self.folder, self.relay_url)
         self.addCleanup(served.kill)
         self.serve_url = served.url.removesuffix("/v1")
+        self.postgres = Postgres()
+        self.addCleanup(self.postgres.close)
         _, self.certificate_file, self.key_file = self.certificate("serve", "IP:127.0.0.1")
         bin_folder = self.folder / "bin"
         bin_folder.mkdir()
@@ -82,13 +86,15 @@ class Commands(Case):
         shutil.copy(ROOT / "src/money/prices.json", folder / "new-prices.json")
 
     def begin(self, folder: Path, words: str) -> subprocess.CompletedProcess[str]:
+        words = words.replace("postgresql://db.example/sluice", f'"{self.postgres.socket_url("sluice")}"')
         words = re.sub(r"https://red\.example(/v1)?", self.red_url, words)
         words = re.sub(r"https://[a-z]+\.example(/v1)?|http://127\.0\.0\.1:8787", self.relay_url, words)
         words = words.replace("sluice simulate", "timeout -s INT 2 sluice simulate --port 0")
         words = re.sub(r"sluice serve\b(.*?--listen \S+)?", r"timeout -s INT 2 sluice serve --listen 127.0.0.1:0", words)
         words = words.replace("http://127.0.0.1:8080", self.serve_url)
-        env = {"PATH": self.path, "HOME": str(folder), "XDG_STATE_HOME": str(self.folder / "state"),
-               "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": self.relay_url, "LANG": "C.UTF-8"}
+        env = {"PATH": self.path, "HOME": str(folder), "XDG_STATE_HOME": str(folder / ".state"),
+               "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": self.relay_url, "LANG": "C.UTF-8",
+               "PGHOST": self.postgres.dir, "PGPORT": str(self.postgres.port), "PGUSER": "postgres"}
         return subprocess.run(["bash", "-o", "pipefail", "-c", words], cwd=folder, env=env, stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=400)
 
