@@ -126,7 +126,11 @@ let browser;
 export async function start() {
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ['--no-sandbox'] });
 }
-export const stop = () => browser.close();
+export async function stop() {
+  // Node ends when its children have.
+  for (const child of running) child.kill('SIGKILL');
+  await browser.close();
+}
 
 /// Opens the page of a server. `faults` collects all errors of the browser, except those of calls that the server
 /// refuses or does not answer, which are in `refused`.

@@ -16,7 +16,7 @@ from support import KEY, ROOT, Case, chats, jsonl, program
 from test_serve import Serve
 
 PAGES = ["README.md", "jobs/README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md"))]
-IN_ORDER = {"docs/datasets.md"}  # a command uses the files of the one before
+IN_ORDER = {"docs/datasets.md", "docs/serve.md"}  # a command uses the files of the one before
 OTHER_TEST = {"docs/nightly.md"}  # test_nightly.py runs these commands
 # These build, install or test the project, or belong to the system.
 NOT_SLUICE = ("cmake", ".ci/packages", "tests/run", "podman", "systemctl", "journalctl", "#", "export", "sed")
