@@ -323,6 +323,16 @@ class Signals(Operations):
         server.process.send_signal(signal.SIGTERM)
         self.assertEqual(server.process.wait(20), 0)
 
+    def test_two_signals_within_a_moment_end_it_too(self) -> None:
+        relay = self.relay()
+        for gap_us in range(0, 4000, 200):
+            server = self.serve(relay.url)
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(gap_us / 1e6)
+            server.process.send_signal(signal.SIGTERM)
+            # The second one may come when it does not listen any more.
+            self.assertIn(server.process.wait(20), (0, -signal.SIGTERM))
+
 
 class Webhooks(Operations):
     def start(self, receiver: Receiver, relay: str, **more: Any) -> Serve:

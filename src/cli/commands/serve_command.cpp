@@ -50,13 +50,17 @@ class server_signals {
     if (!is_ignored(SIGINT)) signals_.add(SIGINT);
     wait();
   }
-  void leave() { signals_.cancel(); }
+  // A signal that has come already may not be cancelled any more.
+  void leave() {
+    left_ = true;
+    signals_.cancel();
+  }
   bool stopping() const noexcept { return stopping_; }
 
  private:
   void wait() {
     signals_.async_wait([this](const boost::system::error_code& error, int signal) {
-      if (error) return;
+      if (error || left_) return;
       if (signal == SIGHUP) {
         what_.reload();
       } else if (std::exchange(stopping_, true)) {
@@ -71,6 +75,7 @@ class server_signals {
   asio::signal_set signals_;
   actions what_;
   bool stopping_ = false;
+  bool left_ = false;
 };
 
 // Tells a service manager that watches the process that the event loop is alive.
