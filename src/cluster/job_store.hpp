@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "sluice/clock.hpp"
@@ -88,7 +89,10 @@ struct lease_key {
   std::int64_t chunk = 0;
   std::int64_t epoch = 0;
 
-  auto operator<=>(const lease_key&) const = default;
+  bool operator==(const lease_key&) const = default;
+  bool operator<(const lease_key& other) const noexcept {
+    return std::tie(job, chunk, epoch) < std::tie(other.job, other.chunk, other.epoch);
+  }
 };
 
 /// A chunk that this worker has leased.

@@ -465,12 +465,10 @@ asio::awaitable<void> leased_work::parts::ask_for_money() {
     const auto again = open.find(key);
     if (again == open.end()) continue;
     open_request& one = again->second;
-    if (!answer) {
-      one.denied = true;
-    } else if (answer->lines == 1) {
+    if (answer && answer->lines == 1) {
       one.reserved = one.most;
       one.asked = false;
-    } else if (answer->exhausted) {
+    } else if (!answer || answer->exhausted) {
       one.denied = true;
     } else if (answer->lost) {
       drop(one.chunk);
