@@ -116,7 +116,7 @@ void access_file::work() {
   }
 }
 
-// Standard output may be a pipe that nobody reads: that must not hold up the end of the program.
+// Standard output may be a pipe without a reader: it must not delay the end of the program.
 bool access_file::takes_more() {
   for (;;) {
     pollfd query{descriptor_, POLLOUT, 0};

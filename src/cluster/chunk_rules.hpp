@@ -45,7 +45,7 @@ money_change take_lease(chunk_record& chunk, const std::string& worker,
 money_change apply(chunk_record& chunk, const chunk_changes& changes, bool has_budget);
 /// How many of the first lines fit into the budget.
 std::size_t lines_that_fit(const job_record& job, const std::vector<line_reserve>& lines) noexcept;
-/// The lines from `first` on become a chunk of their own, which nobody has. `finished`: of these.
+/// The lines from `first` on become a chunk of their own, without a lease. `finished`: of these.
 chunk_record split(chunk_record& chunk, std::uint64_t first, std::int64_t number,
                    std::uint64_t finished);
 

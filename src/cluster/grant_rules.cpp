@@ -75,7 +75,7 @@ void shared_grants::follow_clock(const window_call& asked, std::int64_t begun, s
     }
   }
   std::int64_t here = now + offset_;
-  // It never goes back: a clock that was set back while nobody called stands still.
+  // It never goes back: a clock that was set back between two calls stands still.
   if (here < now_) {
     offset_ += now_ - here;
     here = now_;

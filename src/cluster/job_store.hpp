@@ -57,7 +57,7 @@ struct job_record {
   std::uint64_t blocks = 0;       ///< stored so far
   bool ready = false;             ///< all its blocks are stored
   bool finished = false;          ///< every line has its result
-  std::optional<bool> simulated;  ///< whether the simulator serves it; unset: nobody has begun
+  std::optional<bool> simulated;  ///< whether the simulator serves it; unset: no worker has begun
   std::optional<usd> budget;
   usd spent;     ///< of the budget: costs, and what is kept for attempts of unknown outcome
   usd reserved;  ///< of the budget: for the lines of leased chunks
@@ -196,7 +196,7 @@ struct window_call {
     std::int64_t tokens = 0;
   };
   std::vector<correction> corrections;
-  std::optional<duration> pause;  ///< from now on nobody starts anything for this long
+  std::optional<duration> pause;  ///< no worker starts anything for this long
   /// The time of the last answer, and what has passed since then, at the least and at the most:
   /// shows whether the database's clock was set. Zero: there was no answer; such a call grants
   /// nothing and changes nothing.
@@ -218,7 +218,7 @@ struct window_answer {
   std::uint64_t granted_tokens = 0;
   /// When the next slot is free; nothing: unknown. In time from now.
   std::optional<duration> next;
-  duration paused{};  ///< how long nobody may start anything
+  duration paused{};  ///< how long no worker may start anything
   std::uint64_t held_by_others = 0;
 };
 
@@ -263,7 +263,7 @@ class job_store {
 
   // Work.
 
-  /// Leases a chunk: one that nobody has, or one whose lease has run out. Then attempts that its
+  /// Leases a chunk: one without a lease, or one whose lease has run out. Then attempts that its
   /// holder had in flight count as maybe billed, and their reservations are kept.
   virtual claim_answer claim(const claim_request& request) = 0;
   /// Reserves money for lines of the chunk: for as many of the first ones as fit into the budget.

@@ -246,7 +246,7 @@ asio::awaitable<bool> leased_work::parts::claim_one() {
     co_return true;
   }
   if (answer->more_to_come || chosen.forever) co_return false;
-  // What is left is in hand here, or waits for money that nobody can free.
+  // What is left is in hand here, or waits for money that cannot be freed.
   if (!answer->exhausted.empty()) {
     std::string names;
     for (const auto& name : answer->exhausted) names += (names.empty() ? "" : ", ") + name;

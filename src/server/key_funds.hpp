@@ -23,7 +23,7 @@ class key_funds {
    public:
     virtual ~batch_in_work() = default;
     virtual const std::string& id() const noexcept = 0;
-    /// Its results are counted; before that, nobody knows what it has spent.
+    /// Its results are counted; before that, its cost is unknown.
     virtual bool is_counted() const = 0;
     /// What it has spent.
     virtual usd spent() const = 0;

@@ -142,7 +142,7 @@ std::unique_ptr<file> shared_batch::open(const std::string& path, open_as how,
     } else if (found != numbers_.end()) {
       return std::make_unique<shared_file>(*this, found->second, std::move(opened));
     } else {
-      return opened;  // the input, which nobody writes
+      return opened;  // the input, which is never written
     }
   }
   change({kind::create, number, 0, {}, name});
