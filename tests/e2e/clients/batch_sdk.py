@@ -52,6 +52,8 @@ refusals = {
     "no_jsonl": refusal(lambda: client.files.create(file=("x.csv", b"a,b\n"), purpose="batch")),
     "cancel_ended": refusal(lambda: client.batches.cancel(batch.id)),
 }
+# A client left to the end of the interpreter may lose its sockets first, which Python warns of.
+client.close()
 print(json.dumps({"uploaded": uploaded.model_dump(), "created": created, "batch": batch.model_dump(), "seen": seen,
                   "output": output, "errors": errors, "listed": listed, "batches": batches,
                   "second": second.model_dump(), "deleted": deleted.model_dump(), "refusals": refusals}))

@@ -13,6 +13,9 @@ from openai import AsyncOpenAI, NotFoundError, OpenAI
 
 warnings.simplefilter("error")
 client = OpenAI(_strict_response_validation=True)
+# Without strict types: the SDK's own base64 embeddings do not fit them, and the simulated relay's response objects
+# lack fields that they require (parallel_tool_calls and others).
+lenient = OpenAI()
 MODEL = "gpt-4o-mini"
 MESSAGES = [{"role": "user", "content": "Say hello."}]
 
@@ -25,12 +28,9 @@ chunks = list(client.chat.completions.create(model=MODEL, messages=MESSAGES, str
 seen["chunks"] = [chunk.model_dump() for chunk in chunks]
 with client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True, max_tokens=500) as cut:
     seen["cut_after"] = next(iter(cut)).id
-# By default the SDK asks for base64, which its own strict types refuse.
 seen["embedding"] = len(client.embeddings.create(model="text-embedding-3-small", input=["a", "b"],
                                                  encoding_format="float").data)
-seen["base64"] = len(OpenAI().embeddings.create(model="text-embedding-3-small", input="a").data)
-# The simulated relay's response objects lack fields that the strict types require (parallel_tool_calls and others).
-lenient = OpenAI()
+seen["base64"] = len(lenient.embeddings.create(model="text-embedding-3-small", input="a").data)
 seen["response"] = lenient.responses.create(model=MODEL, input="Say hello.").model_dump(mode="json", warnings=False)
 seen["events"] = [event.type for event in lenient.responses.create(model=MODEL, input="Say hello.", stream=True)]
 seen["completion"] = client.completions.create(model="gpt-3.5-turbo-instruct", prompt="Say").choices[0].text
@@ -54,4 +54,7 @@ async def many() -> int:
 
 
 seen["many"] = asyncio.run(many())
+# A client left to the end of the interpreter may lose its sockets first, which Python warns of.
+client.close()
+lenient.close()
 print(json.dumps(seen))
