@@ -26,6 +26,7 @@
 #include "cli/log_notes.hpp"
 #include "cli/log_observer.hpp"
 #include "cli/named_files.hpp"
+#include "cli/outcome_status.hpp"
 #include "cli/screen/progress_display.hpp"
 #include "cli/screen/screen.hpp"
 #include "cli/screen/wait_notice.hpp"
@@ -200,26 +201,9 @@ job_status status_of(const run_outcome& outcome, const wording& closed) {
 exit_status exit_of(const run_outcome& outcome, const wording& closed, const graceful_stop& ending,
                     const job_set& jobs) {
   if (!closed.empty()) return stopped;
-  switch (outcome.reason) {
-    case stop_reason::wrong_address:
-    case stop_reason::bad_certificate:
-    case stop_reason::bad_proxy:
-    case stop_reason::refused_alike:
-      return cannot_start;
-    case stop_reason::interrupted:
-      return interrupted;
-    case stop_reason::key_ended:
-    case stop_reason::quota_spent:
-    case stop_reason::blocked:
-    case stop_reason::budget_spent:
-    case stop_reason::relay_down:
-    case stop_reason::unreachable:
-    case stop_reason::model_out:
-    case stop_reason::come_back_later:
-      return ending.status(stopped);
-    case stop_reason::none:
-      break;
-  }
+  const exit_status ended = exit_status_of(outcome.reason);
+  if (ended == stopped) return ending.status(stopped);
+  if (ended != success) return ended;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     if (jobs.totals(i).failed > 0) return some_failed;
   }

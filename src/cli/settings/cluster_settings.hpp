@@ -1,0 +1,45 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/settings/run_settings.hpp"
+#include "cluster/job_store.hpp"
+#include "settings/setting.hpp"
+#include "terminal/exit_status.hpp"
+
+namespace sluice::cli {
+
+/// The settings of the commands that put a job on many machines: enqueue, work, collect, jobs.
+struct cluster_settings {
+  run_settings run;
+  std::string store;  ///< URL of the PostgreSQL that the machines share
+  std::string name;   ///< of the job in the store; empty: that of its file
+  /// Requests that a worker leases at a time; 0: by the size of the job.
+  std::uint64_t chunk = 0;
+  duration lease = std::chrono::seconds{60};
+  bool forever = false;  ///< wait for more jobs when the queue is empty
+  std::string remove;    ///< name of a job to remove; empty: none
+  bool json = false;
+};
+
+// The flag tables of the commands. Each entry writes into `target`, which must outlive it.
+std::vector<setting> enqueue_flags(cluster_settings& target);
+std::vector<setting> work_flags(cluster_settings& target);
+std::vector<setting> collect_flags(cluster_settings& target);
+std::vector<setting> jobs_flags(cluster_settings& target);
+
+/// Opens the store that the settings name. Blocks. Throws fatal_error.
+std::unique_ptr<cluster::job_store> open_job_store(const cluster_settings& chosen);
+
+/// Runs a command over a store: prints why, and returns `stopped`, where the database goes away.
+exit_status with_job_store(const cluster_settings& chosen,
+                           const std::function<exit_status(cluster::job_store&)>& run);
+/// The job of that name. Throws fatal_error, with the nearest name, where there is none.
+cluster::job_record find_named_job(cluster::job_store& store, const std::string& name);
+
+}  // namespace sluice::cli
