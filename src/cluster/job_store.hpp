@@ -112,6 +112,8 @@ struct claim_request {
   bool simulated = false;
   job_id after = 0;             ///< the job that was served last: others come first
   std::vector<lease_key> held;  ///< what the worker has leased
+  /// Chunks of workers that fell silent come first: the budget that is reserved for them is freed.
+  bool relieve_first = false;
 };
 
 /// What a claim found.

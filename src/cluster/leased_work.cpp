@@ -125,9 +125,10 @@ struct leased_work::parts {
   std::optional<time_point> close_by;
   std::vector<std::function<void(std::exception_ptr)>> to_tell;  // after the next batch
   bool dirty = false;                                            // there are changes
-  bool was_poor = false;  // the last claim got no money
-  wait_queue claimer;     // waits for room
-  wait_queue poller;      // waits until it is time to claim again, whatever is stored meanwhile
+  bool was_poor = false;                                         // the last claim got no money
+  bool waits_for_end = false;                                    // all that is left is in hand here
+  wait_queue claimer;                                            // waits for room
+  wait_queue poller;  // waits until it is time to claim again, whatever is stored meanwhile
   wait_queue storer;
   wait_queue idle;
   std::vector<request_key> want_money;
@@ -219,8 +220,13 @@ leased_work::~leased_work() = default;
 
 // True: a chunk was leased, or there may be one now.
 asio::awaitable<bool> leased_work::parts::claim_one() {
-  claim_request wanted{chosen.worker, chosen.lease, chosen.simulated, last_job, {}};
-  for (const auto& [key, chunk] : held) wanted.held.push_back(key);
+  waits_for_end = false;
+  claim_request wanted{chosen.worker, chosen.lease, chosen.simulated, last_job, {}, was_poor};
+  bool may_return = false;  // some lines of what is in hand may, for want of money
+  for (const auto& [key, chunk] : held) {
+    wanted.held.push_back(key);
+    may_return = may_return || chunk->has_budget;
+  }
   std::optional<claim_answer> answer;
   std::string fault;
   try {
@@ -250,6 +256,10 @@ asio::awaitable<bool> leased_work::parts::claim_one() {
   }
   if (answer->more_to_come || chosen.forever) co_return false;
   // What is left is in hand here, or waits for money that cannot be freed.
+  if (may_return) {
+    waits_for_end = true;
+    co_return false;
+  }
   if (!answer->exhausted.empty()) {
     std::string names;
     for (const auto& name : answer->exhausted) names += (names.empty() ? "" : ", ") + name;
@@ -262,7 +272,6 @@ asio::awaitable<bool> leased_work::parts::claim_one() {
 
 // Unpacks the requests, reserves money for them, and gives them to the engine.
 asio::awaitable<void> leased_work::parts::take(lease got) {
-  ++sums.chunks;
   last_job = got.key.job;
   auto chunk = std::make_shared<held_chunk>();
   chunk->key = got.key;
@@ -329,6 +338,7 @@ asio::awaitable<void> leased_work::parts::take(lease got) {
     co_return;
   }
   if (!claiming) co_return release();
+  ++sums.chunks;
   const auto is_here = [&](const request& one) {
     return open.contains({chunk->job, one.custom_id});
   };
@@ -452,11 +462,13 @@ asio::awaitable<void> leased_work::parts::store_batch() {
   tell();
   with.funds_changed();
   claimer.wake_all();
+  if (held.empty() && std::exchange(waits_for_end, false)) poller.wake_all();
 }
 
-// For requests whose reservation was kept after a lost attempt. One that gets no money does not wait
-// for it here: it goes back to the queue with its chunk. If it waited, what is reserved for its
-// chunk, and for the chunks of dead workers that this one could take over, would never be freed.
+// For requests whose reservation was kept after a lost attempt. One that gets no money does not
+// wait for it here: it goes back to the queue with its chunk. If it waited, what is reserved for
+// its chunk, and for the chunks of dead workers that this one could take over, would never be
+// freed.
 asio::awaitable<void> leased_work::parts::ask_for_money() {
   const auto wanted = std::exchange(want_money, {});
   for (const request_key& key : wanted) {

@@ -505,9 +505,9 @@ class postgres_jobs final : public job_store {
       }
       const auto found = in.run(
           fmt::format("SELECT {} FROM sluice.job_chunks c WHERE job = $1 AND (state = 0 OR (state "
-                      "= 1 AND lease_until < clock_timestamp())) ORDER BY number LIMIT 1 FOR "
+                      "= 1 AND lease_until < clock_timestamp())) ORDER BY {}number LIMIT 1 FOR "
                       "UPDATE SKIP LOCKED",
-                      chunk_columns),
+                      chunk_columns, request.relieve_first ? "state DESC, " : ""),
           postgres_parameters().put(job.id));
       if (found.empty()) {
         answer.more_to_come = answer.more_to_come || has_other_chunks(in, job.id, request);

@@ -341,7 +341,7 @@ class world {
     // Whatever was billed without a result counts as maybe billed.
     EXPECT_LE(seen_.replies - std::min(seen_.replies, succeeded), sums.maybe_billed);
     if (budget_) {
-      EXPECT_LE(seen_.billed, job->spent);
+      EXPECT_LE(seen_.billed, job->spent + job->reserved);
       EXPECT_LE(job->spent + job->reserved, *budget_);
       EXPECT_EQ(job->spent, sums.cost + sums.kept);
     }

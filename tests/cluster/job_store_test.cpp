@@ -347,6 +347,21 @@ TEST_P(JobStore, MoneyOfALostChunkIsNotReserved) {
   EXPECT_EQ(store_->find_job("a")->reserved, usd{});
 }
 
+// Else the one who waits for this money would take the free chunk again and again.
+TEST_P(JobStore, AChunkThatHoldsMoneyOfASilentWorkerIsTakenFirst) {
+  add("a", 2, 1, dollars("1"));
+  const auto free = claim("w").got;
+  const auto silent = claim("w", 20ms).got;
+  EXPECT_EQ(store_->reserve(silent->key, {{2, dollars("0.9")}}, true).lines, 1U);
+  commit("w", {{free->key, {}, {}, {}, true}});
+  pass(100ms);
+  const auto taken = store_->claim({name_of("v"), 60s, false, 0, {}, true}).got;
+  ASSERT_TRUE(taken);
+  EXPECT_EQ(taken->key.chunk, silent->key.chunk);
+  EXPECT_EQ(store_->find_job("a")->reserved, usd{});
+  EXPECT_EQ(claim("v").got->key.chunk, free->key.chunk);
+}
+
 TEST_P(JobStore, JobsTakeTurns) {
   const job_id first = add("a", 5, 1);
   const job_id second = add("b", 5, 1);

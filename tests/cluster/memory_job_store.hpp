@@ -147,20 +147,26 @@ class memory_job_store final : public cluster::job_store {
           answer.exhausted.push_back(job.name);
           continue;
         }
+        chunk_entry* best = nullptr;
+        bool others = false;
         for (auto& [number, chunk] : of.chunks) {
           if (chunk.record.state == cluster::chunk_state::done) continue;
-          const bool expired =
-              chunk.record.state == cluster::chunk_state::leased && chunk.until < now();
-          if (chunk.record.state == cluster::chunk_state::leased && !expired) {
+          const bool leased = chunk.record.state == cluster::chunk_state::leased;
+          if (leased && chunk.until >= now()) {
             const cluster::lease_key key{job.id, number, chunk.record.epoch};
-            if (std::ranges::find(request.held, key) == request.held.end())
-              answer.more_to_come = true;
-            continue;
+            if (std::ranges::find(request.held, key) == request.held.end()) others = true;
+          } else if (best == nullptr || (request.relieve_first && leased &&
+                                         best->record.state == cluster::chunk_state::free)) {
+            best = &chunk;
           }
-          answer.relieved_attempts = take(of, chunk, request);
-          answer.got = lease_of(of, chunk.record);
-          return answer;
         }
+        if (best == nullptr) {
+          answer.more_to_come = answer.more_to_come || others;
+          continue;
+        }
+        answer.relieved_attempts = take(of, *best, request);
+        answer.got = lease_of(of, best->record);
+        return answer;
       }
       return answer;
     });

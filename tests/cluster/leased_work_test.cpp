@@ -1,0 +1,145 @@
+#include "cluster/leased_work.hpp"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <exception>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "async/background.hpp"
+#include "cluster/enqueue.hpp"
+#include "memory_job_store.hpp"
+#include "support/manual_clock.hpp"
+#include "support/temp_dir.hpp"
+
+namespace sluice::cluster {
+namespace {
+
+namespace asio = boost::asio;
+using namespace std::chrono_literals;
+
+// One worker without an engine, in virtual time: the test is the engine.
+class LeasedWork : public ::testing::Test {
+ protected:
+  static constexpr std::size_t too_many_claims = 1000;
+
+  LeasedWork() {
+    store_.now = [this] {
+      return std::int64_t{1'700'000'000'000'000} +
+             static_cast<std::int64_t>(time_.since_start() * 1e6);
+    };
+    store_.before = [this](const std::string& call) {
+      if (call == "claim" && ++claims_ > too_many_claims) work_.stop();
+    };
+  }
+
+  void add(std::uint64_t lines, usd budget, std::uint64_t chunk_lines) {
+    std::string text;
+    for (std::uint64_t i = 0; i < lines; ++i) {
+      text +=
+          R"({"model":"gpt-4-1106-preview","messages":[{"role":"user","content":"a"}],"max_tokens":5})";
+      text += '\n';
+    }
+    enqueue_options options;
+    options.lines.stream = false;
+    options.budget = budget;
+    options.chunk_lines = chunk_lines;
+    enqueue(store_, folder_.write("job.jsonl", text), "job", options);
+  }
+  void begin() {
+    asio::co_spawn(loop_, work_.work(), [this](const std::exception_ptr&) { ended_ = true; });
+  }
+  void run_for(duration length) {
+    const time_point until = time_.now() + length;
+    bool over = false;
+    time_.call_at(until, [&over] { over = true; });
+    test::run_virtual(loop_, time_, [&] { return over || ended_; });
+  }
+  request next() {
+    auto got = work_.next();
+    if (!got) throw std::logic_error("there is no request");
+    return *std::move(got);
+  }
+  static attempt_record first_attempt(const request& of) {
+    return {of.job, of.custom_id, 1, of.most};
+  }
+
+  // The most that a request may cost: 17 tokens at $10 and 5 at $30 per million.
+  static constexpr usd a_request = usd::from_units(usd::units{320'000'000'000'000});
+  static constexpr usd half = usd::from_units(a_request.count() / 2);
+  test::temp_dir folder_;
+  asio::io_context loop_{1};
+  test::manual_clock time_;
+  test::memory_job_store store_;
+  background threads_{loop_, 0};
+  relay_prices prices_{price_table::built_in()};
+  std::size_t claims_ = 0;
+  bool ended_ = false;
+  leased_work work_{{.loop = loop_,
+                     .time = time_,
+                     .store = store_,
+                     .threads = threads_,
+                     .prices = prices_,
+                     .say = [](severity, const std::string&) {},
+                     .stop_run = [] {},
+                     .funds_changed = [] {}},
+                    {.worker = "w", .lease = 60s}};
+};
+
+// What another worker has reserved may be freed at any time, so this one asks once a second.
+TEST_F(LeasedWork, AClaimThatGotNoMoneyWaitsBeforeTheNext) {
+  add(2, a_request + a_request, 1);
+  const auto other = store_.claim({"other", 1h, false, 0, {}}).got;
+  ASSERT_EQ(store_.reserve(other->key, {{1, a_request + half}}, true).lines, 1U);
+  claims_ = 0;
+  begin();
+  run_for(30s);
+  EXPECT_GE(claims_, 20U);
+  EXPECT_LE(claims_, 40U);
+  work_.close(1s);
+  run_for(30s);
+  EXPECT_TRUE(ended_);
+}
+
+// If it waited in its chunk, the money that is reserved for the chunk would never be freed.
+TEST_F(LeasedWork, ARequestThatGetsNoMoneyGoesBackToTheQueue) {
+  add(2, a_request + a_request + half, 2);
+  begin();
+  run_for(1s);
+  const request one = next();
+  const request two = next();
+  ASSERT_EQ(one.most, a_request);
+  for (const request* each : {&one, &two}) {
+    EXPECT_EQ(work_.reserve(*each), funds::reserved);
+    work_.attempt_started(first_attempt(*each));
+  }
+  work_.attempt_ended(first_attempt(one), attempt_end::lost);
+  EXPECT_EQ(work_.reserve(one), funds::wait);
+  run_for(5s);
+  EXPECT_EQ(work_.reserve(one), funds::never);
+  work_.left_pending(one);
+  work_.attempt_ended(first_attempt(two), attempt_end::lost);
+  EXPECT_EQ(work_.reserve(two), funds::wait);
+  run_for(5s);
+  EXPECT_EQ(work_.reserve(two), funds::never);
+  work_.left_pending(two);
+  run_for(5s);
+  // Now no other reservation can free money.
+  EXPECT_EQ(work_.ended_by(), leased_work::end_reason::budget);
+  const auto listed = store_.list_jobs().front();
+  EXPECT_TRUE(listed.job.exhausted);
+  EXPECT_EQ(listed.job.spent, a_request + a_request);
+  EXPECT_EQ(listed.job.reserved, usd{});
+  EXPECT_EQ(listed.leased_chunks, 0U);
+  EXPECT_EQ(listed.sums.maybe_billed, 2U);
+  work_.close(1s);
+  run_for(5s);
+  EXPECT_TRUE(ended_);
+}
+
+}  // namespace
+}  // namespace sluice::cluster
