@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from postgres import Postgres
-from support import Case, Relay, Results, Run, Server, batch, chat, chats, jsonl, read_jsonl, wait_until
+from support import ROOT, Case, Relay, Results, Run, Server, batch, chat, chats, jsonl, read_jsonl, wait_until
 
 LEASE = "3s"
 VOLATILE = ("started_at", "latency_ms", "ttft_ms", "attempts")
@@ -176,6 +176,20 @@ class Jobs(ClusterCase):
             self.assertNotIn("p'w/ 1", run.err)
         self.database.sql("UPDATE sluice.job_schema SET version = 1000", self.name)
         self.assert_one_sentence(self.sluice("jobs", "--store", self.store, expect=2), "version 1000")
+
+
+    def test_the_least_rights_suffice(self) -> None:
+        job = self.job(chats(20))
+        self.enqueue(job)
+        rights = (ROOT / "docs/many-machines.md").read_text().split("```sql\n")[1].split("```")[0]
+        self.database.sql(rights.replace("SECRET", "x"), self.name)
+        later = self.job(chats(20), "later.jsonl")
+        self.enqueue(later)
+        store = f"postgresql://sluice_worker:x@127.0.0.1:{self.database.port}/{self.name}"
+        relay = self.relay()
+        self.sluice("work", "--store", store, "--base-url", relay.url, "--rpm", 60)
+        for one in (job, later):
+            self.one_each(one, self.collect(one))
 
 
 class Deaths(ClusterCase):

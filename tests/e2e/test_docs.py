@@ -16,7 +16,7 @@ from support import KEY, ROOT, Case, chats, jsonl, program
 from test_serve import Serve
 
 PAGES = ["README.md", "jobs/README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md"))]
-IN_ORDER = {"docs/datasets.md", "docs/serve.md"}  # a command uses the files of the one before
+IN_ORDER = {"docs/datasets.md", "docs/many-machines.md", "docs/serve.md"}  # a command uses the files of the one before
 OTHER_TEST = {"docs/nightly.md"}  # test_nightly.py runs these commands
 # These build, install or test the project, or belong to the system.
 NOT_SLUICE = ("cmake", ".ci/packages", "tests/run", "podman", "systemctl", "journalctl", "#", "export", "sed")
@@ -47,6 +47,7 @@ class Commands(Case):
         self.serve_url = served.url.removesuffix("/v1")
         self.postgres = Postgres()
         self.addCleanup(self.postgres.close)
+        self.databases: set[str] = set()
         _, self.certificate_file, self.key_file = self.certificate("serve", "IP:127.0.0.1")
         bin_folder = self.folder / "bin"
         bin_folder.mkdir()
@@ -85,8 +86,18 @@ class Commands(Case):
         (folder / ".config/fish/completions").mkdir(parents=True)
         shutil.copy(ROOT / "src/money/prices.json", folder / "new-prices.json")
 
+    def database(self, folder: Path, words: str) -> str:
+        """The name of the page's own database, which is made where the page does not make it."""
+        name = "docs_" + re.sub(r"\W", "_", folder.name)
+        if name not in self.databases and "createdb" not in words and "db.example" in words:
+            self.postgres.sql(f"CREATE DATABASE {name}")
+        self.databases.add(name)
+        return name
+
     def begin(self, folder: Path, words: str) -> subprocess.CompletedProcess[str]:
-        words = words.replace("postgresql://db.example/sluice", f'"{self.postgres.socket_url("sluice")}"')
+        database = self.database(folder, words)
+        words = words.replace("createdb sluice", f"createdb {database}")
+        words = words.replace("postgresql://db.example/sluice", f'"{self.postgres.socket_url(database)}"')
         words = re.sub(r"https://red\.example(/v1)?", self.red_url, words)
         words = re.sub(r"https://[a-z]+\.example(/v1)?|http://127\.0\.0\.1:8787", self.relay_url, words)
         words = words.replace("sluice simulate", "timeout -s INT 2 sluice simulate --port 0")

@@ -53,7 +53,7 @@ std::vector<setting> with_shared(std::vector<setting> own, run_settings& run,
 }  // namespace
 
 std::vector<setting> enqueue_flags(cluster_settings& target) {
-  return with_shared(
+  auto table = with_shared(
       {store_flag(target.store),
        name_flag(target.name),
        {.name = "chunk",
@@ -72,6 +72,11 @@ std::vector<setting> enqueue_flags(cluster_settings& target) {
       {"model", "override-model", "system", "max-tokens", "endpoint", "no-stream", "stream",
        "no-include-usage", "limit", "strict", "max-line-bytes", "budget", "quiet", "color",
        "lang"});
+  describe(table, "budget", "Never spend more than this on each job",
+           "A hard limit on the cost of a job, whichever workers send its requests. A request "
+           "reserves its worst case before it is sent. Enqueue a job again to give it another "
+           "budget.");
+  return table;
 }
 
 std::vector<setting> work_flags(cluster_settings& target) {
