@@ -131,7 +131,7 @@ const std::map<std::string, std::set<std::string>> own_texts{
     {"quiet", {"check", "models", "quota", "probe", "bench"}},
     {"rpm", {"report", "simulate"}},
     {"seed", {"prepare", "probe", "bench", "simulate"}},
-    {"store", {"serve"}},
+    {"store", {"run", "serve"}},
     {"system", {"ask"}},
     {"timeout", {"models", "quota", "probe", "bench"}},
     {"verbose", {"models", "quota", "probe", "bench"}},

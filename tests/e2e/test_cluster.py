@@ -295,16 +295,21 @@ class Budgets(ClusterCase):
 
 
 class Limits(ClusterCase):
-    def test_the_cap_holds_over_all_workers_as_the_relay_counts(self) -> None:
+    def test_the_cap_holds_over_workers_and_runs_as_the_relay_counts(self) -> None:
         relay = self.relay("--delay-min", "0", "--delay-max", "0.3")
-        job = self.job(chats(100))
+        job = self.job(chats(80))
         self.enqueue(job, "--chunk", 5)
-        workers = [self.start("work", "--store", self.store, "--base-url", relay.url, "--rpm", 60, "--lease", LEASE,
-                              env={"XDG_STATE_HOME": str(self.folder / f"host{n}")}) for n in range(3)]
+        shared = ("--store", self.store, "--base-url", relay.url, "--rpm", 60)
+        workers = [self.start("work", *shared, "--lease", LEASE, env={"XDG_STATE_HOME": str(self.folder / f"host{n}")})
+                   for n in range(3)]
+        wait_until(lambda: relay.attempts >= 20, "the job is under way")
+        alone = self.job(chats(20), "alone.jsonl")
+        run = self.start("run", alone, *shared, env={"XDG_STATE_HOME": str(self.folder / "other")})
         wait_until(lambda: relay.attempts >= 30, "the job is under way")
         workers[0].signal(signal.SIGKILL)
-        for worker in workers[1:]:
-            self.assertEqual(worker.wait(180).code, 0, worker.err)
+        for one in [*workers[1:], run]:
+            self.assertEqual(one.wait(240).code, 0, one.err)
         self.one_each(job, self.collect(job))
+        self.one_each(alone, self.results(alone))
         self.assertLessEqual(relay.stats["max_in_60s"], 60)
         self.assertGreaterEqual(relay.stats["max_in_60s"], 50)
