@@ -17,6 +17,7 @@
 #include "cli/access_file.hpp"
 #include "cli/log_notes.hpp"
 #include "cli/log_observer.hpp"
+#include "cli/machine_limits.hpp"
 #include "cli/screen/screen.hpp"
 #include "cli/serve_check.hpp"
 #include "cli/settings/prepared_relays.hpp"
@@ -129,6 +130,11 @@ exit_status serve(serve_settings& chosen) {
   if (chosen.check_only) return check_serve(chosen, options, relays);
 
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
+  std::optional<machine_limits> machines;
+  if (!options.store.empty()) {
+    machines.emplace(loop, options.store);
+    machines->share_with(run.engine.pace);
+  }
   engine sender(loop, run.engine, &log_observer());
   const relay_prices prices = relays.prices();
   const auto disk =
@@ -184,7 +190,9 @@ exit_status serve(serve_settings& chosen) {
     signals.leave();
     beats.leave();
     sender.time().cancel(end_of_grace);
+    if (machines) machines->stop();
   });
+  if (machines) machines->begin();
   service.tell("READY=1");
   loop.run();
   if (fault) std::rethrow_exception(fault);
