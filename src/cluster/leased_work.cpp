@@ -91,7 +91,7 @@ struct open_request {
   usd most;             // that an attempt may cost
   usd reserved;         // for the attempt that comes next, or is in flight
   usd kept;             // for attempts of unknown outcome
-  bool denied = false;  // the budget has nothing for it any more
+  bool denied = false;  // the budget has nothing for it now
   bool asked = false;   // money was asked for
 };
 
@@ -125,7 +125,9 @@ struct leased_work::parts {
   std::optional<time_point> close_by;
   std::vector<std::function<void(std::exception_ptr)>> to_tell;  // after the next batch
   bool dirty = false;                                            // there are changes
-  wait_queue claimer;
+  bool was_poor = false;  // the last claim got no money
+  wait_queue claimer;     // waits for room
+  wait_queue poller;      // waits until it is time to claim again, whatever is stored meanwhile
   wait_queue storer;
   wait_queue idle;
   std::vector<request_key> want_money;
@@ -151,6 +153,7 @@ struct leased_work::parts {
     claiming = false;
     queue.close();
     claimer.wake_all();
+    poller.wake_all();
     storer.wake_all();
   }
   void changed() {
@@ -308,18 +311,22 @@ asio::awaitable<void> leased_work::parts::take(lease got) {
       end(end_reason::unbounded, fault);
       stop_claiming();
     } else {
-      co_await pause(claimer, chosen.poll_interval);
+      co_await pause(poller, chosen.poll_interval);
     }
     co_return;
   }
+  bool poor = false;
   if (reserved) {
     if (reserved->lost) co_return drop(chunk);
+    poor = reserved->lines == 0;
     requests.resize(reserved->lines);
-    if (requests.empty()) {
-      release();
-      co_await pause(claimer, chosen.poll_interval);
-      co_return;
-    }
+  }
+  const bool poor_before = std::exchange(was_poor, poor);
+  if (poor) {
+    release();
+    // The next claim may be of another job, which has money.
+    if (poor_before) co_await pause(poller, chosen.poll_interval);
+    co_return;
   }
   if (!claiming) co_return release();
   const auto is_here = [&](const request& one) {
@@ -350,7 +357,7 @@ asio::awaitable<void> leased_work::parts::claim_loop() {
       continue;
     }
     const bool again = co_await claim_one();
-    if (claiming && !again) co_await pause(claimer, chosen.poll_interval);
+    if (claiming && !again) co_await pause(poller, chosen.poll_interval);
   }
   claim_ended = true;
   storer.wake_all();
@@ -447,10 +454,11 @@ asio::awaitable<void> leased_work::parts::store_batch() {
   claimer.wake_all();
 }
 
-// For requests whose reservation was kept after a lost attempt.
+// For requests whose reservation was kept after a lost attempt. One that gets no money does not wait
+// for it here: it goes back to the queue with its chunk. If it waited, what is reserved for its
+// chunk, and for the chunks of dead workers that this one could take over, would never be freed.
 asio::awaitable<void> leased_work::parts::ask_for_money() {
   const auto wanted = std::exchange(want_money, {});
-  bool waits = false;
   for (const request_key& key : wanted) {
     const auto found = open.find(key);
     if (found == open.end() || found->second.chunk->lost) continue;
@@ -460,25 +468,21 @@ asio::awaitable<void> leased_work::parts::ask_for_money() {
     try {
       answer = co_await with.threads.run([&] { return with.store.reserve(chunk, {line}, false); });
     } catch (const store::store_error&) {
-      // Nobody knows whether it was reserved. When the chunk is released, so is that.
+      // It may have been reserved. When the chunk is released, so is that.
     }
     const auto again = open.find(key);
     if (again == open.end()) continue;
     open_request& one = again->second;
-    if (answer && answer->lines == 1) {
-      one.reserved = one.most;
-      one.asked = false;
-    } else if (!answer || answer->exhausted) {
-      one.denied = true;
-    } else if (answer->lost) {
+    one.asked = false;
+    if (answer && answer->lost) {
       drop(one.chunk);
+    } else if (answer && answer->lines == 1) {
+      one.reserved = one.most;
     } else {
-      want_money.push_back(key);
-      waits = true;
+      one.denied = true;
     }
   }
   with.funds_changed();
-  if (waits) co_await pause(idle, chosen.poll_interval);
 }
 
 asio::awaitable<void> leased_work::parts::store_loop() {
@@ -491,8 +495,9 @@ asio::awaitable<void> leased_work::parts::store_loop() {
       co_await pause(idle, chosen.gather);
     }
     if (given_up) co_return;
-    if (!want_money.empty() && !closing) co_await ask_for_money();
-    co_await store_batch();
+    co_await store_batch();  // first, since it may free money
+    if (closing) want_money.clear();
+    if (!want_money.empty() && !given_up) co_await ask_for_money();
   }
 }
 
