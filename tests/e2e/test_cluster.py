@@ -6,13 +6,16 @@ from __future__ import annotations
 import json
 import random
 import signal
+import socket
+import threading
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from postgres import Postgres
+from postgres import PASSWORD_IN_URL, Postgres
 from support import ROOT, Case, Relay, Results, Run, Server, batch, chat, chats, jsonl, read_jsonl, wait_until
+from test_serve_postgres import forward
 
 LEASE = "3s"
 VOLATILE = ("started_at", "latency_ms", "ttft_ms", "attempts")
@@ -273,6 +276,91 @@ class Deaths(ClusterCase):
             self.database.start()
         self.assertEqual(self.worker("two", relay, "--concurrency", 8).wait().code, 0)
         self.one_each(job, self.collect(job))
+
+
+class Networks(ClusterCase):
+    def test_a_worker_that_is_cut_off_sends_nothing_and_is_relieved(self) -> None:
+        cut = threading.Event()
+        gate = self.listener(lambda client: forward(client, self.database.port, lambda data: None if cut.is_set() else data,
+                                                    lambda data: None if cut.is_set() else data))
+        relay = self.relay("--delay-min", "0.05", "--delay-max", "0.1")
+        job = self.job(chats(150))
+        self.enqueue(job)
+        store, self.store = self.store, self.database.url(self.name, gate.port)
+        first = self.worker("one", relay, "--concurrency", 4)
+        self.store = store
+        wait_until(lambda: self.done() >= 20, "results are stored")
+        cut.set()
+        wait_until(lambda: "nothing new is sent" in first.err, "it notices")
+        sent = relay.attempts
+        second = self.worker("two", relay, "--concurrency", 4)
+        wait_until(lambda: relay.attempts > sent + 8, "the other one goes on")
+        cut.clear()
+        self.assertEqual(second.wait().code, 0, second.err)
+        self.assertEqual(first.wait().code, 0, first.err)
+        results = self.collect(job)
+        self.one_each(job, results)
+        self.check_attempts(relay, results, 4 + 4 + 2)
+
+    def test_lost_answers_to_commit_change_nothing(self) -> None:
+        draw = random.Random(7)
+        lost: list[int] = []
+
+        def attend(client: socket.socket) -> None:
+            commit = threading.Event()
+
+            def to_server(data: bytes) -> bytes:
+                if data.startswith(b"Q") and b"COMMIT\0" in data and draw.random() < 0.15:
+                    commit.set()
+                return data
+
+            def to_client(data: bytes) -> bytes | None:
+                if not commit.is_set():
+                    return data
+                lost.append(1)
+                return None
+
+            forward(client, self.database.port, to_server, to_client)
+
+        gate = self.listener(attend)
+        relay = self.relay("--delay-min", "0.005", "--delay-max", "0.02")
+        job = self.job(chats(200))
+        self.enqueue(job, "--budget", "1", "--chunk", 20)
+        store, self.store = self.store, self.database.url(self.name, gate.port)
+        workers = [self.worker(f"host{n}", relay, "--concurrency", 4) for n in range(2)]
+        self.store = store
+        for worker in workers:
+            self.assertEqual(worker.wait().code, 0, worker.err)
+        self.assertGreater(len(lost), 10)
+        results = self.collect(job)
+        self.one_each(job, results)
+        self.assertEqual(relay.attempts, 200)
+        self.assertEqual((results.totals["attempts"], results.totals["maybe_billed_attempts"]), (200, 0))
+        listed = self.jobs()[0]
+        self.assertEqual((listed["spent_usd"], listed["reserved_usd"]), (listed["cost_usd"], "0"))
+
+    def test_nothing_acknowledged_is_lost_when_a_standby_takes_over(self) -> None:
+        with Postgres() as primary, Postgres(standby_of=primary) as standby:
+            primary.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            primary.sql("SELECT pg_reload_conf()")
+            wait_until(lambda: primary.sql("SELECT sync_state FROM pg_stat_replication") == [["sync"]], "it is in step")
+            self.store = (f"postgresql://postgres:{PASSWORD_IN_URL}@127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
+                          "/postgres")
+            relay = self.relay("--delay-min", "0.02", "--delay-max", "0.05")
+            job = self.job(chats(300))
+            self.enqueue(job)
+            workers = [self.worker(f"host{n}", relay, "--concurrency", 4) for n in range(2)]
+            wait_until(lambda: self.done() >= 60, "results are stored")
+            early = {line["custom_id"]: line for line in self.collect(job, expect=3).output}
+            primary.kill()
+            standby.promote()
+            for worker in workers:
+                self.assertEqual(worker.wait().code, 0, worker.err)
+            results = self.collect(job)
+            self.one_each(job, results)
+            found = {line["custom_id"]: line for line in results.output}
+            self.assertEqual({name: found[name] for name in early}, early)
+            self.check_attempts(relay, results, 2 * 4)
 
 
 class Budgets(ClusterCase):
