@@ -163,7 +163,7 @@ asio::awaitable<void> api::serve(watched_call& call) {
     if (fault.status() == 0) co_return;
     refusal = api_error{.status = fault.status(), .message = fault.what()};
   } catch (const store::store_error& fault) {
-    parts_.watch.store_failed();
+    parts_.figures.store_failed();
     refusal = fault.full() ? disk_full() : internal_fault();
     if (parts_.listener != nullptr) {
       parts_.listener->on_notice({.level = severity::warning, .run = {}, .text = fault.what()});

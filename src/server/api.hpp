@@ -42,7 +42,7 @@ struct api_parts {
   observer* listener = nullptr;
   // For the page.
   engine& sender;
-  const server_figures& figures;
+  server_figures& figures;
   kept_sums& sums;
   server_watch& watch;
 

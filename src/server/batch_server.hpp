@@ -65,8 +65,6 @@ class batch_server {
 
   std::uint16_t port() const noexcept;
   const std::string& data() const noexcept;
-  /// What interactive calls have done.
-  const call_counts& calls() const noexcept;
   /// The store that it shares with other servers, for a person; empty: it is alone.
   std::string shared_store() const;
   /// Works until stop() is called and what is in flight has ended.
