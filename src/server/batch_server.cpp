@@ -151,6 +151,8 @@ struct batch_server::parts {
                 .runner = runner,
                 .calls = calls,
                 .keys = needs.keys,
+                .names = chosen.names,
+                .is_open = chosen.is_open,
                 .limits = chosen.files,
                 .estimate =
                     [this, &prices = needs.prices,

@@ -99,6 +99,8 @@ struct server_page : server_rig {
                                .runner = runner(),
                                .calls = *calls,
                                .keys = keys,
+                               .names = {},
+                               .is_open = false,
                                .limits = {},
                                .estimate = [](const std::string&) { return std::string(); },
                                .listener = nullptr,
