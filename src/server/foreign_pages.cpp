@@ -14,6 +14,16 @@ namespace {
 
 constexpr std::size_t longest_shown = 100;
 
+// What nearly every request says, at no cost.
+bool is_usual(std::string_view host) {
+  for (const std::string_view name : {"127.0.0.1", "localhost"}) {
+    if (!host.starts_with(name)) continue;
+    host.remove_prefix(name.size());
+    return host.empty() || host.front() == ':';
+  }
+  return false;
+}
+
 bool is_own(const std::string& name, const own_names& own) {
   boost::system::error_code no_address;
   (void)boost::asio::ip::make_address(name, no_address);
@@ -25,6 +35,29 @@ bool is_own(const std::string& name, const own_names& own) {
 std::string_view authority_of(std::string_view origin) {
   const std::size_t at = origin.find("://");
   return at == std::string_view::npos ? std::string_view() : origin.substr(at + 3);
+}
+
+// What the fields of a request say of where it comes from; of a name that is there twice, the last.
+struct said {
+  std::optional<std::string_view> host;
+  std::optional<std::string_view> origin;
+  std::optional<std::string_view> site;
+  std::optional<std::string_view> mode;
+};
+
+// Every request comes here, so it goes through the fields once.
+said read(const header_fields& fields) {
+  said found;
+  const auto take = [](const header_fields::field& field, std::string_view name, auto& into) {
+    if (field.name.size() == name.size() && same_name(field.name, name)) into = field.value;
+  };
+  for (const auto& field : fields) {
+    take(field, "Host", found.host);
+    take(field, "Origin", found.origin);
+    take(field, "Sec-Fetch-Site", found.site);
+    take(field, "Sec-Fetch-Mode", found.mode);
+  }
+  return found;
 }
 
 std::string shown(std::string_view text) {
@@ -71,24 +104,24 @@ std::string host_name(std::string_view authority) {
 
 std::optional<api_error> refuse_foreign_page(const http_server::request_head& head,
                                              const own_names& own) {
-  const auto host = head.fields.last("Host");
-  if (host) {
-    const std::string name = host_name(*host);
+  const said found = read(head.fields);
+  if (found.host && !is_usual(*found.host)) {
+    const std::string name = host_name(*found.host);
     if (!is_own(name, own)) return foreign_host(name);
   }
-  const auto site = head.fields.last("Sec-Fetch-Site");
-  const auto origin = head.fields.last("Origin");
-  if (site) {
+  if (found.site) {
     // A browser says this, and no page can change it.
-    if (*site == "same-origin" || *site == "none") return std::nullopt;
+    if (*found.site == "same-origin" || *found.site == "none") return std::nullopt;
     // A link that leads here: the page that has it does not see the answer.
-    const bool follows_link = (head.method == "GET" || head.method == "HEAD") &&
-                              head.fields.last("Sec-Fetch-Mode") == "navigate";
+    const bool follows_link =
+        (head.method == "GET" || head.method == "HEAD") && found.mode == "navigate";
     if (follows_link) return std::nullopt;
-    return foreign_origin(origin.value_or("unknown"));
+    return foreign_origin(found.origin.value_or("unknown"));
   }
-  if (!origin || (host && authority_of(*origin) == *host)) return std::nullopt;
-  return foreign_origin(*origin);
+  if (!found.origin || (found.host && authority_of(*found.origin) == *found.host)) {
+    return std::nullopt;
+  }
+  return foreign_origin(*found.origin);
 }
 
 }  // namespace sluice::server

@@ -14,8 +14,10 @@ void time_classes::add(duration time) {
 }
 
 void request_counts::add(std::string_view route, int status, duration took) {
-  ++by_status_[{std::string(route), status}];
-  by_route_[std::string(route)].add(took);
+  auto found = by_route_.find(route);
+  if (found == by_route_.end()) found = by_route_.try_emplace(std::string(route)).first;
+  found->second.add(took);
+  ++found->second.by_status[status];
 }
 
 }  // namespace sluice::server

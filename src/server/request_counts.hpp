@@ -6,7 +6,6 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "sluice/clock.hpp"
 
@@ -31,16 +30,16 @@ class request_counts {
   /// `route`: one of the server's own, never a path of a client. `status` 0: it was not answered.
   void add(std::string_view route, int status, duration took);
 
-  const std::map<std::pair<std::string, int>, std::uint64_t>& by_status() const noexcept {
-    return by_status_;
-  }
-  const std::map<std::string, time_classes, std::less<>>& by_route() const noexcept {
+  /// How long the answers of a route took, and how many there were of each status.
+  struct route_counts : time_classes {
+    std::map<int, std::uint64_t> by_status;
+  };
+  const std::map<std::string, route_counts, std::less<>>& by_route() const noexcept {
     return by_route_;
   }
 
  private:
-  std::map<std::pair<std::string, int>, std::uint64_t> by_status_;
-  std::map<std::string, time_classes, std::less<>> by_route_;
+  std::map<std::string, route_counts, std::less<>> by_route_;
 };
 
 }  // namespace sluice::server

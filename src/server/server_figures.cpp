@@ -165,9 +165,9 @@ server_figures::call_place server_figures::call_began(const std::string& owner,
     const std::string name = places_.size() < most_call_models ? model : std::string(others);
     bool added = false;
     std::tie(found, added) = places_.try_emplace({owner, name}, calls_.size());
-    if (added) calls_.push_back({owner, name, counted_as(name)});
+    if (added) calls_.push_back({&owners_[owner], name, counted_as(name), {}, 0});
   }
-  owner_figures& own = owners_[owner];
+  owner_figures& own = *calls_[found->second].owner;
   own.starts.add(now);
   ++own.calls.started;
   ++own.calls.open;
@@ -177,19 +177,19 @@ server_figures::call_place server_figures::call_began(const std::string& owner,
 }
 
 void server_figures::attempt_began(call_place call) {
-  ++owners_[calls_[call].owner].calls.in_flight;
+  ++calls_[call].owner->calls.in_flight;
 }
 
 void server_figures::attempt_ended(call_place call, bool sent, bool again) {
-  --owners_[calls_[call].owner].calls.in_flight;
+  --calls_[call].owner->calls.in_flight;
   if (!sent) return;
   ++sums_.attempts;
   if (again) ++sums_.retries;
 }
 
 void server_figures::call_ended(call_place call, const call_end& end, double unix_now) {
-  const call_names& of = calls_[call];
-  owner_figures& own = owners_[of.owner];
+  call_row& row = calls_[call];
+  owner_figures& own = *row.owner;
   --own.calls.open;
   --sums_.calls.open;
   sums_.calls.took.add(end.took);
@@ -208,41 +208,54 @@ void server_figures::call_ended(call_place call, const call_end& end, double uni
     done.completed = 1;
     ++own.calls.succeeded;
     ++sums_.calls.succeeded;
-    ++own.calls.models[of.model].requests;
+    ++row.used.requests;
   }
   if (done.completed > 0 || done.failed > 0) add(own, done, unix_now, unix_now);
 }
 
 void server_figures::call_used(call_place call, const std::optional<token_usage>& tokens,
                                const std::optional<usd>& cost, double unix_now) {
-  const call_names& of = calls_[call];
-  owner_figures& own = owners_[of.owner];
-  job_totals::share& share = own.calls.models[of.model];
-  model_sums& sum = sums_.models[of.counted];
-  model_sums& part = sums_.calls.models[of.counted];
+  call_row& row = calls_[call];
   if (tokens) {
-    own.calls.tokens += *tokens;
-    share.tokens += *tokens;
-    sum.tokens += *tokens;
-    part.tokens += *tokens;
-    add(own, {0, 0, tokens->total_tokens()}, unix_now, unix_now);
+    row.used.tokens += *tokens;
+    add(*row.owner, {0, 0, tokens->total_tokens()}, unix_now, unix_now);
   }
   if (cost) {
-    own.calls.cost += *cost;
-    add_cost(share.cost, *cost);
-    add_cost(sum.cost, *cost);
-    add_cost(part.cost, *cost);
+    add_cost(row.used.cost, *cost);
   } else {
-    ++own.calls.unpriced;
-    ++sums_.calls.unpriced;
-    ++sums_.unpriced;
+    ++row.unpriced;
   }
+}
+
+void server_figures::add_share(model_sums& to, const job_totals::share& more) {
+  to.tokens += more.tokens;
+  if (more.cost) add_cost(to.cost, *more.cost);
+}
+
+server_figures::sums server_figures::all() const {
+  sums found = sums_;
+  for (const call_row& row : calls_) {
+    add_share(found.models[row.counted], row.used);
+    add_share(found.calls.models[row.counted], row.used);
+    found.unpriced += row.unpriced;
+    found.calls.unpriced += row.unpriced;
+  }
+  return found;
 }
 
 server_figures::owner_calls server_figures::calls(std::string_view owner, time_point now) const {
   const auto known = owners_.find(owner);
   if (known == owners_.end()) return {};
   owner_calls found = known->second.calls;
+  for (const call_row& row : calls_) {
+    if (row.owner != &known->second) continue;
+    if (row.used.requests > 0 || row.used.cost || row.used.tokens.total_tokens() > 0) {
+      found.models[row.model] = row.used;
+    }
+    found.tokens += row.used.tokens;
+    found.cost += row.used.cost.value_or(usd{});
+    found.unpriced += row.unpriced;
+  }
   minute starts = known->second.starts;
   starts.advance(now);
   found.started_last_minute = starts.sum();

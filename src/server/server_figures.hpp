@@ -54,6 +54,13 @@ class server_figures {
                           std::function<bool(std::string_view model)> is_known = {})
       : started_at_(unix_now), is_known_(std::move(is_known)) {}
 
+  // Calls keep the places of their owners, which a copy would not have.
+  server_figures(const server_figures&) = delete;
+  server_figures& operator=(const server_figures&) = delete;
+  server_figures(server_figures&&) = default;
+  server_figures& operator=(server_figures&&) = default;
+  ~server_figures() = default;
+
   double started_at() const noexcept { return started_at_; }
 
   // Batches.
@@ -116,7 +123,7 @@ class server_figures {
     std::map<std::string, model_sums> models;
     std::uint64_t store_errors = 0;
   };
-  const sums& all() const noexcept { return sums_; }
+  sums all() const;
 
   // Figures of one owner.
 
@@ -185,10 +192,13 @@ class server_figures {
     owner_calls calls;
     minute starts;
   };
-  struct call_names {
-    std::string owner;
+  // The calls of one owner to one model: what each of them changes is here.
+  struct call_row {
+    owner_figures* owner;
     std::string model;    // for the owner
     std::string counted;  // for the sums of all clients
+    job_totals::share used;
+    std::uint64_t unpriced = 0;
   };
 
   void take(watched& one, const job_totals& totals, double unix_now);
@@ -196,6 +206,7 @@ class server_figures {
   void add_to_sums(const batch_figures& before, const batch_figures& now);
   std::string counted_as(const std::string& model);
   void forget_old();
+  static void add_share(model_sums& to, const job_totals::share& more);
   static void move_to(owner_figures& to, std::int64_t number);
 
   double started_at_;
@@ -205,7 +216,7 @@ class server_figures {
   std::deque<std::string> order_;  // ids, oldest first
   std::map<std::string, owner_figures, std::less<>> owners_;
   std::map<std::pair<std::string, std::string>, call_place> places_;  // by owner and model
-  std::vector<call_names> calls_;
+  std::vector<call_row> calls_;
 };
 
 }  // namespace sluice::server

@@ -15,8 +15,10 @@ using enum metrics_text::kind;
 void write_requests(metrics_text& to, const request_counts& requests) {
   to.family(counter, "sluice_http_requests_total",
             "Requests of clients, by route and status; status 0: the client was gone.");
-  for (const auto& [key, count] : requests.by_status()) {
-    to.sample({{"route", key.first}, {"status", std::to_string(key.second)}}, count);
+  for (const auto& [route, counts] : requests.by_route()) {
+    for (const auto& [status, count] : counts.by_status) {
+      to.sample({{"route", route}, {"status", std::to_string(status)}}, count);
+    }
   }
   to.family(histogram, "sluice_http_request_duration_seconds",
             "From the head of a client's request to the end of its answer.");

@@ -18,7 +18,7 @@ namespace sluice::server {
 /// Everything that the answer of GET /metrics is made of.
 struct metrics_facts {
   const request_counts& requests;
-  const server_figures::sums& figures;
+  server_figures::sums figures;
   time_point now{};
   run_status runs;
   unsigned requests_per_minute = 0;  ///< 0: no limit
