@@ -15,7 +15,10 @@ from postgres import Postgres
 from support import KEY, ROOT, Case, chats, jsonl, program
 from test_serve import Serve
 
-PAGES = ["README.md", "jobs/README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md"))]
+DOCS = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md"))
+CHINESE = ["README.zh-CN.md", *(page for page in DOCS if page.endswith(".zh-CN.md"))]
+# The Chinese pages have the commands of the English ones, which one test compares: they need not run twice.
+PAGES = ["README.md", "jobs/README.md", *(page for page in DOCS if page not in CHINESE)]
 IN_ORDER = {"docs/datasets.md", "docs/many-machines.md", "docs/serve.md"}  # a command uses the files of the one before
 OTHER_TEST = {"docs/nightly.md"}  # test_nightly.py runs these commands
 # These build, install or test the project, or belong to the system.
@@ -150,7 +153,7 @@ class Commands(Case):
 
 class Pages(unittest.TestCase):
     def test_links_lead_to_files_and_headings(self) -> None:
-        for page in [*PAGES, "README.zh-CN.md", "CONTRIBUTING.md"]:
+        for page in [*PAGES, *CHINESE, "CONTRIBUTING.md"]:
             text = (ROOT / page).read_text()
             for target in re.findall(r"\]\(([^)#\s]+)?(?:#([^)\s]+))?\)", re.sub(r"```.*?```|`[^`]*`", "", text, flags=re.S)):
                 path, anchor = target
@@ -164,9 +167,7 @@ class Pages(unittest.TestCase):
                         anchors = {re.sub(r"[^\w\s-]", "", head.lower()).replace(" ", "-") for head in headings}
                         self.assertIn(anchor, anchors)
 
-    def test_the_chinese_readme_is_in_step(self) -> None:
-        english, chinese = ((ROOT / name).read_text() for name in ("README.md", "README.zh-CN.md"))
-
+    def test_the_chinese_pages_are_in_step(self) -> None:
         def shape(text: str) -> list[str]:
             """The levels of the headings, and the lines of code without their comments."""
             lines: list[str] = []
@@ -174,19 +175,31 @@ class Pages(unittest.TestCase):
             for line in text.splitlines():
                 inside ^= line.startswith("```")
                 if inside:
-                    lines.append(re.sub(r"\s+# .*", "", line))
+                    lines.append(re.sub(r"(^|\s+)# .*", "", line))
                 elif line.startswith("#"):
                     lines.append(line.split(" ")[0])
             return lines
 
-        self.assertEqual(shape(english), shape(chinese))
-        links = [re.findall(r"\]\((\S+?)\)", text) for text in (english, chinese)]
-        self.assertEqual(links[0][1:], links[1][1:], "the first one leads to the other language")
+        def links(text: str) -> list[str]:
+            """Headings have other anchors, and there may be a Chinese page."""
+            return [re.sub(r"^#.*", "#", to).replace(".zh-CN", "") for to in re.findall(r"\]\((\S+?)\)", text)]
+
+        for name in CHINESE:
+            with self.subTest(name):
+                english, chinese = ((ROOT / page).read_text() for page in (name.replace(".zh-CN", ""), name))
+                self.assertEqual(shape(english), shape(chinese))
+                self.assertEqual(links(english)[1:], links(chinese)[1:], "the first one leads to the other language")
+                own = Path(name).name
+                self.assertIn(f"]({own})", english)
+                self.assertIn(f"]({own.replace('.zh-CN', '')})", chinese)
+                rows = [[line.count("|") for line in text.splitlines() if line.startswith("|")]
+                        for text in (english, chinese)]
+                self.assertEqual(*rows, "the rows of the tables")
 
     def test_every_page_is_named_in_the_readme(self) -> None:
-        text = (ROOT / "README.md").read_text()
-        for page in sorted((ROOT / "docs").glob("*.md")):
-            self.assertIn(f"docs/{page.name}", text)
+        for page in DOCS:
+            readme = "README.zh-CN.md" if page in CHINESE else "README.md"
+            self.assertIn(page, (ROOT / readme).read_text())
 
 
 if __name__ == "__main__":
