@@ -93,7 +93,7 @@ def wrk(url, script, clients, seconds):
 def open_streams(port, count):
     body = json.dumps({"model": "gpt-4o-mini", "stream": True, "max_tokens": 100,
                        "messages": [{"role": "user", "content": "hi"}]})
-    head = (f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = (f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n{body}").encode()
     clients = []
     for _ in range(count):

@@ -11,7 +11,6 @@
 #include "server/batch_results.hpp"
 #include "server/object_id.hpp"
 #include "server/server_figures.hpp"
-#include "server/work_counts.hpp"
 
 namespace sluice::server {
 namespace {
@@ -101,7 +100,7 @@ asio::awaitable<void> batch_runner::active_batch::take_steps() {
     try {
       taken = co_await take_step();
     } catch (const store::store_error& fault) {
-      if (parent_.work_ != nullptr) parent_.work_->store_failed();
+      if (parent_.figures_ != nullptr) parent_.figures_->store_failed();
       waits_ = fault.what();
     } catch (const fatal_error& fault) {
       waits_ = fault.what();
@@ -254,12 +253,11 @@ asio::awaitable<run_outcome> batch_runner::active_batch::run_job() {
                                       parent_.limit_of(owner_name_));
   run_began_ = parent_.engine_.time().now();
   if (parent_.figures_ != nullptr) {
-    parent_.figures_->began(batch_.id, owner_name_, jobs_->totals(0),
-                            parent_.engine_.time().unix_now());
+    parent_.figures_->batch_began(batch_.id, owner_name_, jobs_->totals(0),
+                                  parent_.engine_.time().unix_now());
   }
   counted_ = true;  // from the first run on, the store has less
   keep_saving();
-  if (parent_.work_ != nullptr) parent_.work_->began(batch_.id, jobs_->totals(0));
   if (ended_by_ != ended_by::nothing) run_->stop();
   run_outcome outcome;
   std::exception_ptr fault;
@@ -284,11 +282,10 @@ asio::awaitable<void> batch_runner::active_batch::close_job(const run_outcome& o
   const std::uint64_t most = run_->now().most_in_a_minute;
   run_.reset();
   if (parent_.figures_ != nullptr) {
-    parent_.figures_->ended(batch_.id, jobs_->totals(0), parent_.engine_.time().unix_now());
+    parent_.figures_->batch_stopped(batch_.id, jobs_->totals(0), parent_.engine_.time().unix_now());
   }
   // A job set is for one thread at a time: from here on it is in the background.
   batch_.progress = progress_now();
-  if (parent_.work_ != nullptr) parent_.work_->stopped(batch_.id, jobs_->totals(0));
   auto finished = std::move(jobs_);
   const auto status =
       outcome.reason == stop_reason::none ? job_status::completed : job_status::interrupted;
@@ -383,7 +380,6 @@ void batch_runner::active_batch::keep_saving() {
         parent_.loop_,
         [this]() -> asio::awaitable<void> {
           try {
-            note_work();
             const double seconds =
                 std::chrono::duration<double>(parent_.engine_.time().now() - run_began_).count();
             jobs_->checkpoint(seconds, parent_.engine_.now().most_in_a_minute);
@@ -446,19 +442,14 @@ batch_runner::own_runs batch_runner::active_batch::run_now() const {
 }
 
 void batch_runner::active_batch::count_now() {
-  if (parent_.figures_ == nullptr || !run_) return;
-  parent_.figures_->progressed(batch_.id, jobs_->totals(0), parent_.engine_.time().unix_now());
+  if (parent_.figures_ == nullptr || !run_ || !jobs_) return;
+  parent_.figures_->batch_progressed(batch_.id, jobs_->totals(0),
+                                     parent_.engine_.time().unix_now());
 }
 
 void batch_runner::active_batch::note_end(batch_status with) {
-  if (parent_.work_ != nullptr) parent_.work_->ended(with);
+  if (parent_.figures_ != nullptr) parent_.figures_->batch_ended(with);
   if (parent_.on_announcement) parent_.on_announcement();
-}
-
-void batch_runner::active_batch::note_work() {
-  if (parent_.work_ != nullptr && run_ && jobs_) {
-    parent_.work_->progressed(batch_.id, jobs_->totals(0));
-  }
 }
 
 batch_runner::live_state batch_runner::active_batch::live() const {

@@ -29,8 +29,6 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
   void cancel();
   void stop();
   void abort();
-  /// Adds what was done since the last call to the runner's counts.
-  void note_work();
   const std::string& owner() const noexcept { return owner_name_; }
   live_state live() const;
   own_runs run_now() const;

@@ -163,7 +163,7 @@ asio::awaitable<void> api::serve(watched_call& call) {
     if (fault.status() == 0) co_return;
     refusal = api_error{.status = fault.status(), .message = fault.what()};
   } catch (const store::store_error& fault) {
-    parts_.watch.store_failed();
+    parts_.figures.store_failed();
     refusal = fault.full() ? disk_full() : internal_fault();
     if (parts_.listener != nullptr) {
       parts_.listener->on_notice({.level = severity::warning, .run = {}, .text = fault.what()});
@@ -172,7 +172,19 @@ asio::awaitable<void> api::serve(watched_call& call) {
   if (refusal) co_await refuse(call, *refusal);
 }
 
+bool api::is_unprotected(std::string_view path) const {
+  if (path == "/healthz" || path == "/readyz") return false;
+  return parts_.keys.empty() || (path == "/metrics" && !parts_.is_open);
+}
+
 asio::awaitable<void> api::dispatch(watched_call& call) {
+  if (is_unprotected(call.head().path)) {
+    const auto foreign = refuse_foreign_page(call.head(), parts_.names);
+    if (foreign) {
+      co_await refuse(call, *foreign);
+      co_return;
+    }
+  }
   const bool is_watch = co_await parts_.watch.serve(call);
   if (is_watch) co_return;
   const bool is_page = co_await serve_page(call, !parts_.keys.empty());

@@ -15,6 +15,7 @@
 #include "server/batch_sums.hpp"
 #include "server/data_folder.hpp"
 #include "server/file_form.hpp"
+#include "server/foreign_pages.hpp"
 #include "server/pass_through.hpp"
 #include "server/server_figures.hpp"
 #include "server/server_watch.hpp"
@@ -36,13 +37,16 @@ struct api_parts {
   batch_runner& runner;
   pass_through& calls;
   const access_keys& keys;
+  own_names names;  ///< see refuse_foreign_page()
+  /// Other machines can connect. Then there are keys, and everyone may read what needs none.
+  bool is_open = false;
   file_limits limits;
   /// What the requests of a job cost, as JSON text; empty: unknown. Blocks.
   std::function<std::string(const std::string& path)> estimate;
   observer* listener = nullptr;
   // For the page.
   engine& sender;
-  const server_figures& figures;
+  server_figures& figures;
   kept_sums& sums;
   server_watch& watch;
 
@@ -70,6 +74,8 @@ class api {
 
  private:
   boost::asio::awaitable<void> dispatch(watched_call& call);
+  /// A key is not asked for, and the answer is not for everyone.
+  bool is_unprotected(std::string_view path) const;
 
   api_parts parts_;
 };

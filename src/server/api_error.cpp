@@ -16,6 +16,10 @@ json text_or_null(const std::optional<std::string>& text) {
 
 }  // namespace
 
+std::string api_error::kind() const {
+  return code ? *code : std::to_string(status);
+}
+
 std::string api_error::to_json() const {
   const json body = {{"error",
                       {{"message", message},

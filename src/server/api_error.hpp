@@ -14,6 +14,8 @@ struct api_error {
   std::optional<std::string> param = {};  ///< the parameter that is wrong
   std::optional<std::string> code = {};
 
+  /// Its class where errors are counted: the code, or the status.
+  std::string kind() const;
   /// The body: {"error":{"message","type","param","code"}}.
   std::string to_json() const;
 };

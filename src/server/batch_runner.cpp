@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "server/active_batch.hpp"
-#include "server/work_counts.hpp"
+#include "server/server_figures.hpp"
 
 namespace sluice::server {
 namespace {
@@ -47,7 +47,7 @@ asio::awaitable<void> batch_runner::work() {
       owner_runs_elsewhere_.clear();
       if (!stopping_) co_await claim_all();
     } catch (const store::store_error& fault) {
-      if (work_ != nullptr) work_->store_failed();
+      if (figures_ != nullptr) figures_->store_failed();
       say(severity::warning, {}, fault.what());
     }
     co_await sleep(std::min(options_.poll, options_.lease / 3));
@@ -188,10 +188,6 @@ batch_runner::own_runs batch_runner::runs_of(std::string_view owner) const {
 
 void batch_runner::count_now() {
   for (const auto& [id, batch] : active_) batch->count_now();
-}
-
-void batch_runner::note_work() {
-  for (const auto& [id, batch] : active_) batch->note_work();
 }
 
 void batch_runner::say(severity level, std::string_view batch, const std::string& sentence) const {

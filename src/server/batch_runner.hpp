@@ -30,7 +30,6 @@
 namespace sluice::server {
 
 class server_figures;
-class work_counts;
 
 struct runner_options {
   std::string server_name = "server";  ///< of this process in the store
@@ -101,10 +100,6 @@ class batch_runner {
   std::size_t active() const noexcept { return active_.size(); }
   /// Called when the end of a batch is to be announced.
   std::function<void()> on_announcement;
-  /// Counts its work there from now on.
-  void count_work(work_counts& into) noexcept { work_ = &into; }
-  /// Brings these counts up to date.
-  void note_work();
 
  private:
   class active_batch;
@@ -131,7 +126,6 @@ class batch_runner {
   /// Left alone for now: another batch of a key with a budget runs, or the key is gone.
   std::set<std::string> held_back_;
   server_figures* figures_ = nullptr;
-  work_counts* work_ = nullptr;
   /// Left alone until the next look: another server runs a batch of a key with a budget.
   std::set<std::string> owner_runs_elsewhere_;
   wait_queue idle_;

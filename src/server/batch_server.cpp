@@ -118,7 +118,11 @@ struct batch_server::parts {
         disk(needs.loop, chosen.threads),
         runner(needs.loop, disk, *records, folder, needs.sender, needs.prices, needs.keys,
                runner_settings(), needs.listener),
-        figures(time.unix_now()),
+        figures(time.unix_now(),
+                [this, &prices = needs.prices](std::string_view model) {
+                  return chosen.models.contains(std::string(model)) ||
+                         prices.listed({}, model) != nullptr;
+                }),
         sums(disk, *records, time),
         announcer(disk, time, *records, chosen.webhook,
                   webhook_clients(needs.loop, time, chosen.webhook.timeout), needs.listener),
@@ -128,17 +132,14 @@ struct batch_server::parts {
                .sender = needs.sender,
                .runner = runner,
                .connections = [this] { return http.connections(); },
-               .is_known =
-                   [this, &prices = needs.prices](std::string_view model) {
-                     return chosen.models.contains(std::string(model)) ||
-                            prices.listed({}, model) != nullptr;
-                   },
+               .figures = figures,
                .log = needs.log}),
         calls({.loop = needs.loop,
                .disk = disk,
                .sender = needs.sender,
                .prices = needs.prices,
                .money = runner.money(),
+               .figures = figures,
                .limit_of = [this](const std::string& key) { return runner.limit_of(key); },
                .listener = needs.listener},
               chosen.calls),
@@ -150,6 +151,8 @@ struct batch_server::parts {
                 .runner = runner,
                 .calls = calls,
                 .keys = needs.keys,
+                .names = chosen.names,
+                .is_open = chosen.is_open,
                 .limits = chosen.files,
                 .estimate =
                     [this, &prices = needs.prices,
@@ -228,7 +231,7 @@ struct batch_server::parts {
         if (++sweeps % sweeps_an_hour == 0) folder.remove_stale_copies(*records);
       });
     } catch (const store::store_error& fault) {
-      watch.store_failed();
+      figures.store_failed();
       if (listener != nullptr) {
         listener->on_notice({.level = severity::warning, .run = {}, .text = fault.what()});
       }
@@ -276,10 +279,6 @@ batch_server::~batch_server() = default;
 
 std::uint16_t batch_server::port() const noexcept {
   return parts_->http.port();
-}
-
-const call_counts& batch_server::calls() const noexcept {
-  return parts_->calls.counts();
 }
 
 const std::string& batch_server::data() const noexcept {

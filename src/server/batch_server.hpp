@@ -15,6 +15,7 @@
 #include "server/batch_announcer.hpp"
 #include "server/batch_runner.hpp"
 #include "server/file_form.hpp"
+#include "server/foreign_pages.hpp"
 #include "server/pass_through.hpp"
 #include "sluice/engine.hpp"
 #include "sluice/observer.hpp"
@@ -35,6 +36,8 @@ struct batch_server_options {
   /// price.
   std::set<std::string> models;
   pass_through_options calls;
+  own_names names;          ///< besides those of this machine
+  bool is_open = false;     ///< other machines can connect
   std::size_t threads = 4;  ///< for disk and database; 0: none, for tests in virtual time
 };
 
@@ -65,8 +68,6 @@ class batch_server {
 
   std::uint16_t port() const noexcept;
   const std::string& data() const noexcept;
-  /// What interactive calls have done.
-  const call_counts& calls() const noexcept;
   /// The store that it shares with other servers, for a person; empty: it is alone.
   std::string shared_store() const;
   /// Works until stop() is called and what is in flight has ended.

@@ -104,7 +104,7 @@ pass_through::live_call::live_call(pass_through& owner, http_server::exchange& c
       client_(client),
       key_(key),
       call_(std::move(call)),
-      place_(owner.counts_.begin(key.name, call_.asked.model, owner.time_.now())),
+      place_(owner.needs_.figures.call_began(key.name, call_.asked.model, owner.time_.now())),
       began_(owner.time_.now()),
       pause_end_(owner.time_) {
   owner_.calls_.insert(this);
@@ -134,11 +134,26 @@ asio::awaitable<void> pass_through::live_call::work() {
     status = co_await answer();
   } catch (...) {
     keep_or_give_back(true);
-    owner_.counts_.end(place_, 500);
+    error_ = "500";
+    end(500);
     throw;
   }
   keep_or_give_back(false);
-  owner_.counts_.end(place_, status);
+  end(status);
+}
+
+void pass_through::live_call::end(int status) {
+  owner_.needs_.figures.call_ended(place_,
+                                   {.status = status,
+                                    .error = gone_ ? std::string() : std::move(error_),
+                                    .took = owner_.time_.now() - began_,
+                                    .first_byte = first_byte_},
+                                   owner_.unix_now());
+}
+
+// The client gets the first bytes of the relay's reply.
+void pass_through::live_call::note_reply() {
+  first_byte_ = owner_.time_.now() - began_;
 }
 
 // Refusals before anything is sent, in the order in which they cost least.
@@ -280,7 +295,16 @@ asio::awaitable<std::optional<int>> pass_through::live_call::try_once(
                   &reply);
   started_ = current.seen().started;
   started_unix_ = owner_.unix_now();
-  attempt_result ended = co_await exchange(current, reply, relay);
+  owner_.needs_.figures.attempt_began(place_);
+  attempt_result ended{.outcome = failure{}, .end = {}};
+  std::exception_ptr fault;
+  try {
+    ended = co_await exchange(current, reply, relay);
+  } catch (...) {
+    fault = std::current_exception();
+  }
+  owner_.needs_.figures.attempt_ended(place_, ended.end.sent_any, attempts_++ > 0);
+  if (fault) std::rethrow_exception(fault);
   if (ended.outcome && ended.outcome->usage) {
     const auto total = static_cast<std::uint64_t>(ended.outcome->usage->total_tokens());
     current.used(total);
@@ -352,6 +376,7 @@ asio::awaitable<void> pass_through::live_call::hand_through(reply_pipe& reply,
     if (!begun_) {
       const header_fields fields = fields_for_client(reply.head().fields, hidden);
       const auto length = length_of(reply.head().fields);
+      note_reply();
       if (reply.ended_whole() && (!length || *length == reply.size())) {
         const std::string body = reply.take();
         taken = co_await client_.send(reply.head().status, fields, body);
@@ -392,6 +417,7 @@ asio::awaitable<std::optional<int>> pass_through::live_call::follow(const start_
   }
   if (ended.outcome || own_form) {
     if (!sent_) sent_ = co_await client_.finish();
+    error_.clear();
     owner_.relays_.succeeded(turn.lane, started_);
     std::optional<token_usage> usage;
     if (own_form) {
@@ -411,6 +437,8 @@ asio::awaitable<std::optional<int>> pass_through::live_call::follow(const start_
   const auto verdict =
       owner_.relays_.failed(turn, call_.asked.model, true, why, started_, past_.refusals);
   failed_at_ = turn.lane;
+  error_ = reply.has_head() && reply.is_error() ? std::to_string(status)
+                                                : std::string(to_string(why.code));
   if (begun_) {
     keep_or_give_back(keeps_reservation(end_without_result(end, why)));
     if (complete && !sent_) sent_ = co_await client_.finish();
@@ -481,6 +509,7 @@ asio::awaitable<int> pass_through::live_call::refuse(const api_error& why) {
     fields.add("Retry-After", fmt::format("{:.0f}", std::max(1.0, std::ceil(seconds))));
   }
   if (final_) fields.add("X-Should-Retry", "false");
+  error_ = why.kind();
   std::string body = why.to_json();
   if (call_.messages) body.insert(1, R"("type":"error",)");
   const bool sent = co_await client_.send(why.status, fields, body);
@@ -509,13 +538,13 @@ void pass_through::live_call::count(const start_gate::permit& turn, attempt_resu
     return of.usage && price != nullptr ? price->cost(*of.usage, of.how).cost : std::nullopt;
   };
   if (!left.estimates && !left.reserved) {
-    owner_.counts_.used(place_, left.usage, priced(left));
+    owner_.needs_.figures.call_used(place_, left.usage, priced(left), owner_.unix_now());
     return;
   }
   owner_.task_began();
   asio::co_spawn(
       owner_.needs_.loop,
-      [](pass_through& owner, call_counts::place place, ended_call call,
+      [](pass_through& owner, server_figures::call_place place, ended_call call,
          decltype(priced) price) -> asio::awaitable<void> {
         const bool reported = call.usage.has_value();
         if (!reported && call.estimates) {
@@ -523,7 +552,7 @@ void pass_through::live_call::count(const start_gate::permit& turn, attempt_resu
               [&call] { return estimate_usage(call.asked, call.reply); });
         }
         const std::optional<usd> cost = price(call);
-        owner.counts_.used(place, call.usage, cost);
+        owner.needs_.figures.call_used(place, call.usage, cost, owner.unix_now());
         if (!call.reserved) co_return;
         // An estimate is no proof of what the relay bills.
         const bool exact = reported && cost && !call.asked.model_in_doubt;

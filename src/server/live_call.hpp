@@ -13,7 +13,6 @@
 #include "http/exchange_group.hpp"
 #include "http/server/server.hpp"
 #include "server/api_error.hpp"
-#include "server/call_counts.hpp"
 #include "server/pass_through.hpp"
 #include "server/reply_pipe.hpp"
 #include "server/single_call.hpp"
@@ -66,14 +65,19 @@ class pass_through::live_call {
              const std::optional<token_usage>& usage);
   void keep_or_give_back(bool keep);
   void client_left();
+  void note_reply();
+  void end(int status);
   bool is_stopped() const noexcept { return gone_ || owner_.stopping_; }
 
   pass_through& owner_;
   http_server::exchange& client_;
   const client_key& key_;
   single_call call_;
-  call_counts::place place_;
+  server_figures::call_place place_;
   const time_point began_;
+  std::optional<duration> first_byte_;  // of the reply, since then
+  std::string error_;                   // class of the failure; empty: none
+  unsigned attempts_ = 0;
   start_gate::token_count tokens_;
   std::optional<own_turn> own_turn_;
   std::optional<usd> reserved_;  // of the key's budget

@@ -151,8 +151,10 @@ asio::awaitable<void> pass_through::serve(http_server::exchange& client, const c
     refusal = no_such_model(call->asked.model);
   }
   if (refusal) {
-    counts_.end(counts_.begin(key.name, call ? call->asked.model : "", time_.now()),
-                refusal->status);
+    const auto place =
+        needs_.figures.call_began(key.name, call ? call->asked.model : "", time_.now());
+    needs_.figures.call_ended(place, {.status = refusal->status, .error = refusal->kind()},
+                              unix_now());
     co_await refuse(client, *refusal);
     co_return;
   }

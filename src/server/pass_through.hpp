@@ -18,8 +18,8 @@
 #include "http/server/server.hpp"
 #include "money/cost_bound.hpp"
 #include "server/access_keys.hpp"
-#include "server/call_counts.hpp"
 #include "server/key_funds.hpp"
+#include "server/server_figures.hpp"
 #include "sluice/engine.hpp"
 #include "sluice/observer.hpp"
 #include "sluice/prices.hpp"
@@ -49,6 +49,7 @@ class pass_through final : public upstream::relays::user {
     engine& sender;
     const relay_prices& prices;
     key_funds& money;
+    server_figures& figures;
     /// The limit of a key by its name; null: it has none.
     std::function<run_limit*(const std::string&)> limit_of;
     observer* listener = nullptr;
@@ -69,8 +70,6 @@ class pass_through final : public upstream::relays::user {
   void stop();
   /// After stop(): returns when the last call has ended. The relays' connections may close then.
   boost::asio::awaitable<void> ended();
-
-  const call_counts& counts() const noexcept { return counts_; }
 
  private:
   class live_call;
@@ -107,7 +106,6 @@ class pass_through final : public upstream::relays::user {
   std::optional<start_gate::group> flex_;
   std::map<std::string, key_turns> key_turns_;  // by name of the key
   retry_policy retries_;
-  call_counts counts_;
   const std::string key_prefix_;  // of idempotency keys; another one in each process
   std::uint64_t keys_made_ = 0;
   std::set<live_call*> calls_;

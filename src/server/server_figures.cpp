@@ -1,7 +1,10 @@
 #include "server/server_figures.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <numeric>
+#include <tuple>
 #include <utility>
 
 namespace sluice::server {
@@ -16,6 +19,17 @@ std::int64_t step_number(double unix_time) {
 template <typename Number>
 Number grown(Number before, Number now) {
   return now > before ? now - before : Number{};
+}
+
+using error_counts = std::map<std::string, std::uint64_t>;
+
+void add_error(error_counts& to, const std::string& code, std::uint64_t count) {
+  const bool alone = to.contains(code) || to.size() < server_figures::most_errors;
+  to[alone ? code : std::string(server_figures::others)] += count;
+}
+
+void add_cost(std::optional<usd>& to, const usd& more) {
+  to = to.value_or(usd{}) + more;
 }
 
 // As much of `whole` as falls into the first `part` of it.
@@ -38,24 +52,43 @@ store::batch_progress progress_of(const job_totals& totals) {
   return progress;
 }
 
-void server_figures::began(std::string_view batch, std::string_view owner, const job_totals& totals,
-                           double unix_now) {
+namespace {
+
+server_figures::batch_figures figures_of(const job_totals& totals) {
+  return {progress_of(totals), totals.models(), totals.errors, totals.attempts, totals.retries};
+}
+
+}  // namespace
+
+// The name under which a model counts in the sums, from now on.
+std::string server_figures::counted_as(const std::string& model) {
+  const bool known = !is_known_ || is_known_(model);
+  const bool alone = known && (sums_.models.contains(model) || sums_.models.size() < most_models);
+  std::string name = alone ? model : std::string(others);
+  sums_.models.try_emplace(name);
+  return name;
+}
+
+void server_figures::batch_began(std::string_view batch, std::string_view owner,
+                                 const job_totals& totals, double unix_now) {
   const auto [found, added] = batches_.try_emplace(std::string(batch));
   watched& one = found->second;
   if (added) order_.emplace_back(batch);
   one.owner = owner;
-  one.now = {progress_of(totals), totals.models(), totals.errors};
+  one.now = figures_of(totals);
   one.at = unix_now;
   one.running = true;
   forget_old();
 }
 
-void server_figures::progressed(std::string_view batch, const job_totals& totals, double unix_now) {
+void server_figures::batch_progressed(std::string_view batch, const job_totals& totals,
+                                      double unix_now) {
   const auto found = batches_.find(batch);
   if (found != batches_.end()) take(found->second, totals, unix_now);
 }
 
-void server_figures::ended(std::string_view batch, const job_totals& totals, double unix_now) {
+void server_figures::batch_stopped(std::string_view batch, const job_totals& totals,
+                                   double unix_now) {
   const auto found = batches_.find(batch);
   if (found == batches_.end()) return;
   take(found->second, totals, unix_now);
@@ -63,16 +96,170 @@ void server_figures::ended(std::string_view batch, const job_totals& totals, dou
 }
 
 void server_figures::take(watched& one, const job_totals& totals, double unix_now) {
-  const store::batch_progress progress = progress_of(totals);
+  batch_figures now = figures_of(totals);
   const auto& before = one.now.progress;
-  const step done{grown(before.counts.completed, progress.counts.completed),
-                  grown(before.counts.failed, progress.counts.failed),
-                  grown(before.usage.total_tokens, progress.usage.total_tokens)};
+  const step done{grown(before.counts.completed, now.progress.counts.completed),
+                  grown(before.counts.failed, now.progress.counts.failed),
+                  grown(before.usage.total_tokens, now.progress.usage.total_tokens)};
   if (done.completed > 0 || done.failed > 0 || done.tokens > 0) {
     add(owners_[one.owner], done, one.at, unix_now);
   }
-  one.now = {progress, totals.models(), totals.errors};
+  add_to_sums(one.now, now);
+  one.now = std::move(now);
   one.at = unix_now;
+}
+
+void server_figures::add_to_sums(const batch_figures& before, const batch_figures& now) {
+  sums_.succeeded += grown(before.progress.counts.completed, now.progress.counts.completed);
+  sums_.failed += grown(before.progress.counts.failed, now.progress.counts.failed);
+  sums_.unpriced += grown(before.progress.unpriced, now.progress.unpriced);
+  sums_.attempts += grown(before.attempts, now.attempts);
+  sums_.retries += grown(before.retries, now.retries);
+  for (const auto& [model, share] : now.models) {
+    const auto found = before.models.find(model);
+    const job_totals::share old =
+        found == before.models.end() ? job_totals::share{} : found->second;
+    model_sums& sum = sums_.models[counted_as(model)];
+    token_usage tokens = share.tokens;
+    tokens -= old.tokens;
+    sum.tokens += tokens;
+    usd cost = share.cost.value_or(usd{});
+    const usd old_cost = old.cost.value_or(usd{});
+    if (cost > old_cost) {
+      cost -= old_cost;
+      add_cost(sum.cost, cost);
+    }
+  }
+  for (const auto& [code, count] : now.errors) {
+    const auto found = before.errors.find(code);
+    const std::uint64_t more = grown(found == before.errors.end() ? 0 : found->second, count);
+    if (more > 0) add_error(sums_.errors, code, more);
+  }
+}
+
+// Forgets the starts that are older than a minute.
+void server_figures::minute::advance(time_point now) {
+  const auto then = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch());
+  const std::int64_t passed = then.count() - second;
+  if (passed <= 0) return;
+  const auto old = std::min<std::int64_t>(passed, seconds);
+  for (std::int64_t i = 1; i <= old; ++i) {
+    starts.at(static_cast<std::size_t>((second + i) % std::int64_t{seconds})) = 0;
+  }
+  second = then.count();
+}
+
+void server_figures::minute::add(time_point now) {
+  advance(now);
+  ++starts.at(static_cast<std::size_t>(second) % seconds);
+}
+
+std::uint64_t server_figures::minute::sum() const {
+  return std::accumulate(starts.begin(), starts.end(), std::uint64_t{0});
+}
+
+server_figures::call_place server_figures::call_began(const std::string& owner,
+                                                      const std::string& model, time_point now) {
+  auto found = places_.find({owner, model});
+  if (found == places_.end()) {
+    const std::string name = places_.size() < most_call_models ? model : std::string(others);
+    bool added = false;
+    std::tie(found, added) = places_.try_emplace({owner, name}, calls_.size());
+    if (added) calls_.push_back({&owners_[owner], name, counted_as(name), {}, 0});
+  }
+  owner_figures& own = *calls_[found->second].owner;
+  own.starts.add(now);
+  ++own.calls.started;
+  ++own.calls.open;
+  ++sums_.calls.started;
+  ++sums_.calls.open;
+  return found->second;
+}
+
+void server_figures::attempt_began(call_place call) {
+  ++calls_[call].owner->calls.in_flight;
+}
+
+void server_figures::attempt_ended(call_place call, bool sent, bool again) {
+  --calls_[call].owner->calls.in_flight;
+  if (!sent) return;
+  ++sums_.attempts;
+  if (again) ++sums_.retries;
+}
+
+void server_figures::call_ended(call_place call, const call_end& end, double unix_now) {
+  call_row& row = calls_[call];
+  owner_figures& own = *row.owner;
+  --own.calls.open;
+  --sums_.calls.open;
+  sums_.calls.took.add(end.took);
+  if (end.first_byte) sums_.calls.first_byte.add(*end.first_byte);
+  step done;
+  if (!end.error.empty()) {
+    done.failed = 1;
+    ++own.calls.failed;
+    ++sums_.calls.failed;
+    add_error(own.calls.errors, end.error, 1);
+    add_error(sums_.calls.errors, end.error, 1);
+  } else if (end.status == 0) {
+    ++own.calls.gone;
+    ++sums_.calls.gone;
+  } else {
+    done.completed = 1;
+    ++own.calls.succeeded;
+    ++sums_.calls.succeeded;
+    ++row.used.requests;
+  }
+  if (done.completed > 0 || done.failed > 0) add(own, done, unix_now, unix_now);
+}
+
+void server_figures::call_used(call_place call, const std::optional<token_usage>& tokens,
+                               const std::optional<usd>& cost, double unix_now) {
+  call_row& row = calls_[call];
+  if (tokens) {
+    row.used.tokens += *tokens;
+    add(*row.owner, {0, 0, tokens->total_tokens()}, unix_now, unix_now);
+  }
+  if (cost) {
+    add_cost(row.used.cost, *cost);
+  } else {
+    ++row.unpriced;
+  }
+}
+
+void server_figures::add_share(model_sums& to, const job_totals::share& more) {
+  to.tokens += more.tokens;
+  if (more.cost) add_cost(to.cost, *more.cost);
+}
+
+server_figures::sums server_figures::all() const {
+  sums found = sums_;
+  for (const call_row& row : calls_) {
+    add_share(found.models[row.counted], row.used);
+    add_share(found.calls.models[row.counted], row.used);
+    found.unpriced += row.unpriced;
+    found.calls.unpriced += row.unpriced;
+  }
+  return found;
+}
+
+server_figures::owner_calls server_figures::calls(std::string_view owner, time_point now) const {
+  const auto known = owners_.find(owner);
+  if (known == owners_.end()) return {};
+  owner_calls found = known->second.calls;
+  for (const call_row& row : calls_) {
+    if (row.owner != &known->second) continue;
+    if (row.used.requests > 0 || row.used.cost || row.used.tokens.total_tokens() > 0) {
+      found.models[row.model] = row.used;
+    }
+    found.tokens += row.used.tokens;
+    found.cost += row.used.cost.value_or(usd{});
+    found.unpriced += row.unpriced;
+  }
+  minute starts = known->second.starts;
+  starts.advance(now);
+  found.started_last_minute = starts.sum();
+  return found;
 }
 
 void server_figures::move_to(owner_figures& to, std::int64_t number) {
@@ -125,16 +312,16 @@ server_figures::recent_hour server_figures::recent(std::string_view owner, doubl
   return found;
 }
 
-std::map<std::string, std::uint64_t> server_figures::errors(std::string_view owner) const {
-  std::map<std::string, std::uint64_t> sums;
+std::map<std::string, std::uint64_t> server_figures::batch_errors(std::string_view owner) const {
+  std::map<std::string, std::uint64_t> found;
   if (const auto known = owners_.find(owner); known != owners_.end()) {
-    sums = known->second.old_errors;
+    found = known->second.old_errors;
   }
   for (const auto& [id, one] : batches_) {
     if (one.owner != owner) continue;
-    for (const auto& [code, count] : one.now.errors) sums[code] += count;
+    for (const auto& [code, count] : one.now.errors) found[code] += count;
   }
-  return sums;
+  return found;
 }
 
 const server_figures::batch_figures* server_figures::batch(std::string_view id) const {

@@ -4,12 +4,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "server/request_counts.hpp"
+#include "sluice/clock.hpp"
 #include "sluice/totals.hpp"
 #include "store/batch_record.hpp"
 
@@ -18,27 +22,110 @@ namespace sluice::server {
 /// The store's form of a job's totals.
 store::batch_progress progress_of(const job_totals& totals);
 
-/// What the runs of batches have done since the server started, for each owner: results over the
-/// last hour, errors by class, successes by model. It starts empty: what the batches have done in
-/// all is in the store. Pure: takes totals and times. Not thread safe.
+/// How an interactive call has ended.
+struct call_end {
+  int status = 0;       ///< of the answer; 0: it was not sent whole
+  std::string error{};  ///< its class, as in a batch: a code, or the HTTP status; empty: none
+  duration took{};      ///< from the end of the request to the end of the answer
+  std::optional<duration> first_byte{};  ///< to the first byte of a relay's reply
+};
+
+/// What batches and interactive calls have done since the server started: the one place that counts
+/// them, for /metrics, for the status and for the page. It has sums of all clients, and for each
+/// owner the results of the last hour, errors by class and successes by model. It starts empty:
+/// what the batches have done in all is in the store. Pure: takes totals and times. Not thread
+/// safe: use it on the event loop's thread.
 class server_figures {
  public:
   static constexpr std::int64_t step_s = 10;  ///< seconds of one step of the last hour
   static constexpr std::size_t most_steps = 360;
   /// It remembers this number of batches one by one; of older ones, only the sums by owner.
   static constexpr std::size_t most_batches = 10'000;
+  /// Clients and relays choose some of the names of models and classes of errors. So each sum has
+  /// up to these numbers of them one by one, and the rest under `others`.
+  static constexpr std::size_t most_models = 200;
+  static constexpr std::size_t most_errors = 64;
+  /// The same for the models of calls, of all owners together.
+  static constexpr std::size_t most_call_models = 1000;
+  static constexpr std::string_view others = "other";
 
-  explicit server_figures(double unix_now) : started_at_(unix_now) {}
+  /// `is_known`: models that the sums of all clients may count one by one; empty: all.
+  explicit server_figures(double unix_now,
+                          std::function<bool(std::string_view model)> is_known = {})
+      : started_at_(unix_now), is_known_(std::move(is_known)) {}
 
-  /// A run begins. `totals` hold what earlier runs have done, which is not done now.
-  void began(std::string_view batch, std::string_view owner, const job_totals& totals,
-             double unix_now);
-  /// What the run of a batch has done until now.
-  void progressed(std::string_view batch, const job_totals& totals, double unix_now);
-  /// Its run is over. The batch may get another one.
-  void ended(std::string_view batch, const job_totals& totals, double unix_now);
+  // Calls keep the places of their owners, which a copy would not have.
+  server_figures(const server_figures&) = delete;
+  server_figures& operator=(const server_figures&) = delete;
+  server_figures(server_figures&&) = default;
+  server_figures& operator=(server_figures&&) = default;
+  ~server_figures() = default;
 
   double started_at() const noexcept { return started_at_; }
+
+  // Batches.
+
+  /// A run begins. `totals` hold what earlier runs have done, which is not done now.
+  void batch_began(std::string_view batch, std::string_view owner, const job_totals& totals,
+                   double unix_now);
+  /// What the run of a batch has done until now.
+  void batch_progressed(std::string_view batch, const job_totals& totals, double unix_now);
+  /// Its run is over. The batch may get another one.
+  void batch_stopped(std::string_view batch, const job_totals& totals, double unix_now);
+  /// The batch has ended.
+  void batch_ended(store::batch_status with) { ++sums_.ended[with]; }
+  /// The store could not be used.
+  void store_failed() { ++sums_.store_errors; }
+
+  // Interactive calls.
+
+  /// Names a call's owner and model; valid as long as this object.
+  using call_place = std::size_t;
+  call_place call_began(const std::string& owner, const std::string& model, time_point now);
+  /// A request to a relay begins for the call.
+  void attempt_began(call_place call);
+  /// `sent`: the relay may have seen it. `again`: it was not the first one of the call.
+  void attempt_ended(call_place call, bool sent, bool again);
+  void call_ended(call_place call, const call_end& end, double unix_now);
+  /// What a call with a reply has used; nothing: unknown. Also after its end.
+  void call_used(call_place call, const std::optional<token_usage>& tokens,
+                 const std::optional<usd>& cost, double unix_now);
+
+  // Sums of all clients: numbers that only grow, except `open`.
+
+  struct model_sums {
+    token_usage tokens;
+    std::optional<usd> cost;  ///< nothing: nothing had a price
+  };
+  struct call_sums {
+    std::uint64_t started = 0;
+    std::uint64_t open = 0;  ///< have no complete answer yet
+    std::uint64_t succeeded = 0;
+    std::uint64_t failed = 0;
+    std::uint64_t gone = 0;  ///< the client went away first
+    std::uint64_t unpriced = 0;
+    std::map<std::string, model_sums> models;
+    std::map<std::string, std::uint64_t> errors;
+    time_classes took;
+    time_classes first_byte;
+  };
+  struct sums {
+    // Lines of batches.
+    std::uint64_t succeeded = 0;
+    std::uint64_t failed = 0;
+    std::map<std::string, std::uint64_t> errors;
+    std::map<store::batch_status, std::uint64_t> ended;  ///< batches, by their last status
+    call_sums calls;
+    // Both together.
+    std::uint64_t unpriced = 0;
+    std::uint64_t attempts = 0;
+    std::uint64_t retries = 0;
+    std::map<std::string, model_sums> models;
+    std::uint64_t store_errors = 0;
+  };
+  sums all() const;
+
+  // Figures of one owner.
 
   /// Results of one step.
   struct step {
@@ -50,21 +137,48 @@ class server_figures {
     std::int64_t begins_at = 0;  ///< Unix time of the first step, a multiple of step_s
     std::vector<step> steps;     ///< the last one has only begun
   };
-  /// Since the start of the server, but at most one hour.
+  /// Batches and calls, since the start of the server, but at most one hour.
   recent_hour recent(std::string_view owner, double unix_now) const;
 
   /// The failures of all batches that ran here, also those of their runs before the start.
-  std::map<std::string, std::uint64_t> errors(std::string_view owner) const;
+  std::map<std::string, std::uint64_t> batch_errors(std::string_view owner) const;
+
+  struct owner_calls {
+    std::uint64_t started = 0;
+    std::uint64_t started_last_minute = 0;
+    std::uint64_t open = 0;
+    std::uint64_t in_flight = 0;  ///< the part of `open` that is at a relay now
+    std::uint64_t succeeded = 0;
+    std::uint64_t failed = 0;
+    std::uint64_t gone = 0;
+    std::uint64_t unpriced = 0;
+    token_usage tokens;
+    usd cost;
+    std::map<std::string, job_totals::share> models;  ///< successes
+    std::map<std::string, std::uint64_t> errors;
+  };
+  owner_calls calls(std::string_view owner, time_point now) const;
 
   struct batch_figures {
     store::batch_progress progress;
     std::map<std::string, job_totals::share> models;
     std::map<std::string, std::uint64_t> errors;
+    std::uint64_t attempts = 0;
+    std::uint64_t retries = 0;
   };
   /// Null: no run of the batch is known. Valid until the next change.
   const batch_figures* batch(std::string_view id) const;
 
  private:
+  static constexpr std::size_t seconds = 60;
+  /// Of each second of the last minute.
+  struct minute {
+    std::array<std::uint32_t, seconds> starts{};
+    std::int64_t second = 0;  // of the last start
+    void advance(time_point now);
+    void add(time_point now);
+    std::uint64_t sum() const;
+  };
   struct watched {
     std::string owner;
     batch_figures now;
@@ -75,17 +189,34 @@ class server_figures {
     std::int64_t last_step = 0;  // since 1970, of the newest in `steps`
     std::array<step, most_steps> steps{};
     std::map<std::string, std::uint64_t> old_errors;  // of batches that are not known any more
+    owner_calls calls;
+    minute starts;
+  };
+  // The calls of one owner to one model: what each of them changes is here.
+  struct call_row {
+    owner_figures* owner;
+    std::string model;    // for the owner
+    std::string counted;  // for the sums of all clients
+    job_totals::share used;
+    std::uint64_t unpriced = 0;
   };
 
   void take(watched& one, const job_totals& totals, double unix_now);
   void add(owner_figures& to, const step& done, double from, double until);
+  void add_to_sums(const batch_figures& before, const batch_figures& now);
+  std::string counted_as(const std::string& model);
   void forget_old();
+  static void add_share(model_sums& to, const job_totals::share& more);
   static void move_to(owner_figures& to, std::int64_t number);
 
   double started_at_;
+  std::function<bool(std::string_view)> is_known_;
+  sums sums_;
   std::map<std::string, watched, std::less<>> batches_;
   std::deque<std::string> order_;  // ids, oldest first
   std::map<std::string, owner_figures, std::less<>> owners_;
+  std::map<std::pair<std::string, std::string>, call_place> places_;  // by owner and model
+  std::vector<call_row> calls_;
 };
 
 }  // namespace sluice::server

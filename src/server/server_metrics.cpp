@@ -15,13 +15,15 @@ using enum metrics_text::kind;
 void write_requests(metrics_text& to, const request_counts& requests) {
   to.family(counter, "sluice_http_requests_total",
             "Requests of clients, by route and status; status 0: the client was gone.");
-  for (const auto& [key, count] : requests.by_status()) {
-    to.sample({{"route", key.first}, {"status", std::to_string(key.second)}}, count);
+  for (const auto& [route, counts] : requests.by_route()) {
+    for (const auto& [status, count] : counts.by_status) {
+      to.sample({{"route", route}, {"status", std::to_string(status)}}, count);
+    }
   }
   to.family(histogram, "sluice_http_request_duration_seconds",
             "From the head of a client's request to the end of its answer.");
   for (const auto& [route, times] : requests.by_route()) {
-    to.histogram({{"route", route}}, request_counts::bounds, times.at_most, times.sum_s);
+    to.histogram({{"route", route}}, time_classes::bounds, times.at_most, times.sum_s);
   }
 }
 
@@ -44,9 +46,9 @@ void write_batches(metrics_text& to, const metrics_facts& facts) {
             "Batches that have ended since the start, by status.");
   for (const auto status : {store::batch_status::completed, store::batch_status::failed,
                             store::batch_status::expired, store::batch_status::cancelled}) {
-    const auto found = facts.work.ended.find(status);
+    const auto found = facts.figures.ended.find(status);
     to.sample({{"status", store::name_of(status)}},
-              found == facts.work.ended.end() ? std::uint64_t{0} : found->second);
+              found == facts.figures.ended.end() ? std::uint64_t{0} : found->second);
   }
 }
 
@@ -62,34 +64,76 @@ constexpr std::array<token_kind, 6> token_kinds{
      {"output", &token_usage::completion_tokens},
      {"reasoning", &token_usage::reasoning_tokens}}};
 
-void write_work(metrics_text& to, const work_counts::sums& work) {
-  to.family(counter, "sluice_batch_lines_total", "Requests of batches that got their result.");
-  to.sample({{"result", "succeeded"}}, work.succeeded);
-  to.sample({{"result", "failed"}}, work.failed);
-  to.family(counter, "sluice_batch_errors_total",
-            "Requests of batches that have failed, by error code or HTTP status.");
-  for (const auto& [code, count] : work.errors) to.sample({{"code", code}}, count);
-  to.family(counter, "sluice_relay_requests_total",
-            "Requests that were sent to the relays for batches, each try.");
-  to.sample({}, work.attempts);
-  to.family(counter, "sluice_relay_retries_total", "Part of them: tries after a failed one.");
-  to.sample({}, work.retries);
-  to.family(counter, "sluice_tokens_total",
-            "Tokens of batches by model and kind. cached and cache_write are parts of input, "
-            "reasoning is a part of output.");
-  for (const auto& [model, tokens] : work.tokens) {
+using model_map = std::map<std::string, server_figures::model_sums>;
+
+void write_tokens(metrics_text& to, const model_map& models) {
+  for (const auto& [model, sum] : models) {
     for (const auto& each : token_kinds) {
       to.sample({{"model", model}, {"kind", each.name}},
-                static_cast<std::uint64_t>(tokens.*each.count));
+                static_cast<std::uint64_t>(sum.tokens.*each.count));
     }
   }
-  to.family(counter, "sluice_cost_usd_total", "Cost of batches by model, in USD.");
-  for (const auto& [model, cost] : work.cost) to.sample_text({{"model", model}}, cost.to_string());
+}
+
+void write_costs(metrics_text& to, const model_map& models) {
+  for (const auto& [model, sum] : models) {
+    if (sum.cost) to.sample_text({{"model", model}}, sum.cost->to_string());
+  }
+}
+
+void write_work(metrics_text& to, const server_figures::sums& all) {
+  to.family(counter, "sluice_batch_lines_total", "Requests of batches that got their result.");
+  to.sample({{"result", "succeeded"}}, all.succeeded);
+  to.sample({{"result", "failed"}}, all.failed);
+  to.family(counter, "sluice_batch_errors_total",
+            "Requests of batches that have failed, by error code or HTTP status.");
+  for (const auto& [code, count] : all.errors) to.sample({{"code", code}}, count);
+  to.family(counter, "sluice_relay_requests_total",
+            "Requests that were sent to the relays for batches and calls, each try.");
+  to.sample({}, all.attempts);
+  to.family(counter, "sluice_relay_retries_total", "Part of them: tries after a failed one.");
+  to.sample({}, all.retries);
+  to.family(counter, "sluice_tokens_total",
+            "Tokens of batches and calls by model and kind. cached and cache_write are parts of "
+            "input, reasoning is a part of output.");
+  write_tokens(to, all.models);
+  to.family(counter, "sluice_cost_usd_total", "Cost of batches and calls by model, in USD.");
+  write_costs(to, all.models);
   to.family(counter, "sluice_unpriced_total",
-            "Successful requests of batches whose cost is unknown.");
-  to.sample({}, work.unpriced);
+            "Successful requests of batches and calls whose cost is unknown.");
+  to.sample({}, all.unpriced);
   to.family(counter, "sluice_store_errors_total", "Calls of the store that have failed.");
-  to.sample({}, work.store_errors);
+  to.sample({}, all.store_errors);
+}
+
+void write_calls(metrics_text& to, const server_figures::call_sums& calls) {
+  to.family(counter, "sluice_calls_total",
+            "Interactive calls that have ended. gone: the client went away first.");
+  to.sample({{"result", "succeeded"}}, calls.succeeded);
+  to.sample({{"result", "failed"}}, calls.failed);
+  to.sample({{"result", "gone"}}, calls.gone);
+  to.family(counter, "sluice_calls_started_total", "Interactive calls that have begun.");
+  to.sample({}, calls.started);
+  to.family(gauge, "sluice_calls_open", "Interactive calls without a complete answer.");
+  to.sample({}, calls.open);
+  to.family(counter, "sluice_call_errors_total",
+            "Interactive calls that have failed, by error code or HTTP status.");
+  for (const auto& [code, count] : calls.errors) to.sample({{"code", code}}, count);
+  to.family(counter, "sluice_call_tokens_total",
+            "The part of sluice_tokens_total that interactive calls have used.");
+  write_tokens(to, calls.models);
+  to.family(counter, "sluice_call_cost_usd_total",
+            "The part of sluice_cost_usd_total that interactive calls have cost.");
+  write_costs(to, calls.models);
+  to.family(counter, "sluice_call_unpriced_total",
+            "The part of sluice_unpriced_total that are interactive calls.");
+  to.sample({}, calls.unpriced);
+  to.family(histogram, "sluice_call_duration_seconds",
+            "From the end of an interactive request to the end of its answer, with all waits.");
+  to.histogram({}, time_classes::bounds, calls.took.at_most, calls.took.sum_s);
+  to.family(histogram, "sluice_call_first_byte_seconds",
+            "From the end of an interactive request to the first byte of the relay's reply.");
+  to.histogram({}, time_classes::bounds, calls.first_byte.at_most, calls.first_byte.sum_s);
 }
 
 void write_relays(metrics_text& to, const metrics_facts& facts) {
@@ -154,7 +198,8 @@ std::string server_metrics(const metrics_facts& facts) {
   metrics_text text;
   write_requests(text, facts.requests);
   write_batches(text, facts);
-  write_work(text, facts.work);
+  write_work(text, facts.figures);
+  write_calls(text, facts.figures.calls);
   write_relays(text, facts);
   write_process(text, facts);
   return text.text();

@@ -7,7 +7,7 @@
 
 #include "server/process_figures.hpp"
 #include "server/request_counts.hpp"
-#include "server/work_counts.hpp"
+#include "server/server_figures.hpp"
 #include "sluice/clock.hpp"
 #include "sluice/engine.hpp"
 #include "sluice/relay_status.hpp"
@@ -18,7 +18,7 @@ namespace sluice::server {
 /// Everything that the answer of GET /metrics is made of.
 struct metrics_facts {
   const request_counts& requests;
-  const work_counts::sums& work;
+  server_figures::sums figures;
   time_point now{};
   run_status runs;
   unsigned requests_per_minute = 0;  ///< 0: no limit

@@ -28,10 +28,6 @@ header_fields fields_of(std::string_view content_type) {
 
 }  // namespace
 
-server_watch::server_watch(needs with) : with_(std::move(with)), work_(with_.is_known) {
-  with_.runner.count_work(work_);
-}
-
 asio::awaitable<bool> server_watch::serve(watched_call& call) {
   const auto& head = call.head();
   if (head.method != "GET" && head.method != "HEAD") co_return false;
@@ -79,7 +75,7 @@ asio::awaitable<void> server_watch::show_readiness(watched_call& call) {
 }
 
 asio::awaitable<void> server_watch::show_metrics(watched_call& call) {
-  with_.runner.note_work();
+  with_.runner.count_now();
   std::map<store::batch_status, std::uint64_t> open;
   process_figures process;
   bool failed = false;
@@ -92,10 +88,10 @@ asio::awaitable<void> server_watch::show_metrics(watched_call& call) {
     failed = true;
   }
   // The other figures are worth most when something is wrong.
-  if (failed) work_.store_failed();
+  if (failed) with_.figures.store_failed();
   const std::string body =
       server_metrics({.requests = requests_,
-                      .work = work_.now(),
+                      .figures = with_.figures.all(),
                       .now = with_.time.now(),
                       .runs = with_.sender.now(),
                       .requests_per_minute = with_.sender.requests_per_minute(),

@@ -4,15 +4,15 @@
 #include <cstddef>
 #include <functional>
 #include <string>
-#include <string_view>
+#include <utility>
 
 #include "async/background.hpp"
 #include "http/server/server.hpp"
 #include "server/access_log.hpp"
 #include "server/batch_runner.hpp"
 #include "server/request_counts.hpp"
+#include "server/server_figures.hpp"
 #include "server/watched_call.hpp"
-#include "server/work_counts.hpp"
 #include "sluice/clock.hpp"
 #include "sluice/engine.hpp"
 #include "store/batch_store.hpp"
@@ -31,11 +31,10 @@ class server_watch {
     engine& sender;
     batch_runner& runner;
     std::function<std::size_t()> connections;  ///< of clients
-    /// Models that the config or the prices name.
-    std::function<bool(std::string_view model)> is_known;
+    server_figures& figures;
     access_log log;  ///< may be empty
   };
-  explicit server_watch(needs with);
+  explicit server_watch(needs with) : with_(std::move(with)) {}
 
   /// Answers the request if it is for one of these routes. False: it is not.
   boost::asio::awaitable<bool> serve(watched_call& call);
@@ -43,8 +42,6 @@ class server_watch {
   void answered(const watched_call& call, time_point began);
   /// The answer to a request that has no well-formed head: it is counted and logged, too.
   http_server::refusal_answer refused(int status, std::string body);
-  /// A call of the store has failed.
-  void store_failed() { work_.store_failed(); }
   /// From now on the server is not ready.
   void stop() noexcept { stopping_ = true; }
 
@@ -55,7 +52,6 @@ class server_watch {
 
   needs with_;
   request_counts requests_;
-  work_counts work_;
   bool stopping_ = false;
 };
 

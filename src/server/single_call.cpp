@@ -90,6 +90,8 @@ header_fields fields_for_relay(const header_fields& came, const single_call& cal
   for (const auto& [name, value] : came) {
     if (is_one_of(name, of_connection) || is_one_of(name, for_server)) continue;
     if (is_named_by_connection(name, came)) continue;
+    // The body is JSON, whatever a program like `curl -d` says of it; relays may believe that.
+    if (same_name(name, "Content-Type") && value.find("json") == std::string_view::npos) continue;
     has_version = has_version || same_name(name, "anthropic-version");
     kept.add(name, value);
   }

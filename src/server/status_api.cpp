@@ -67,6 +67,10 @@ std::unique_ptr<file> open_errors(api_parts& parts, const store::batch_record& b
 
 asio::awaitable<void> show_status(api_parts& parts, const api_call& call) {
   auto sums = co_await parts.sums.of(call.client.name);
+  usd spent_by_calls;
+  if (call.client.budget) {
+    spent_by_calls = co_await parts.runner.money().taken_by_calls(call.client.name);
+  }
   parts.runner.count_now();
   const live_limits limits = parts.sender.limits();
   const status_facts facts{.now = parts.time.now(),
@@ -79,7 +83,8 @@ asio::awaitable<void> show_status(api_parts& parts, const api_call& call) {
                            .tokens_per_minute = limits.tokens_per_minute,
                            .own = parts.runner.runs_of(call.client.name),
                            .sums = std::move(sums),
-                           .figures = parts.figures};
+                           .figures = parts.figures,
+                           .spent_by_calls = spent_by_calls};
   const std::string text = as_text(status_report(facts));
   co_await call.answer(200, text);
 }

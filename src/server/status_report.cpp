@@ -92,9 +92,10 @@ json key_of(const status_facts& facts, const usd& spent) {
           {"spent_usd", spent.to_string()}};
 }
 
-// Successes of one model, in the batches of one key.
+// Successes of one model, in the batches and calls of one key.
 struct model_sum {
   std::uint64_t requests = 0;
+  std::uint64_t calls = 0;  // part of them
   std::int64_t input_tokens = 0;
   std::int64_t output_tokens = 0;
   usd cost;
@@ -105,11 +106,17 @@ class model_sums {
   void add(const std::string& model, const store::batch_progress& done) {
     if (done.counts.completed == 0) return;
     add(model,
-        {done.counts.completed, done.usage.input_tokens, done.usage.output_tokens, done.cost});
+        {done.counts.completed, 0, done.usage.input_tokens, done.usage.output_tokens, done.cost});
   }
   void add(const std::map<std::string, job_totals::share>& models) {
     for (const auto& [name, one] : models) {
-      add(name, {one.requests, one.tokens.prompt_tokens, one.tokens.completion_tokens,
+      add(name, {one.requests, 0, one.tokens.prompt_tokens, one.tokens.completion_tokens,
+                 one.cost.value_or(usd{})});
+    }
+  }
+  void add_calls(const std::map<std::string, job_totals::share>& models) {
+    for (const auto& [name, one] : models) {
+      add(name, {one.requests, one.requests, one.tokens.prompt_tokens, one.tokens.completion_tokens,
                  one.cost.value_or(usd{})});
     }
   }
@@ -124,6 +131,7 @@ class model_sums {
     for (const auto& [name, one] : sorted) {
       list.push_back({{"model", name.empty() ? json() : json(name)},
                       {"requests", one.requests},
+                      {"calls", one.calls},
                       {"input_tokens", one.input_tokens},
                       {"output_tokens", one.output_tokens},
                       {"cost_usd", one.cost.to_string()}});
@@ -135,6 +143,7 @@ class model_sums {
   void add(const std::string& model, const model_sum& more) {
     model_sum& sum = sums_[model];
     sum.requests += more.requests;
+    sum.calls += more.calls;
     sum.input_tokens += more.input_tokens;
     sum.output_tokens += more.output_tokens;
     sum.cost += more.cost;
@@ -157,6 +166,26 @@ json recent_of(const status_facts& facts) {
           {"completed", std::move(completed)},
           {"failed", std::move(failed)},
           {"tokens", std::move(tokens)}};
+}
+
+json tokens_of(const token_usage& tokens) {
+  return {{"input", tokens.prompt_tokens},
+          {"cached", tokens.cached_tokens},
+          {"output", tokens.completion_tokens},
+          {"total", tokens.total_tokens()}};
+}
+
+json calls_of(const server_figures::owner_calls& calls) {
+  return {{"started", calls.started},
+          {"started_last_minute", calls.started_last_minute},
+          {"in_flight", calls.in_flight},
+          {"waiting", calls.open - calls.in_flight},
+          {"completed", calls.succeeded},
+          {"failed", calls.failed},
+          {"gone", calls.gone},
+          {"tokens", tokens_of(calls.tokens)},
+          {"cost_usd", calls.cost.to_string()},
+          {"unpriced", calls.unpriced}};
 }
 
 json batches_of(const batch_sums& sums) {
@@ -214,6 +243,12 @@ json status_report(const status_facts& facts) {
       models.add(batch.model.value_or(""), batch.progress);
     }
   }
+  const auto calls = facts.figures.calls(facts.client.name, facts.now);
+  models.add_calls(calls.models);
+  token_usage tokens{.prompt_tokens = all.usage.input_tokens,
+                     .cached_tokens = all.usage.cached_tokens,
+                     .completion_tokens = all.usage.output_tokens};
+  tokens += calls.tokens;
   std::uint64_t open = 0;
   std::uint64_t count = 0;
   for (const auto& [status, number] : facts.sums.by_status) {
@@ -222,9 +257,12 @@ json status_report(const status_facts& facts) {
   }
   json errors = json::object();
   std::uint64_t named_errors = 0;
-  for (const auto& [code, number] : facts.figures.errors(facts.client.name)) {
+  for (const auto& [code, number] : facts.figures.batch_errors(facts.client.name)) {
     errors[code] = number;
     named_errors += number;
+  }
+  for (const auto& [code, number] : calls.errors) {
+    errors[code] = errors.value(code, std::uint64_t{0}) + number;
   }
   json relays = json::array();
   for (const auto& relay : facts.relays) relays.push_back(relay_of(relay, facts.now));
@@ -232,15 +270,15 @@ json status_report(const status_facts& facts) {
           {"version", SLUICE_VERSION},
           {"now", facts.unix_now},
           {"started_at", facts.figures.started_at()},
-          {"key", key_of(facts, all.spent)},
+          {"key", key_of(facts, all.spent + facts.spent_by_calls)},
           {"limit",
            {{"requests_per_minute", or_null(facts.requests_per_minute)},
             {"tokens_per_minute", or_null(facts.tokens_per_minute)},
             {"started_last_minute", facts.runs.started_last_minute},
             {"most_in_a_minute", facts.runs.most_in_a_minute}}},
           {"in_flight", facts.runs.in_flight},
-          {"own_in_flight", facts.own.in_flight},
-          {"own_waiting", facts.own.waiting},
+          {"own_in_flight", facts.own.in_flight + calls.in_flight},
+          {"own_waiting", facts.own.waiting + calls.open - calls.in_flight},
           {"waits", waits_of(facts)},
           {"relays", std::move(relays)},
           {"batches", {{"count", count}, {"open", open}, {"by_status", batches_of(facts.sums)}}},
@@ -248,13 +286,10 @@ json status_report(const status_facts& facts) {
            {{"total", all.counts.total},
             {"completed", all.counts.completed},
             {"failed", all.counts.failed}}},
-          {"tokens",
-           {{"input", all.usage.input_tokens},
-            {"cached", all.usage.cached_tokens},
-            {"output", all.usage.output_tokens},
-            {"total", all.usage.total_tokens}}},
-          {"cost_usd", all.cost.to_string()},
-          {"unpriced_requests", all.unpriced},
+          {"calls", calls_of(calls)},
+          {"tokens", tokens_of(tokens)},
+          {"cost_usd", (all.cost + calls.cost).to_string()},
+          {"unpriced_requests", all.unpriced + calls.unpriced},
           {"models", models.report()},
           {"errors",
            {{"by_code", std::move(errors)},

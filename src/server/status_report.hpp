@@ -27,6 +27,7 @@ struct status_facts {
   batch_runner::own_runs own;
   batch_sums sums;  ///< of the client's batches
   const server_figures& figures;
+  usd spent_by_calls;  ///< of the client's budget; part of it may be reserved
 };
 
 /// The answer of GET /sluice/status. Pure.

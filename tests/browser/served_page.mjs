@@ -93,6 +93,19 @@ export class Server {
       key,
     );
   }
+  /// A single call; its answer, whatever it is.
+  chat(more = {}, key = '') {
+    return fetch(`${this.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: key ? { Authorization: `Bearer ${key}` } : {},
+      body: JSON.stringify({
+        model: 'gpt-4o-mini',
+        messages: [{ role: 'user', content: 'question' }],
+        max_tokens: 8,
+        ...more,
+      }),
+    });
+  }
   batch(id, key = '') {
     return this.call(`/v1/batches/${id}`, {}, key);
   }
@@ -124,7 +137,11 @@ export const lines = (count, model) => Array.from({ length: count }, (_, at) => 
 
 let browser;
 export async function start() {
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ['--no-sandbox'] });
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM,
+    // A name whose owner has pointed it at this machine.
+    args: ['--no-sandbox', '--host-resolver-rules=MAP evil.example 127.0.0.1'],
+  });
 }
 export async function stop() {
   // Node ends when its children have.
@@ -172,6 +189,11 @@ export async function visit(
   return page;
 }
 
+/// Keeps a picture of the page for a person, where SCREENSHOTS names a folder.
+export async function shoot(page, name) {
+  const to = process.env.SCREENSHOTS;
+  if (to) await page.screenshot({ path: join(to, `${name}.png`), fullPage: true });
+}
 /// Waits until a text stands in the page.
 export const sees = (page, text) => page.getByText(text).first().waitFor({ timeout: 20_000 });
 export const figure = (page, id) => page.locator(`[data-figure="${id}"]`).textContent();

@@ -5,7 +5,7 @@ import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
-import { Server, figure, folder, line, lines, sees, start, startRelay, stop, until, visit } from './served_page.mjs';
+import { Server, figure, folder, line, lines, sees, shoot, start, startRelay, stop, until, visit } from './served_page.mjs';
 
 const web = new URL('../../src/server/web/', import.meta.url);
 let relay;
@@ -153,6 +153,82 @@ test('a job is uploaded by hand, runs, shows its failed lines and is retried', a
   assert.match(await page.locator('#models tbody').textContent(), /gpt-4o-mini20/);
   assert.deepEqual(page.refused, []);
   assert.deepEqual(await page.leave(), []);
+  await server.kill();
+});
+
+test('interactive calls are counted beside batches', async () => {
+  const server = await new Server('calls', relay, '--rpm', 500).start();
+  await server.ended((await server.create(lines(3))).id);
+  const statuses = [];
+  for (const more of [{}, {}, { model: 'gpt-4o' }, { model: 'no-such-model' }]) {
+    const answer = await server.chat(more);
+    await answer.text();
+    statuses.push(answer.status);
+  }
+  assert.deepEqual(statuses, [200, 200, 200, 404]);
+  const page = await visit(server);
+  await until(async () => (await figure(page, 'calls')) === '4');
+  assert.equal(await figure(page, 'requests'), '3', 'lines of batches');
+  assert.equal(await figure(page, 'minute'), '7 of 500');
+  await sees(page, 'last minute: 4; failed: 1');
+  const status = await server.call('/sluice/status');
+  assert.equal(await figure(page, 'cost'), `$${status.cost_usd}`);
+  await sees(page, `calls: $${status.calls.cost_usd}`);
+  const models = await page.locator('#models tbody tr').allTextContents();
+  assert.ok(
+    models.some((row) => row.startsWith('gpt-4o-mini52')),
+    `five requests, two of them calls: ${models}`,
+  );
+  assert.ok(
+    models.some((row) => row.startsWith('gpt-4o11')),
+    String(models),
+  );
+  assert.deepEqual(await page.locator('#errors tbody tr').allTextContents(), ['4041']);
+  await shoot(page, 'calls');
+  assert.deepEqual(page.refused, []);
+  assert.deepEqual(await page.leave(), []);
+  await server.kill();
+});
+
+test('the page says how to start, at the address that the browser has for it', async () => {
+  const server = await new Server('address', relay).start();
+  for (const url of [server.url, `http://localhost:${server.port}`]) {
+    const page = await visit({ url });
+    await page.locator('#how-to-start').waitFor();
+    assert.equal(
+      await page.locator('#how-to-start').textContent(),
+      `export OPENAI_BASE_URL=${url}/v1 OPENAI_API_KEY=any`,
+    );
+    await sees(page, `base URL: ${url}/v1`);
+    await shoot(page, 'address');
+    assert.deepEqual(page.refused, []);
+    assert.deepEqual(await page.leave(), []);
+  }
+  await server.kill();
+});
+
+test('a page of another site can neither use the server nor take its name', async () => {
+  const server = await new Server('foreign', relay).start();
+  const other = await visit({ url: new URL(relay.replace('127.0.0.1', 'localhost')).origin }, '/v1/models');
+  const sent = await other.evaluate(async (to) => {
+    const body = JSON.stringify({ model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'x' }] });
+    const answer = await fetch(`${to}/v1/chat/completions`, { method: 'POST', mode: 'no-cors', body });
+    const form = document.createElement('form');
+    form.action = `${to}/v1/batches`;
+    form.method = 'POST';
+    document.documentElement.append(form);
+    form.submit();
+    return answer.type;
+  }, server.url);
+  assert.equal(sent, 'opaque', 'the browser has sent it');
+  await other.waitForURL(`${server.url}/v1/batches`);
+  assert.match(await other.textContent('body'), /origin_not_allowed/);
+  await other.leave();
+  const rebound = await visit({ url: `http://evil.example:${server.port}` });
+  assert.match(await rebound.textContent('body'), /host_not_allowed/);
+  await rebound.leave();
+  const { calls } = await server.call('/sluice/status');
+  assert.equal(calls.started, 0);
   await server.kill();
 });
 

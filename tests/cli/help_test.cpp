@@ -116,10 +116,11 @@ TEST(flag_tables, have_defaults_and_choices_that_can_be_used) {
 
 // A flag whose meaning differs between commands. Every other flag has the same texts everywhere.
 const std::map<std::string, std::set<std::string>> own_texts{
-    {"budget", {"ask", "probe", "bench"}},
+    {"budget", {"ask", "probe", "bench", "enqueue"}},
     {"concurrency", {"bench"}},
     {"data", {"serve"}},
     {"keys", {"serve"}},
+    {"lease", {"serve"}},
     {"limit", {"prepare"}},
     {"max-tokens", {"ask", "bench"}},
     {"max-wait", {"bench"}},
@@ -130,6 +131,7 @@ const std::map<std::string, std::set<std::string>> own_texts{
     {"quiet", {"check", "models", "quota", "probe", "bench"}},
     {"rpm", {"report", "simulate"}},
     {"seed", {"prepare", "probe", "bench", "simulate"}},
+    {"store", {"run", "serve"}},
     {"system", {"ask"}},
     {"timeout", {"models", "quota", "probe", "bench"}},
     {"verbose", {"models", "quota", "probe", "bench"}},

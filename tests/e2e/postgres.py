@@ -31,7 +31,8 @@ def free_port():
 class Postgres:
     """Starts at once; a `with` statement, or close(), ends it and removes its data."""
 
-    def __init__(self, *settings, listen="127.0.0.1"):
+    def __init__(self, *settings, listen="127.0.0.1", standby_of=None):
+        """`standby_of`: another Postgres, whose changes come here as they are made."""
         self.settings = list(settings)
         self.listen = listen
         self.dir = tempfile.mkdtemp(prefix="sluice-pg-")
@@ -47,14 +48,21 @@ class Postgres:
             os.chown(self.dir, self.user.pw_uid, self.user.pw_gid)
         self.data = os.path.join(self.dir, "data")
         self.log = os.path.join(self.dir, "log")
+        if standby_of:
+            self.run("pg_basebackup", "--no-sync", "--checkpoint=fast", "--write-recovery-conf", "--pgdata=" + self.data,
+                     "--dbname=host={0.dir} port={0.port} user=postgres".format(standby_of))
+        else:
+            self._make_cluster()
+        self.port = free_port()
+        self.start()
+
+    def _make_cluster(self):
         secret = os.path.join(self.dir, "password")
         with open(secret, "w") as out:
             out.write(PASSWORD + "\n")
         os.chmod(secret, 0o644)
         self.run("initdb", "--no-sync", "--username=postgres", "--encoding=UTF8", "--locale=C", "--auth-local=trust",
                  "--auth-host=scram-sha-256", "--pwfile=" + secret, "--pgdata=" + self.data)
-        self.port = free_port()
-        self.start()
 
     def __enter__(self):
         return self
@@ -130,6 +138,10 @@ class Postgres:
     def stop(self):
         """As an administrator ends it: open transactions are rolled back."""
         self._end(signal.SIGINT)
+
+    def promote(self):
+        """Makes a standby one that takes writes."""
+        self.run("pg_ctl", "promote", "--wait", "--pgdata=" + self.data)
 
     def sql(self, text, database="postgres"):
         """The rows of the last statement, as lists of text."""

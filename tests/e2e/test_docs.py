@@ -15,8 +15,11 @@ from postgres import Postgres
 from support import KEY, ROOT, Case, chats, jsonl, program
 from test_serve import Serve
 
-PAGES = ["README.md", "jobs/README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md"))]
-IN_ORDER = {"docs/datasets.md", "docs/serve.md"}  # a command uses the files of the one before
+DOCS = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md"))
+CHINESE = ["README.zh-CN.md", *(page for page in DOCS if page.endswith(".zh-CN.md"))]
+# The Chinese pages have the commands of the English ones, which one test compares: they need not run twice.
+PAGES = ["README.md", "jobs/README.md", *(page for page in DOCS if page not in CHINESE)]
+IN_ORDER = {"docs/datasets.md", "docs/many-machines.md", "docs/serve.md"}  # a command uses the files of the one before
 OTHER_TEST = {"docs/nightly.md"}  # test_nightly.py runs these commands
 # These build, install or test the project, or belong to the system.
 NOT_SLUICE = ("cmake", ".ci/packages", "tests/run", "podman", "systemctl", "journalctl", "#", "export", "sed")
@@ -47,6 +50,7 @@ class Commands(Case):
         self.serve_url = served.url.removesuffix("/v1")
         self.postgres = Postgres()
         self.addCleanup(self.postgres.close)
+        self.databases: set[str] = set()
         _, self.certificate_file, self.key_file = self.certificate("serve", "IP:127.0.0.1")
         bin_folder = self.folder / "bin"
         bin_folder.mkdir()
@@ -85,8 +89,18 @@ class Commands(Case):
         (folder / ".config/fish/completions").mkdir(parents=True)
         shutil.copy(ROOT / "src/money/prices.json", folder / "new-prices.json")
 
+    def database(self, folder: Path, words: str) -> str:
+        """The name of the page's own database, which is made where the page does not make it."""
+        name = "docs_" + re.sub(r"\W", "_", folder.name)
+        if name not in self.databases and "createdb" not in words and "db.example" in words:
+            self.postgres.sql(f"CREATE DATABASE {name}")
+        self.databases.add(name)
+        return name
+
     def begin(self, folder: Path, words: str) -> subprocess.CompletedProcess[str]:
-        words = words.replace("postgresql://db.example/sluice", f'"{self.postgres.socket_url("sluice")}"')
+        database = self.database(folder, words)
+        words = words.replace("createdb sluice", f"createdb {database}")
+        words = words.replace("postgresql://db.example/sluice", f'"{self.postgres.socket_url(database)}"')
         words = re.sub(r"https://red\.example(/v1)?", self.red_url, words)
         words = re.sub(r"https://[a-z]+\.example(/v1)?|http://127\.0\.0\.1:8787", self.relay_url, words)
         words = words.replace("sluice simulate", "timeout -s INT 2 sluice simulate --port 0")
@@ -139,7 +153,7 @@ class Commands(Case):
 
 class Pages(unittest.TestCase):
     def test_links_lead_to_files_and_headings(self) -> None:
-        for page in [*PAGES, "README.zh-CN.md", "CONTRIBUTING.md"]:
+        for page in [*PAGES, *CHINESE, "CONTRIBUTING.md"]:
             text = (ROOT / page).read_text()
             for target in re.findall(r"\]\(([^)#\s]+)?(?:#([^)\s]+))?\)", re.sub(r"```.*?```|`[^`]*`", "", text, flags=re.S)):
                 path, anchor = target
@@ -153,9 +167,7 @@ class Pages(unittest.TestCase):
                         anchors = {re.sub(r"[^\w\s-]", "", head.lower()).replace(" ", "-") for head in headings}
                         self.assertIn(anchor, anchors)
 
-    def test_the_chinese_readme_is_in_step(self) -> None:
-        english, chinese = ((ROOT / name).read_text() for name in ("README.md", "README.zh-CN.md"))
-
+    def test_the_chinese_pages_are_in_step(self) -> None:
         def shape(text: str) -> list[str]:
             """The levels of the headings, and the lines of code without their comments."""
             lines: list[str] = []
@@ -163,19 +175,31 @@ class Pages(unittest.TestCase):
             for line in text.splitlines():
                 inside ^= line.startswith("```")
                 if inside:
-                    lines.append(re.sub(r"\s+# .*", "", line))
+                    lines.append(re.sub(r"(^|\s+)# .*", "", line))
                 elif line.startswith("#"):
                     lines.append(line.split(" ")[0])
             return lines
 
-        self.assertEqual(shape(english), shape(chinese))
-        links = [re.findall(r"\]\((\S+?)\)", text) for text in (english, chinese)]
-        self.assertEqual(links[0][1:], links[1][1:], "the first one leads to the other language")
+        def links(text: str) -> list[str]:
+            """Headings have other anchors, and there may be a Chinese page."""
+            return [re.sub(r"^#.*", "#", to).replace(".zh-CN", "") for to in re.findall(r"\]\((\S+?)\)", text)]
+
+        for name in CHINESE:
+            with self.subTest(name):
+                english, chinese = ((ROOT / page).read_text() for page in (name.replace(".zh-CN", ""), name))
+                self.assertEqual(shape(english), shape(chinese))
+                self.assertEqual(links(english)[1:], links(chinese)[1:], "the first one leads to the other language")
+                own = Path(name).name
+                self.assertIn(f"]({own})", english)
+                self.assertIn(f"]({own.replace('.zh-CN', '')})", chinese)
+                rows = [[line.count("|") for line in text.splitlines() if line.startswith("|")]
+                        for text in (english, chinese)]
+                self.assertEqual(*rows, "the rows of the tables")
 
     def test_every_page_is_named_in_the_readme(self) -> None:
-        text = (ROOT / "README.md").read_text()
-        for page in sorted((ROOT / "docs").glob("*.md")):
-            self.assertIn(f"docs/{page.name}", text)
+        for page in DOCS:
+            readme = "README.zh-CN.md" if page in CHINESE else "README.md"
+            self.assertIn(page, (ROOT / readme).read_text())
 
 
 if __name__ == "__main__":

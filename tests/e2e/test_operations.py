@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-from support import HERE, KEY, ROOT, batch, chat, chats, jsonl, program, wait_until
+from support import CHAT, HERE, KEY, ROOT, batch, chat, chats, jsonl, program, wait_until
 from test_serve import CLIENTS, Case, Serve
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of 24 bytes....").decode()
@@ -309,7 +309,62 @@ class Addresses(Operations):
         self.assertEqual(server.call("GET", "/v1/files").status, 401)
 
 
+class ForeignPages(Operations):
+    """What a web page can have a browser send to a server without keys."""
+
+    def status(self, server: Serve, path: str = CHAT, **headers: str) -> tuple[int, str | None]:
+        body = json.dumps(chat("hi")).encode() if path == CHAT else None
+        answer = server.call("POST" if body else "GET", path, body, **headers)
+        return answer.status, answer.json["error"]["code"] if answer.status == 403 else None
+
+    def test_a_server_without_keys_answers_no_foreign_page(self) -> None:
+        relay = self.relay()
+        server = self.serve(relay.url)
+        own = f"127.0.0.1:{server.port}"
+        self.assertEqual(self.status(server), (200, None))
+        self.assertEqual(self.status(server, Host=f"localhost:{server.port}"), (200, None))
+        self.assertEqual(self.status(server, Origin=f"http://{own}", Sec_Fetch_Site="same-origin"), (200, None))
+        for path in (CHAT, "/v1/files", "/sluice/status", "/metrics", "/"):
+            self.assertEqual(self.status(server, path, Host=f"evil.example:{server.port}"), (403, "host_not_allowed"))
+        for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec_Fetch_Site": "cross-site"}):
+            self.assertEqual(self.status(server, **headers), (403, "origin_not_allowed"))
+        self.assertEqual(self.status(server, "/healthz", Host="probe.example"), (200, None))
+        self.assertEqual(self.status(server, "/", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate"), (200, None))
+        self.assertEqual(relay.attempts, 3, "what was refused was not sent")
+        words = server.call("GET", "/v1/files", Host="team.example").json["error"]["message"]
+        self.assertIn("--allow-host team.example", words)
+
+    def test_a_name_behind_a_proxy_is_allowed_by_the_setting(self) -> None:
+        server = self.serve(self.relay().url, "--allow-host", "Team.example", "--allow-host", "other.example:443")
+        for name in ("team.example", "TEAM.example:8443", "other.example"):
+            self.assertEqual(self.status(server, "/v1/files", Host=name), (200, None))
+        self.assertEqual(self.status(server, "/v1/files", Host="evil.example")[0], 403)
+
+    def test_a_key_protects_by_itself(self) -> None:
+        server = self.serve(self.relay().url, "--keys", str(self.keys()))
+        answer = server.call("GET", "/v1/files", key="sk-alice-0123456789", Host="any.example", Origin="https://app.example")
+        self.assertEqual(answer.status, 200)
+        self.assertEqual(self.status(server, "/v1/files", Host="any.example")[0], 401)
+        self.assertEqual(self.status(server, "/metrics", Host="evil.example"), (403, "host_not_allowed"))
+        server.kill()
+        open_one = self.serve(self.relay().url, "--keys", str(self.keys()), "--listen", "0.0.0.0:0", "--insecure-http")
+        self.assertEqual(self.status(open_one, "/metrics", Host="monitored.example"), (200, None))
+
+
 class Signals(Operations):
+    def test_one_signal_of_timeout_is_one(self) -> None:
+        relay = self.relay("--delay-min", "2", "--delay-max", "2")
+        server = self.serve(relay.url, "--grace", "60s", under=["timeout", "-s", "INT", "-k", "90", "600"])
+        created = server.start_batch(chats(1))
+        wait_until(lambda: self.in_flight(server), "a request is in flight")
+        # As it passes a signal on: to its child, to its group, and then SIGCONT.
+        server.process.send_signal(signal.SIGINT)
+        wait_until(lambda: server.call("GET", "/readyz").status == 503, "it is stopping")
+        self.assertEqual(server.process.wait(60), 0)
+        again = self.serve(relay.url)
+        self.assertEqual(again.ended_batch(created["id"])["request_counts"]["completed"], 1)
+        self.assertEqual(relay.attempts, 1, "what was in flight has finished")
+
     def test_hangups_never_stop_it_and_a_second_term_does_at_once(self) -> None:
         relay = self.relay("--delay-min", "60", "--delay-max", "60")
         server = self.serve(relay.url, "--grace", "60s")

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 import unittest
+from decimal import Decimal
 from typing import Any
 
 from support import CHAT, HERE, KEY, Simulator, chat, chats, wait_until
@@ -111,7 +112,7 @@ class Answers(Calls):
         server = self.serve(relay.url, "--concurrency", "1")
         with socket.create_connection(("127.0.0.1", server.port)) as client:
             body = json.dumps({**chat("hi"), "stream": True, "max_tokens": 400}).encode()
-            client.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            client.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
             self.assertTrue(client.recv(100).startswith(b"HTTP/1.1 200"))
         # The stream would take 80 s, and only one may be in flight.
         began = time.monotonic()
@@ -212,6 +213,60 @@ class BesideBatches(Calls):
         bodies = relay.bodies
         self.assertLess(max(i for i, body in enumerate(bodies) if b"interactive" in body), 150)
         self.assertEqual(server.ended_batch(batch["id"])["request_counts"]["completed"], 200)
+
+
+class Figures(Calls):
+    """What /metrics and /sluice/status say of batches and calls together is what the relay has seen and billed."""
+
+    def figures(self, server: Serve) -> dict[str, str]:
+        text = server.call("GET", "/metrics").body.decode()
+        return dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+
+    def test_they_agree_with_the_relay(self) -> None:
+        relay = self.simulator(itl="1ms")
+        server = self.serve(relay.url, "--rpm", "1000")
+        ended = server.ended_batch(server.start_batch(chats(5, max_tokens=4))["id"])
+        for _ in range(3):
+            self.assertEqual(ask(server, {**chat("hi"), "max_tokens": 7}).status, 200)
+        streamed = {**chat("hi"), "max_tokens": 7, "stream": True, "stream_options": {"include_usage": True}}
+        self.assertEqual(ask(server, streamed).status, 200)
+        self.assertEqual(ask(server, {**chat("hi"), "model": "gpt-4o", "max_tokens": 3}).status, 200)
+        self.assertEqual(ask(server, {**chat("hi"), "model": "no-such-model"}).status, 404)
+        self.assertEqual(server.call("POST", CHAT, b"{").status, 400)
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            body = json.dumps({**chat("hi"), "stream": True, "max_tokens": 4000}).encode()
+            client.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+                           + body)
+            self.assertTrue(client.recv(100).startswith(b"HTTP/1.1 200"))
+        wait_until(lambda: self.figures(server)['sluice_calls_total{result="gone"}'] == "1", "the client is missed")
+        found = self.figures(server)
+        ledger = wait_until(lambda: (now := relay.ledger)["billed"]["requests"] == 11 and now, "the relay has ended")
+        status = server.call("GET", "/sluice/status").json
+
+        self.assertEqual(found["sluice_relay_requests_total"], str(ledger["attempts"]))
+        self.assertEqual(found["sluice_relay_starts_last_minute"], str(ledger["max_in_60s"]))
+        self.assertEqual(status["limit"]["started_last_minute"], ledger["max_in_60s"])
+        self.assertEqual(found["sluice_calls_started_total"], "8")
+        self.assertEqual(found['sluice_calls_total{result="succeeded"}'], "5")
+        self.assertEqual(found['sluice_calls_total{result="failed"}'], "2")
+        self.assertEqual(found['sluice_call_errors_total{code="404"}'], "1")
+        self.assertEqual(found['sluice_call_errors_total{code="400"}'], "1")
+        self.assertEqual(found['sluice_batch_lines_total{result="succeeded"}'], "5")
+        self.assertEqual(found['sluice_call_duration_seconds_bucket{le="+Inf"}'], "8")
+        self.assertEqual(found["sluice_call_first_byte_seconds_count"], "6")
+        # The reply that was cut off has no usage, so it has no share in what was delivered.
+        tokens = lambda kind: sum(int(value) for name, value in found.items()
+                                  if name.startswith("sluice_tokens_total{") and f'kind="{kind}"' in name)
+        self.assertEqual(tokens("input") + tokens("output"), ledger["delivered"]["tokens"]["total"])
+        cost = sum(Decimal(value) for name, value in found.items() if name.startswith("sluice_cost_usd_total{"))
+        self.assertEqual(cost, Decimal(ledger["delivered"]["cost_usd"]))
+        self.assertEqual(Decimal(status["cost_usd"]), cost)
+        self.assertEqual(status["tokens"]["total"], ledger["delivered"]["tokens"]["total"])
+        self.assertEqual(Decimal(status["calls"]["cost_usd"]) + Decimal(ended["sluice"]["cost_usd"]), cost)
+        self.assertEqual({one["model"]: (one["requests"], one["calls"]) for one in status["models"]},
+                         {"gpt-4o-mini": (9, 4), "gpt-4o": (1, 1)})
+        self.assertEqual(status["errors"]["by_code"], {"400": 1, "404": 1})
+        self.assertEqual(sum(status["recent"]["completed"]), 10)
 
 
 class Refusals(Calls):

@@ -58,10 +58,11 @@ class Answer:
 
 
 class Serve:
-    """`sluice serve` in its own process. `environment`: more of it, for the shims."""
+    """`sluice serve` in its own process. `environment`: more of it, for the shims; `under`: a command that runs it, in a
+    process group of its own."""
 
     def __init__(self, folder: Path, relay: str, *flags: str, environment: dict[str, str] | None = None,
-                 ready: bool = True) -> None:
+                 ready: bool = True, under: list[str] | None = None) -> None:
         self.folder = folder
         env = {**os.environ, "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": relay, "XDG_STATE_HOME": str(folder / "state"),
                "HOME": str(folder), **(environment or {})}
@@ -69,8 +70,9 @@ class Serve:
         with self.log.open("ab") as log:
             self.begin = log.tell()
             self.process = subprocess.Popen(
-                [program(), "serve", "--listen", "127.0.0.1:0", "--data", str(folder / "data"), "--rpm", "0", *flags],
-                cwd=folder, env=env, stderr=log)
+                [*(under or []), program(), "serve", "--listen", "127.0.0.1:0", "--data", str(folder / "data"),
+                 "--rpm", "0", *flags], cwd=folder, env=env, stderr=log, start_new_session=bool(under))
+        self.in_group = bool(under)
         self.port = 0
         if ready:
             self.port = int(wait_until(lambda: self.said_port() or self._ended(), "the server says its address"))
@@ -131,6 +133,8 @@ class Serve:
         return lines
 
     def kill(self) -> None:
+        if self.in_group:
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
         self.process.wait()
 

@@ -224,6 +224,19 @@ class TwoServers(PostgresCase):
         self.assertGreater(last, 0.0001)
 
 
+class Limits(PostgresCase):
+    def test_the_cap_holds_over_all_servers_as_the_relay_counts(self) -> None:
+        relay = self.relay("--delay-min", "0", "--delay-max", "0.2")
+        servers = [self.host(name, relay, "--rpm", "20") for name in ("one", "two")]
+        batches = [(server, server.start_batch(chats(14))["id"]) for server in servers]
+        for server, name in batches:
+            ended = wait_until(lambda: (now := server.batch(name))["status"] == "completed" and now, "it ends",
+                               patience=200, pause=0.5)
+            self.one_each(server, ended, chats(14))
+        self.assertLessEqual(relay.stats["max_in_60s"], 20)
+        self.assertGreaterEqual(relay.stats["max_in_60s"], 18)
+
+
 class Databases(PostgresCase):
     def test_restarts_under_load_lose_nothing(self) -> None:
         relay = self.relay("--delay-min", "0.02", "--delay-max", "0.05")

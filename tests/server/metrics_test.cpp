@@ -3,13 +3,15 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
+#include <map>
 
 #include "server/access_log.hpp"
 #include "server/request_counts.hpp"
 #include "server/request_id.hpp"
+#include "server/server_figures.hpp"
 #include "server/server_metrics.hpp"
-#include "server/work_counts.hpp"
 
 namespace sluice::server {
 namespace {
@@ -61,12 +63,12 @@ TEST(request_counts, times_are_counted_in_every_class_that_holds_them) {
   counts.add("/a", 200, 20ms);
   counts.add("/a", 500, 10min);
   counts.add("/b", 200, 0ms);
-  EXPECT_EQ(counts.by_status().at({"/a", 200}), 2U);
-  EXPECT_EQ(counts.by_status().at({"/a", 500}), 1U);
+  EXPECT_EQ(counts.by_route().at("/a").by_status,
+            (std::map<int, std::uint64_t>{{200, 2}, {500, 1}}));
   const auto& times = counts.by_route().at("/a");
   EXPECT_EQ(times.at_most.front(), 1U) << "a bound belongs to its class";
   EXPECT_EQ(times.at_most.at(4), 2U) << "25 ms";
-  EXPECT_EQ(times.at_most.at(request_counts::bounds.size() - 1), 2U);
+  EXPECT_EQ(times.at_most.at(time_classes::bounds.size() - 1), 2U);
   EXPECT_EQ(times.at_most.back(), 3U);
   EXPECT_DOUBLE_EQ(times.sum_s, 600.021);
 }
@@ -85,75 +87,23 @@ line_facts failure_of(const std::string& code) {
   return line;
 }
 
-TEST(work_counts, only_what_is_done_since_the_start_counts) {
-  work_counts counts([](std::string_view model) { return model != "strange"; });
-  job_totals totals;
-  totals.add(success("m", "1"));
-  counts.progressed("b", totals);
-  counts.began("b", totals);
-  EXPECT_EQ(counts.now().succeeded, 0U) << "an earlier process did it";
-  totals.add(success("m", "0.000000000000000002"));
-  totals.add(success("strange", "3"));
-  totals.add(failure_of("timeout"));
-  totals.attempts = 4;
-  totals.retries = 1;
-  counts.progressed("b", totals);
-  counts.progressed("b", totals);
-  EXPECT_EQ(counts.now().succeeded, 2U);
-  EXPECT_EQ(counts.now().failed, 1U);
-  EXPECT_EQ(counts.now().attempts, 4U);
-  EXPECT_EQ(counts.now().retries, 1U);
-  EXPECT_EQ(counts.now().errors.at("timeout"), 1U);
-  EXPECT_EQ(counts.now().tokens.at("m").prompt_tokens, 10);
-  EXPECT_EQ(counts.now().cost.at("m").to_string(), "0.000000000000000002");
-  EXPECT_EQ(counts.now().cost.at("other").to_string(), "3");
-  EXPECT_FALSE(counts.now().cost.contains("strange")) << "a client made this name up";
-}
-
-TEST(work_counts, never_go_down) {
-  work_counts counts([](std::string_view) { return true; });
-  job_totals totals;
-  counts.began("b", totals);
-  totals.add(failure_of("timeout"));
-  counts.progressed("b", totals);
-  totals.take_back_failure("timeout", false);
-  counts.progressed("b", totals);
-  EXPECT_EQ(counts.now().failed, 1U);
-  totals.add(success("m", "1"));
-  counts.stopped("b", totals);
-  EXPECT_EQ(counts.now().failed, 1U);
-  EXPECT_EQ(counts.now().succeeded, 1U);
-  // The next run of the same batch begins where this one ended.
-  counts.began("b", totals);
-  counts.stopped("b", totals);
-  EXPECT_EQ(counts.now().succeeded, 1U);
-}
-
-TEST(work_counts, errors_and_models_without_end_are_counted_together) {
-  work_counts counts([](std::string_view) { return true; });
-  job_totals totals;
-  counts.began("b", totals);
-  for (int i = 0; i < 500; ++i) {
-    totals.add(failure_of("code" + std::to_string(i)));
-    totals.add(success("model" + std::to_string(i), "1"));
-  }
-  counts.progressed("b", totals);
-  EXPECT_EQ(counts.now().errors.size(), work_counts::most_errors + 1);
-  EXPECT_EQ(counts.now().errors.at("other"), 500 - work_counts::most_errors);
-  EXPECT_EQ(counts.now().tokens.size(), work_counts::most_models + 1);
-}
-
 TEST(server_metrics, has_the_figures_of_all_parts) {
   request_counts requests;
   requests.add("/v1/files", 200, 3ms);
-  work_counts work([](std::string_view) { return true; });
+  server_figures figures(0);
   job_totals totals;
-  work.began("b", totals);
+  figures.batch_began("b", "", totals, 0);
   totals.add(success("gpt-4o-mini", "0.125"));
   totals.add(failure_of("timeout"));
-  work.progressed("b", totals);
-  work.ended(store::batch_status::completed);
-  work.store_failed();
+  figures.batch_progressed("b", totals, 1);
+  figures.batch_ended(store::batch_status::completed);
+  figures.store_failed();
+  const auto call = figures.call_began("", "gpt-4o-mini", time_point{});
+  figures.attempt_began(call);
+  figures.attempt_ended(call, true, false);
+  figures.call_ended(call, {.status = 200, .took = 20s, .first_byte = 4ms}, 1);
+  figures.call_used(call, token_usage{.prompt_tokens = 3}, usd::parse("0.5"), 1);
+  figures.call_ended(figures.call_began("", "x", time_point{}), {.status = 429, .error = "429"}, 1);
   run_status runs;
   runs.started_last_minute = 7;
   runs.in_flight = 2;
@@ -162,7 +112,7 @@ TEST(server_metrics, has_the_figures_of_all_parts) {
   relay.name = "blue";
   relay.resting = true;
   const std::string text = server_metrics({.requests = requests,
-                                           .work = work.now(),
+                                           .figures = figures.all(),
                                            .now = {},
                                            .runs = runs,
                                            .requests_per_minute = 200,
@@ -176,14 +126,29 @@ TEST(server_metrics, has_the_figures_of_all_parts) {
         "sluice_http_request_duration_seconds_bucket{route=\"/v1/files\",le=\"0.005\"} 1\n",
         "sluice_http_request_duration_seconds_bucket{route=\"/v1/files\",le=\"+Inf\"} 1\n",
         "sluice_http_request_duration_seconds_count{route=\"/v1/files\"} 1\n",
-        "sluice_batches{status=\"in_progress\"} 3\n", "sluice_batches_queued 2\n",
+        "sluice_batches{status=\"in_progress\"} 3\n",
+        "sluice_batches_queued 2\n",
         "sluice_batches_ended_total{status=\"completed\"} 1\n",
         "sluice_batch_lines_total{result=\"succeeded\"} 1\n",
         "sluice_batch_errors_total{code=\"timeout\"} 1\n",
-        "sluice_tokens_total{model=\"gpt-4o-mini\",kind=\"input\"} 10\n",
-        "sluice_cost_usd_total{model=\"gpt-4o-mini\"} 0.125\n",
-        "sluice_relay_starts_last_minute 7\n", "sluice_relay_starts_limit 200\n",
-        "sluice_requests_waiting{for=\"budget\"} 1\n", "sluice_relay_up{relay=\"blue\"} 0\n",
+        "sluice_tokens_total{model=\"gpt-4o-mini\",kind=\"input\"} 13\n",
+        "sluice_cost_usd_total{model=\"gpt-4o-mini\"} 0.625\n",
+        "sluice_call_tokens_total{model=\"gpt-4o-mini\",kind=\"input\"} 3\n",
+        "sluice_call_cost_usd_total{model=\"gpt-4o-mini\"} 0.5\n",
+        "sluice_calls_total{result=\"succeeded\"} 1\n",
+        "sluice_calls_total{result=\"failed\"} 1\n",
+        "sluice_calls_total{result=\"gone\"} 0\n",
+        "sluice_call_errors_total{code=\"429\"} 1\n",
+        "sluice_calls_open 0\n",
+        "sluice_call_duration_seconds_bucket{le=\"60\"} 2\n",
+        "sluice_call_duration_seconds_bucket{le=\"15\"} 1\n",
+        "sluice_call_first_byte_seconds_bucket{le=\"0.005\"} 1\n",
+        "sluice_call_first_byte_seconds_count 1\n",
+        "sluice_relay_requests_total 1\n",
+        "sluice_relay_starts_last_minute 7\n",
+        "sluice_relay_starts_limit 200\n",
+        "sluice_requests_waiting{for=\"budget\"} 1\n",
+        "sluice_relay_up{relay=\"blue\"} 0\n",
         "sluice_store_errors_total 1\n"}) {
     EXPECT_THAT(text, HasSubstr(line));
   }

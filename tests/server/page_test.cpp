@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "server/api.hpp"
 #include "server/batch_sums.hpp"
@@ -29,7 +30,10 @@ class fake_exchange final : public plain_exchange {
   }
   http_server::request_head& request() { return head_; }
   const http_server::request_head& head() const noexcept override { return head_; }
-  asio::awaitable<std::string_view> read_piece() override { co_return std::string_view(); }
+  asio::awaitable<std::string_view> read_piece() override {
+    piece_ = std::exchange(unread, {});
+    co_return std::string_view(piece_);
+  }
   asio::awaitable<bool> send(int answered, const header_fields& with,
                              std::string_view content) override {
     status = answered;
@@ -37,11 +41,17 @@ class fake_exchange final : public plain_exchange {
     body = content;
     co_return true;
   }
-  asio::awaitable<bool> begin(int, const header_fields&, std::optional<std::uint64_t>) override {
-    co_return false;
+  asio::awaitable<bool> begin(int answered, const header_fields& with,
+                              std::optional<std::uint64_t>) override {
+    status = answered;
+    fields = with;
+    co_return true;
   }
-  asio::awaitable<bool> write(std::string_view) override { co_return false; }
-  asio::awaitable<bool> finish() override { co_return false; }
+  asio::awaitable<bool> write(std::string_view piece) override {
+    body += piece;
+    co_return true;
+  }
+  asio::awaitable<bool> finish() override { co_return true; }
   void on_client_gone(std::function<void()>) override {}
 
   std::string field(std::string_view name) const {
@@ -52,9 +62,11 @@ class fake_exchange final : public plain_exchange {
   int status = 0;
   header_fields fields;
   std::string body;
+  std::string unread;  // of the request
 
  private:
   http_server::request_head head_;
+  std::string piece_;
 };
 
 struct server_page : server_rig {
@@ -68,6 +80,7 @@ struct server_page : server_rig {
                                         .sender = sender(),
                                         .prices = prices,
                                         .money = runner().money(),
+                                        .figures = figures,
                                         .limit_of = [](const std::string&) { return nullptr; }},
                     pass_through_options());
       watch.emplace(server_watch::needs{.time = time,
@@ -76,7 +89,7 @@ struct server_page : server_rig {
                                         .sender = sender(),
                                         .runner = runner(),
                                         .connections = [] { return std::size_t{0}; },
-                                        .is_known = [](std::string_view) { return false; },
+                                        .figures = figures,
                                         .log = {}});
       routes.emplace(api_parts{.disk = disk,
                                .time = time,
@@ -86,6 +99,8 @@ struct server_page : server_rig {
                                .runner = runner(),
                                .calls = *calls,
                                .keys = keys,
+                               .names = {},
+                               .is_open = false,
                                .limits = {},
                                .estimate = [](const std::string&) { return std::string(); },
                                .listener = nullptr,
@@ -106,6 +121,12 @@ struct server_page : server_rig {
   fake_exchange get(const std::string& path, const std::string& key = {},
                     const std::string& query = {}) {
     fake_exchange call("GET", path, query);
+    if (!key.empty()) call.request().fields.add("Authorization", "Bearer " + key);
+    return ask(std::move(call));
+  }
+  fake_exchange post(const std::string& path, std::string body, const std::string& key = {}) {
+    fake_exchange call("POST", path);
+    call.unread = std::move(body);
     if (!key.empty()) call.request().fields.add("Authorization", "Bearer " + key);
     return ask(std::move(call));
   }
@@ -214,6 +235,61 @@ TEST_F(server_page, the_status_has_exact_sums_by_model_and_by_error) {
   std::uint64_t results = 0;
   for (const auto& step : now["recent"]["completed"]) results += step.get<std::uint64_t>();
   EXPECT_EQ(results, 3U);
+}
+
+TEST_F(server_page, interactive_calls_are_in_the_status_too) {
+  relay.plan = [](const test::exchange_call& call) {
+    return call.body.find("gpt-9") != std::string::npos
+               ? test::refusal_plan(400, "no such parameter")
+               : test::completion_plan();
+  };
+  runner().count_in(figures);
+  const auto one = create(line("a") + line("b", "gpt-9"));
+  run_until_ended({one});
+  time.advance(std::chrono::seconds{2});
+  const auto before = status();
+  const std::string text = R"(","messages":[{"role":"user","content":"hi"}]})";
+  EXPECT_EQ(post("/v1/chat/completions", R"({"model":"gpt-4o-mini)" + text).status, 200);
+  EXPECT_EQ(post("/v1/chat/completions", R"({"model":"gpt-9)" + text).status, 400);
+  EXPECT_EQ(post("/v1/chat/completions", R"({"messages":[]})").status, 400);
+  const auto now = status();
+  EXPECT_EQ(now["calls"]["started"], 3);
+  EXPECT_EQ(now["calls"]["completed"], 1);
+  EXPECT_EQ(now["calls"]["failed"], 2);
+  EXPECT_EQ(now["calls"]["in_flight"], 0);
+  EXPECT_EQ(now["calls"]["started_last_minute"], 3);
+  EXPECT_EQ(now["limit"]["started_last_minute"], 4) << "what reached the relay";
+  EXPECT_EQ(now["errors"]["by_code"]["400"], 3);
+  EXPECT_EQ(now["requests"], before["requests"]) << "lines of batches";
+  ASSERT_EQ(now["models"].size(), 1U);
+  EXPECT_EQ(now["models"][0]["requests"], 2);
+  EXPECT_EQ(now["models"][0]["calls"], 1);
+  EXPECT_EQ(now["models"][0]["cost_usd"], now["cost_usd"]);
+  const auto cost = [](const nlohmann::json& of) {
+    return *usd::parse(of["cost_usd"].get<std::string>());
+  };
+  EXPECT_EQ(cost(now), cost(before) + cost(now["calls"]));
+  EXPECT_GT(cost(now["calls"]), usd{});
+  EXPECT_EQ(now["tokens"]["total"].get<int>(),
+            before["tokens"]["total"].get<int>() + now["calls"]["tokens"]["total"].get<int>());
+  std::uint64_t results = 0;
+  for (const auto& step : now["recent"]["completed"]) results += step.get<std::uint64_t>();
+  EXPECT_EQ(results, 2U);
+}
+
+TEST_F(server_page, what_calls_spend_of_a_budget_is_spent) {
+  keys = access_keys(
+      "[[key]]\nname = \"alice\"\nkey = \"sk-alice-0123456789\"\nbudget = \"2.5\"\n"
+      "[[key]]\nname = \"bob\"\nkey = \"sk-bob-0123456789ab\"\n",
+      "keys.toml");
+  const std::string asked =
+      R"({"model":"gpt-4o-mini","max_tokens":9,"messages":[{"role":"user","content":"hi"}]})";
+  EXPECT_EQ(post("/v1/chat/completions", asked, "sk-alice-0123456789").status, 200);
+  const auto alice = status("sk-alice-0123456789");
+  EXPECT_EQ(alice["calls"]["completed"], 1);
+  EXPECT_NE(alice["cost_usd"], "0");
+  EXPECT_EQ(alice["key"]["spent_usd"], alice["cost_usd"]);
+  EXPECT_EQ(status("sk-bob-0123456789ab")["calls"]["started"], 0);
 }
 
 TEST_F(server_page, after_a_restart_the_sums_are_those_of_the_store) {

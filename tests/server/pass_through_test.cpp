@@ -122,6 +122,7 @@ struct pass_throughs : server_rig {
               .sender = sender(),
               .prices = prices,
               .money = runner().money(),
+              .figures = figures,
               .limit_of = [this](const std::string& key) { return runner().limit_of(key); },
               .listener = &notices},
           pass_settings);
@@ -229,6 +230,7 @@ struct pass_throughs : server_rig {
   }
 
   pass_through_options pass_settings;
+  server_figures figures{0};
   std::vector<std::unique_ptr<fake_exchange>> made;
 
  private:
@@ -253,11 +255,10 @@ TEST_F(pass_throughs, PassesARequestOnByteForByteAndItsReplyBack) {
   EXPECT_EQ(one.text, completion_plan().body[0].second);
   EXPECT_EQ(one.field("X-Request-Id"), "req_fake");
   EXPECT_TRUE(one.complete);
-  const auto rows = calls().counts().rows(time.now());
-  ASSERT_EQ(rows.size(), 1U);
-  EXPECT_EQ(rows[0].answers[2], 1U);
-  EXPECT_EQ(rows[0].tokens.total_tokens(), 15);
-  EXPECT_GT(rows[0].cost, usd{});
+  const auto counted = figures.calls("", time.now());
+  EXPECT_EQ(counted.succeeded, 1U);
+  EXPECT_EQ(counted.tokens.total_tokens(), 15);
+  EXPECT_GT(counted.cost, usd{});
 }
 
 TEST_F(pass_throughs, HandsAStreamThroughAsItComes) {
@@ -284,9 +285,9 @@ TEST_F(pass_throughs, EstimatesTheTokensOfAStreamWithoutUsage) {
   const auto& one = call(body(",\"stream\":true"));
   finish(one);
   settle();
-  const auto rows = calls().counts().rows(time.now());
-  EXPECT_EQ(rows.at(0).tokens.completion_tokens, 2);
-  EXPECT_EQ(rows.at(0).tokens.prompt_tokens, 8);
+  const auto counted = figures.calls("", time.now());
+  EXPECT_EQ(counted.tokens.completion_tokens, 2);
+  EXPECT_EQ(counted.tokens.prompt_tokens, 8);
 }
 
 TEST_F(pass_throughs, SeveralClientsShareOneLimit) {
@@ -359,7 +360,8 @@ TEST_F(pass_throughs, AClientThatLeavesCancelsItsRequestAtOnce) {
   EXPECT_EQ(time.now(), left);
   EXPECT_EQ(one.text, delta("a"));
   EXPECT_FALSE(one.complete);
-  EXPECT_EQ(calls().counts().rows(time.now()).at(0).answers[0], 1U);
+  EXPECT_EQ(figures.calls("", time.now()).gone, 1U);
+  EXPECT_EQ(figures.calls("", time.now()).failed, 0U);
   EXPECT_TRUE(notices.warnings.empty()) << "this says nothing of the relay";
 }
 
@@ -716,7 +718,7 @@ TEST_F(pass_throughs, AMessagesCallIsCountedAndRefusedInItsOwnForm) {
   EXPECT_TRUE(one.complete);
   EXPECT_EQ(relay.calls.at(0).path, "/v1/messages");
   EXPECT_EQ(relay.calls.at(0).fields.last("x-api-key"), "sk-of-the-relay-0123456789");
-  EXPECT_EQ(calls().counts().rows(time.now()).at(0).tokens.total_tokens(), 10);
+  EXPECT_EQ(figures.calls("", time.now()).tokens.total_tokens(), 10);
   use_keys("rpm = 1\n");
   finish(call(body("", "claude-x"), "alice", "/v1/messages"));
   const auto& refused = call(body("", "claude-x"), "alice", "/v1/messages");

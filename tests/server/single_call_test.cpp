@@ -74,6 +74,13 @@ TEST(single_call, the_relay_gets_the_fields_of_the_client_but_not_its_key) {
   single_call call;
   EXPECT_EQ(text(fields_for_relay(came, call, relay)),
             "User-Agent=OpenAI/Python;Content-Type=application/json;X-Stainless-Lang=python;");
+  EXPECT_EQ(text(fields_for_relay(fields({{"Content-Type", "application/x-www-form-urlencoded"}}),
+                                  call, relay)),
+            "")
+      << "curl -d says so; the client's own default is right";
+  EXPECT_EQ(text(fields_for_relay(fields({{"Content-Type", "application/json; charset=utf-8"}}),
+                                  call, relay)),
+            "Content-Type=application/json; charset=utf-8;");
   call.messages = true;
   EXPECT_EQ(text(fields_for_relay(fields({{"anthropic-beta", "b"}}), call, relay)),
             "anthropic-beta=b;x-api-key=sk-of-the-relay;anthropic-version=2023-06-01;");

@@ -25,11 +25,13 @@
 #include "cli/log_entry.hpp"
 #include "cli/log_notes.hpp"
 #include "cli/log_observer.hpp"
+#include "cli/machine_limits.hpp"
 #include "cli/named_files.hpp"
 #include "cli/outcome_status.hpp"
 #include "cli/screen/progress_display.hpp"
 #include "cli/screen/screen.hpp"
 #include "cli/screen/wait_notice.hpp"
+#include "cli/settings/cluster_settings.hpp"
 #include "cli/settings/dataset_settings.hpp"
 #include "cli/settings/limit_reload.hpp"
 #include "cli/settings/prepared_relays.hpp"
@@ -401,6 +403,11 @@ ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& fla
   }
   log_start(shown, command, flags);
   chosen.engine.pace.files_of_jobs = paths.size() * files_of_a_job;
+  std::optional<machine_limits> machines;
+  if (!chosen.limit_store.empty()) {
+    machines.emplace(loop, chosen.limit_store);
+    machines->share_with(chosen.engine.pace);
+  }
   engine runner(loop, chosen.engine, &log_observer());
   const auto prices = relays.prices();
   job_set jobs(paths, chosen.engine.job, chosen.engine.output, prices);
@@ -448,6 +455,7 @@ ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& fla
                        shown.line("sluice: " + text);
                        shown.log_line(text);
                      });
+    if (machines) machines->begin();
     asio::co_spawn(loop, whole.work(), [&](std::exception_ptr thrown, run_outcome ended) {
       fault = std::move(thrown);
       outcome = std::move(ended);
@@ -456,6 +464,7 @@ ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& fla
       closing.leave();
       questions.leave();
       monitor.leave();
+      if (machines) machines->stop();
     });
     loop.run();
     if (!fault) fault = monitor.fault();
@@ -559,6 +568,7 @@ command run_command(const std::vector<std::string>& command_line) {
   };
   auto kept = std::make_shared<state>();
   auto list = run_flags(kept->chosen);
+  list.push_back(limit_store_flag(kept->chosen.limit_store));
   for (setting& flag : dataset_flags(kept->table, table_flags)) list.push_back(std::move(flag));
   const auto flags = std::make_shared<settings>(std::move(list), run_tables(kept->chosen));
   return {

@@ -6,8 +6,11 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <csignal>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +20,7 @@
 #include "cli/access_file.hpp"
 #include "cli/log_notes.hpp"
 #include "cli/log_observer.hpp"
+#include "cli/machine_limits.hpp"
 #include "cli/screen/screen.hpp"
 #include "cli/serve_check.hpp"
 #include "cli/settings/prepared_relays.hpp"
@@ -37,7 +41,7 @@ namespace asio = boost::asio;
 constexpr std::size_t files_of_a_batch = 4;
 
 // The signals of a server: SIGHUP reads the keys again; the first of the others stops it in order,
-// and the second at once.
+// and the second at once. What `timeout` sends for one event counts as one (see signal_judge).
 class server_signals {
  public:
   struct actions {
@@ -46,16 +50,16 @@ class server_signals {
     std::function<void()> reload;
   };
   server_signals(asio::io_context& loop, actions what)
-      : signals_(loop, SIGTERM, SIGHUP), what_(std::move(what)) {
+      : signals_(loop, SIGTERM, SIGHUP, SIGCONT), undecided_(loop), what_(std::move(what)) {
     if (!is_ignored(SIGINT)) signals_.add(SIGINT);
     wait();
   }
   // A signal that has come already may not be cancelled any more.
   void leave() {
     left_ = true;
+    undecided_.cancel();
     signals_.cancel();
   }
-  bool stopping() const noexcept { return stopping_; }
 
  private:
   void wait() {
@@ -63,18 +67,40 @@ class server_signals {
       if (error || left_) return;
       if (signal == SIGHUP) {
         what_.reload();
-      } else if (std::exchange(stopping_, true)) {
-        what_.abort();
       } else {
-        what_.stop();
+        take(signal);
       }
-      wait();
+      if (!left_) wait();
     });
   }
 
+  void take(int signal) {
+    using enum signal_judge::verdict;
+    switch (judge_.take(signal, std::chrono::steady_clock::now())) {
+      case nothing:
+        return;
+      case end_in_order:
+        what_.stop();
+        return;
+      case end_at_once:
+        what_.abort();
+        return;
+      case end_at_once_unless_continued:
+        undecided_.expires_after(signal_judge::sent_twice);
+        undecided_.async_wait([this](const boost::system::error_code& error) {
+          if (!error && !left_) what_.abort();
+        });
+        return;
+      case continued:
+        undecided_.cancel();
+        return;
+    }
+  }
+
   asio::signal_set signals_;
+  asio::steady_timer undecided_;  // runs while a SIGCONT would make two signals count as one
+  signal_judge judge_;
   actions what_;
-  bool stopping_ = false;
   bool left_ = false;
 };
 
@@ -129,6 +155,11 @@ exit_status serve(serve_settings& chosen) {
   if (chosen.check_only) return check_serve(chosen, options, relays);
 
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
+  std::optional<machine_limits> machines;
+  if (!options.store.empty()) {
+    machines.emplace(loop, options.store);
+    machines->share_with(run.engine.pace);
+  }
   engine sender(loop, run.engine, &log_observer());
   const relay_prices prices = relays.prices();
   const auto disk =
@@ -184,7 +215,9 @@ exit_status serve(serve_settings& chosen) {
     signals.leave();
     beats.leave();
     sender.time().cancel(end_of_grace);
+    if (machines) machines->stop();
   });
+  if (machines) machines->begin();
   service.tell("READY=1");
   loop.run();
   if (fault) std::rethrow_exception(fault);
@@ -215,10 +248,26 @@ command serve_command() {
           "\n"
           "SIGTERM stops it: what is in flight may finish within --grace. SIGHUP reads --keys "
           "again, and opens --access-log again. /healthz, /readyz and /metrics need no key.",
-      .common_flags = {"listen", "data", "store", "keys", "tls-cert", "tls-key", "insecure-http",
-                       "base-url", "api-key-file", "simulate", "access-log", "webhook",
-                       "check-config", "rpm", "tpm", "concurrency", "interactive-reserve",
-                       "batches-at-once", "quiet"},
+      .common_flags = {"listen",
+                       "data",
+                       "store",
+                       "keys",
+                       "allow-host",
+                       "tls-cert",
+                       "tls-key",
+                       "insecure-http",
+                       "base-url",
+                       "api-key-file",
+                       "simulate",
+                       "access-log",
+                       "webhook",
+                       "check-config",
+                       "rpm",
+                       "tpm",
+                       "concurrency",
+                       "interactive-reserve",
+                       "batches-at-once",
+                       "quiet"},
       .exit_statuses = {{0, "stopped by a signal"}, {2, "cannot start"}},
       .examples = {"sluice serve --simulate --data serve-data",
                    "sluice serve --base-url https://relay.example/v1 --rpm 200",

@@ -2,10 +2,8 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <chrono>
@@ -13,7 +11,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <random>
 #include <set>
 #include <string>
 #include <utility>
@@ -23,6 +20,7 @@
 #include "async/wait_queue.hpp"
 #include "cli/graceful_stop.hpp"
 #include "cli/log_observer.hpp"
+#include "cli/machine_limits.hpp"
 #include "cli/outcome_status.hpp"
 #include "cli/screen/progress_display.hpp"
 #include "cli/screen/screen.hpp"
@@ -49,14 +47,6 @@ constexpr std::size_t database_threads = 4;
 constexpr std::chrono::seconds progress_interval{2};
 // How many requests are in hand for each place in flight, so that no place waits for the database.
 constexpr std::size_t in_hand_for_each = 4;
-
-// A name that no other process has.
-std::string worker_name() {
-  std::array<char, 256> host{};
-  (void)::gethostname(host.data(), host.size() - 1);
-  std::random_device random;
-  return fmt::format("{}-{}-{:08x}", host.data(), ::getpid(), random());
-}
 
 // What the store knows of the jobs that were unfinished at some time since the start.
 class store_progress {

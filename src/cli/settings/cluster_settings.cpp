@@ -53,7 +53,7 @@ std::vector<setting> with_shared(std::vector<setting> own, run_settings& run,
 }  // namespace
 
 std::vector<setting> enqueue_flags(cluster_settings& target) {
-  return with_shared(
+  auto table = with_shared(
       {store_flag(target.store),
        name_flag(target.name),
        {.name = "chunk",
@@ -72,6 +72,11 @@ std::vector<setting> enqueue_flags(cluster_settings& target) {
       {"model", "override-model", "system", "max-tokens", "endpoint", "no-stream", "stream",
        "no-include-usage", "limit", "strict", "max-line-bytes", "budget", "quiet", "color",
        "lang"});
+  describe(table, "budget", "Never spend more than this on each job",
+           "A hard limit on the cost of a job, whichever workers send its requests. A request "
+           "reserves its worst case before it is sent. Enqueue a job again to give it another "
+           "budget.");
+  return table;
 }
 
 std::vector<setting> work_flags(cluster_settings& target) {
@@ -134,14 +139,27 @@ std::vector<setting> jobs_flags(cluster_settings& target) {
       target.run, {"lang"});
 }
 
-std::unique_ptr<cluster::job_store> open_job_store(const cluster_settings& chosen) {
-  if (chosen.store.empty()) {
+setting limit_store_flag(std::string& place) {
+  setting flag = store_flag(place);
+  flag.group = "Limit and retries";
+  flag.short_help = "PostgreSQL through which machines share the limit";
+  flag.long_help =
+      "postgresql://[USER@]HOST[:PORT]/DATABASE. All runs, workers and servers with the same "
+      "store, "
+      "relay and key count their requests together, on whichever machine, and --rpm is the limit "
+      "of the key. Nothing else of the run is shared; for one job on many machines see "
+      "'sluice enqueue'.";
+  return flag;
+}
+
+std::unique_ptr<cluster::job_store> open_job_store(const std::string& url) {
+  if (url.empty()) {
     refuse("name the database that the machines share: --store postgresql://HOST/DATABASE");
   }
   // Not as a bad setting, which shows the value: it may hold a password.
-  if (!store::is_postgres_url(chosen.store)) refuse("--store: give postgresql://HOST/DATABASE");
+  if (!store::is_postgres_url(url)) refuse("--store: give postgresql://HOST/DATABASE");
   try {
-    return cluster::open_postgres_jobs(chosen.store);
+    return cluster::open_postgres_jobs(url);
   } catch (const cluster::other_version& fault) {
     refuse(fault.what());
   } catch (const store::store_error& fault) {
@@ -151,7 +169,7 @@ std::unique_ptr<cluster::job_store> open_job_store(const cluster_settings& chose
 
 exit_status with_job_store(const cluster_settings& chosen,
                            const std::function<exit_status(cluster::job_store&)>& run) {
-  const auto opened = open_job_store(chosen);
+  const auto opened = open_job_store(chosen.store);
   try {
     return run(*opened);
   } catch (const cluster::other_version& fault) {

@@ -33,8 +33,11 @@ std::vector<setting> work_flags(cluster_settings& target);
 std::vector<setting> collect_flags(cluster_settings& target);
 std::vector<setting> jobs_flags(cluster_settings& target);
 
-/// Opens the store that the settings name. Blocks. Throws fatal_error.
-std::unique_ptr<cluster::job_store> open_job_store(const cluster_settings& chosen);
+/// The flag with which a run shares its limit with other machines.
+setting limit_store_flag(std::string& place);
+
+/// Opens the store with this URL. Blocks. Throws fatal_error.
+std::unique_ptr<cluster::job_store> open_job_store(const std::string& url);
 
 /// Runs a command over a store: prints why, and returns `stopped`, where the database goes away.
 exit_status with_job_store(const cluster_settings& chosen,

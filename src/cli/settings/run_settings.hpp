@@ -47,6 +47,8 @@ struct run_settings {
   /// When nothing more may start.
   closing_options closing;
   notify_options notify;
+  /// URL of the PostgreSQL through which machines share the limit; empty: they do not.
+  std::string limit_store;
   /// Name of the only [[relay]] to use; empty: all.
   std::string only_relay;
   /// Path of the config file that was read; empty: none.

@@ -175,6 +175,22 @@ std::vector<setting> serve_flags(serve_settings& target) {
            "budget and models. A client sees only its own files and batches. SIGHUP reads the file "
            "again. Without it, clients need no key.",
        .apply = text(target.keys)},
+      {.name = "allow-host",
+       .value = "NAME",
+       .group = group,
+       .short_help = "Answer under this name without a key, too",
+       .long_help =
+           "Without --keys, the server answers only requests for its address or for localhost, as "
+           "a web page could otherwise reach it through a name of its own. Name here what a proxy "
+           "in front of the server passes on as Host. May be repeated.",
+       .apply =
+           [&target](const std::string& value) {
+             if (value.empty() || value.find_first_of("/@ \t") != std::string::npos) {
+               throw bad_setting("give a name alone, such as sluice.example");
+             }
+             target.allowed_hosts.insert(server::host_name(value));
+           },
+       .repeatable = true},
       {.name = "tls-cert",
        .value = "FILE",
        .group = group,
@@ -331,6 +347,9 @@ server::batch_server_options server_options_of(const serve_settings& chosen) {
   options.http.port = address.port;
   options.http.certificate_file = chosen.certificate;
   options.http.key_file = chosen.certificate_key;
+  options.names.names = chosen.allowed_hosts;
+  options.names.names.insert(server::host_name(address.host));
+  options.is_open = !is_loopback(address.host);
   if (chosen.store != "sqlite") {
     // Not as a bad setting, which shows the value: it may hold a password.
     if (!store::is_postgres_url(chosen.store)) {

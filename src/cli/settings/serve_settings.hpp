@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,8 @@ struct serve_settings {
   duration lease = std::chrono::seconds{60};
   /// File of the clients' keys; empty: every client on this machine may do everything.
   std::string keys;
+  /// Names under which clients without a key may know the server, besides those of this machine.
+  std::set<std::string> allowed_hosts;
   std::string certificate;
   std::string certificate_key;
   /// Listen on an address of other machines without TLS.

@@ -1,6 +1,6 @@
 // The page: its parts around the content, the routes, and the clock that asks the server again and again.
 import { batchView } from './batch.js';
-import { Gone, Refusal, forgetKey, key, keyNeeded, setKey } from './client.js';
+import { Gone, Refusal, baseUrl, forgetKey, key, keyNeeded, setKey } from './client.js';
 import { element, setAttribute, setText, show } from './dom.js';
 import { moment } from './format.js';
 import { overviewView } from './overview.js';
@@ -69,7 +69,11 @@ function drawFrame() {
 }
 
 function drawFoot({ version, started_at, key: who }) {
-  const words = [t('version', { version, time: moment(started_at) }), who ? t('client', { name: who.name }) : ''];
+  const words = [
+    t('version', { version, time: moment(started_at) }),
+    t('base_url', { url: baseUrl() }),
+    who ? t('client', { name: who.name }) : '',
+  ];
   setText(document.getElementById('foot'), words.filter(Boolean).join(' · '));
 }
 

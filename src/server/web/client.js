@@ -6,6 +6,9 @@ export const key = () => sessionStorage.getItem(place);
 export const setKey = (value) => sessionStorage.setItem(place, value);
 export const forgetKey = () => sessionStorage.removeItem(place);
 
+/// The base URL for SDKs: the address of this page, which may be that of a proxy.
+export const baseUrl = () => `${location.origin}/v1`;
+
 /// The server refuses a call, in its words.
 export class Refusal extends Error {
   constructor(status, message) {

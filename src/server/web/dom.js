@@ -108,7 +108,7 @@ export function tiles(figures) {
   return {
     node: element(
       'dl',
-      { class: 'tiles', vars: { '--columns': Math.min(figures.length, 6) } },
+      { class: 'tiles', vars: { '--columns': Math.min(figures.length, 7) } },
       Object.values(made).map((one) => one.node),
     ),
     fill(id, value, under = '') {

@@ -1,11 +1,15 @@
 // All batches of a key, and what the server does.
-import { server } from './client.js';
+import { baseUrl, keyNeeded, server } from './client.js';
 import { element, keyed, progressBar, section, setAttribute, setText, setVars, show, table, tiles } from './dom.js';
 import { Paces, count, dollars, duration, hasEnded, moment, nameOf, none, stateName, waitText } from './format.js';
 import { plot } from './plot.js';
 import { t } from './words.js';
 
 const pageSize = 20;
+
+/// What a program is given to use this server, at the address that the browser has for it.
+const howToStart = () =>
+  `export OPENAI_BASE_URL=${baseUrl()} OPENAI_API_KEY=${keyNeeded() ? t('your_key') : 'any'}`;
 
 export const endOf = (batch) => batch.completed_at ?? batch.failed_at ?? batch.expired_at ?? batch.cancelled_at;
 
@@ -114,11 +118,11 @@ function batchList(refreshNow) {
   const number = element('span', { 'aria-live': 'polite' });
   const pager = element('nav', { class: 'pager', 'aria-label': t('batch_pages') }, newest, newer, number, older);
   const empty = element(
-    'p',
+    'div',
     { class: 'empty', hidden: true },
-    t('no_batches'),
-    ' ',
-    element('a', { href: '#/new' }, t('first_batch')),
+    element('p', {}, t('no_batches'), ' ', element('a', { href: '#/new' }, t('first_batch'))),
+    element('p', {}, t('from_programs')),
+    element('pre', { id: 'how-to-start' }, howToStart()),
   );
   return {
     node: element('div', {}, empty, rows.node, pager),
@@ -175,20 +179,25 @@ function modelTable() {
     columns: [
       { title: t('model'), words: true, kind: 'name' },
       { title: t('requests') },
+      { title: t('of_them_calls') },
       { title: t('tokens_in') },
       { title: t('tokens_out') },
       { title: t('cost') },
     ],
     idOf: (one) => one.model ?? '',
     cells: (one) => {
-      const nodes = ['', '', '', ''].map(() => element('span'));
-      nodes[3].className = 'exact';
+      const nodes = ['', '', '', '', ''].map(() => element('span'));
+      nodes[4].className = 'exact';
       return {
         nodes: [one.model ?? t('several_models'), ...nodes],
         fill(now) {
-          [count(now.requests), count(now.input_tokens), count(now.output_tokens), dollars(now.cost_usd)].forEach(
-            (text, at) => setText(nodes[at], text),
-          );
+          [
+            count(now.requests),
+            count(now.calls),
+            count(now.input_tokens),
+            count(now.output_tokens),
+            dollars(now.cost_usd),
+          ].forEach((text, at) => setText(nodes[at], text));
         },
       };
     },
@@ -227,6 +236,7 @@ export function overviewView() {
     { id: 'minute', label: t('last_minute') },
     { id: 'flight', label: t('in_flight') },
     { id: 'requests', label: t('requests_done') },
+    { id: 'calls', label: t('calls') },
     { id: 'tokens', label: t('tokens') },
     { id: 'cost', label: t('cost') },
     { id: 'batches', label: t('batches') },
@@ -292,6 +302,12 @@ export function overviewView() {
     );
     const { total, completed, failed } = status.requests;
     figures.fill('requests', count(completed + failed), t('of_total', { total: count(total), failed: count(failed) }));
+    const { calls } = status;
+    figures.fill(
+      'calls',
+      count(calls.started),
+      t('calls_under', { minute: count(calls.started_last_minute), failed: count(calls.failed) }),
+    );
     figures.fill(
       'tokens',
       count(status.tokens.total),
@@ -304,7 +320,9 @@ export function overviewView() {
         ? t('cost_unpriced', { n: count(status.unpriced_requests) })
         : status.key?.budget_usd
           ? t('budget_left', { budget: dollars(status.key.budget_usd) })
-          : t('cost_exact'),
+          : calls.started > 0
+            ? t('cost_calls', { cost: dollars(calls.cost_usd) })
+            : t('cost_exact'),
     );
     figures.fill('batches', count(status.batches.count), t('batches_open', { open: count(status.batches.open) }));
     fillNotes(status.waits ? [{ id: 'waits', cause: status.waits.cause, text: waitText(status.waits) }] : []);

@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""Measures `sluice work`: one job on 1, 2, 4 and 8 workers over one PostgreSQL and one simulated relay, all on this
+machine, without limit.
+
+Prints for each number of workers the requests per second, and the CPU time per request of the workers and of the
+database. The relay and the workers share the cores with the database, so requests per second do not grow with the
+workers here: compare the CPU times. The database syncs each commit, as in use.
+
+    bench/workers.py [--binary build/release/sluice] [--lines 20000] [--workers 1 2 4 8] [--concurrency 64]
+"""
+import argparse
+import json
+import os
+import pathlib
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/e2e"))
+from postgres import Postgres  # noqa: E402
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def times_of(pid):
+    """CPU seconds of a process, and of its children that have ended."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return sum(map(int, fields[11:13])) / TICK, sum(map(int, fields[13:15])) / TICK
+
+
+def database_seconds(postmaster):
+    total = sum(times_of(postmaster))
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1]) == postmaster:
+                    total += times_of(entry.name)[0]
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+    return total
+
+
+def write_job(path, lines):
+    with path.open("w") as job:
+        for i in range(lines):
+            job.write(json.dumps({"custom_id": f"r{i}", "method": "POST", "url": "/v1/chat/completions",
+                                  "body": {"model": "gpt-4o-mini", "max_tokens": 5, "messages": [
+                                      {"role": "user", "content": f"Is {i} a prime number?"}]}}) + "\n")
+
+
+def one(options, database, relay, folder, count):
+    name = f"bench{count}"
+    database.sql(f"CREATE DATABASE {name}")
+    store = database.socket_url(name)
+    job = folder / "job.jsonl"
+    environment = {**os.environ, "OPENAI_API_KEY": "sk-bench", "HOME": str(folder)}
+    began = time.monotonic()
+    subprocess.run([options.binary, "enqueue", job, "--store", store, "-q"], env=environment, check=True)
+    row = {"workers": count, "enqueue_s": time.monotonic() - began}
+    before = database_seconds(database.process.pid)
+    began = time.monotonic()
+    workers = [subprocess.Popen([options.binary, "work", "--store", store, "--base-url", relay, "--rpm", "0", "-q",
+                                 "--concurrency", str(options.concurrency)],
+                                env={**environment, "XDG_STATE_HOME": str(folder / f"w{i}")}) for i in range(count)]
+    used = 0.0
+    for worker in workers:
+        _, status, usage = os.wait4(worker.pid, 0)
+        if status:
+            sys.exit(f"a worker ended with {status}")
+        used += usage.ru_utime + usage.ru_stime
+    row["seconds"] = time.monotonic() - began
+    row["worker_us"] = used / options.lines * 1e6
+    row["database_us"] = (database_seconds(database.process.pid) - before) / options.lines * 1e6
+    listed = json.loads(subprocess.run([options.binary, "jobs", "--store", store, "--json"], env=environment, check=True,
+                                       capture_output=True).stdout)["jobs"][0]
+    if listed["succeeded"] != options.lines or listed["attempts"] != options.lines:
+        sys.exit(f"the job ended as {listed}")
+    row["bytes"] = int(database.sql(f"SELECT pg_database_size('{name}')")[0][0]) / options.lines
+    row["dead"] = int(database.sql("SELECT coalesce(sum(n_dead_tup), 0) FROM pg_stat_user_tables", name)[0][0])
+    return row
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--binary", default="build/release/sluice")
+    parser.add_argument("--lines", type=int, default=20_000)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--concurrency", type=int, default=64)
+    options = parser.parse_args()
+    options.binary = str(pathlib.Path(options.binary).resolve())
+    with tempfile.TemporaryDirectory(prefix="sluice-workers-") as name, Postgres() as database:
+        folder = pathlib.Path(name)
+        write_job(folder / "job.jsonl", options.lines)
+        relay = subprocess.Popen([options.binary, "simulate", "--port", "0", "--rpm", "0", "--ttft", "0", "--itl", "0",
+                                  "--tokens", "5"], stderr=subprocess.PIPE, text=True)
+        port = re.search(r"127\.0\.0\.1:(\d+)", relay.stderr.readline())[1]
+        try:
+            print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}, "
+                  f"{options.lines} lines")
+            print("| workers | enqueue | requests/s | CPU a request, workers | CPU a request, database | "
+                  "bytes a request, database | dead rows |")
+            print("|---|---|---|---|---|---|---|")
+            for count in options.workers:
+                row = one(options, database, f"http://127.0.0.1:{port}/v1", folder, count)
+                print(f"| {count} | {row['enqueue_s']:.1f} s | {options.lines / row['seconds']:,.0f} "
+                      f"| {row['worker_us']:.0f} µs | {row['database_us']:.0f} µs | {row['bytes']:.0f} "
+                      f"| {row['dead']} |", flush=True)
+        finally:
+            relay.kill()
+
+
+if __name__ == "__main__":
+    main()
