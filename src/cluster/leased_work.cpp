@@ -125,9 +125,10 @@ struct leased_work::parts {
   std::optional<time_point> close_by;
   std::vector<std::function<void(std::exception_ptr)>> to_tell;  // after the next batch
   bool dirty = false;                                            // there are changes
-  bool was_poor = false;                                         // the last claim got no money
-  bool waits_for_end = false;                                    // all that is left is in hand here
-  wait_queue claimer;                                            // waits for room
+
+  bool was_poor = false;       // the last claim got no money
+  bool waits_for_end = false;  // all that is left is in hand here
+  wait_queue claimer;          // waits for room
   wait_queue poller;  // waits until it is time to claim again, whatever is stored meanwhile
   wait_queue storer;
   wait_queue idle;
