@@ -92,9 +92,10 @@ class Commands(Case):
     def database(self, folder: Path, words: str) -> str:
         """The name of the page's own database, which is made where the page does not make it."""
         name = "docs_" + re.sub(r"\W", "_", folder.name)
-        if name not in self.databases and "createdb" not in words and "db.example" in words:
-            self.postgres.sql(f"CREATE DATABASE {name}")
-        self.databases.add(name)
+        if name not in self.databases and ("createdb" in words or "db.example" in words):
+            self.databases.add(name)
+            if "createdb" not in words:
+                self.postgres.sql(f"CREATE DATABASE {name}")
         return name
 
     def begin(self, folder: Path, words: str) -> subprocess.CompletedProcess[str]:
@@ -104,6 +105,7 @@ class Commands(Case):
         words = re.sub(r"https://red\.example(/v1)?", self.red_url, words)
         words = re.sub(r"https://[a-z]+\.example(/v1)?|http://127\.0\.0\.1:8787", self.relay_url, words)
         words = words.replace("sluice simulate", "timeout -s INT 2 sluice simulate --port 0")
+        words = re.sub(r"sluice work\b(.*--forever)", r"timeout -s INT 2 sluice work\1", words)
         words = re.sub(r"sluice serve\b(.*?--listen \S+)?", r"timeout -s INT 2 sluice serve --listen 127.0.0.1:0", words)
         words = words.replace("http://127.0.0.1:8080", self.serve_url)
         env = {"PATH": self.path, "HOME": str(folder), "XDG_STATE_HOME": str(folder / ".state"),
@@ -124,6 +126,9 @@ class Commands(Case):
         if re.search(r"sluice (report|extract)", words):
             before += " && sluice run job.jsonl a.jsonl b.jsonl.gz -q"
             before += " && sluice run jobs/authenticity.jsonl --simulate --output-dir out -q"
+        if "sluice collect" in words:
+            store = "--store postgresql://db.example/sluice"
+            before += f" && sluice enqueue job.jsonl {store} -q && sluice work {store} --rpm 0 -q"
         if re.search(r"--(relay|target) blue", words):
             (folder / "sluice.toml").write_text(f'[[relay]]\nname = "blue"\nbase_url = "{self.relay_url}"\n')
         if words.startswith("git diff"):
@@ -145,7 +150,7 @@ class Commands(Case):
                     self.prepare_for(words, folder)
                 with self.subTest(f"{page}: {words}"):
                     done = self.begin(folder, words)
-                    allowed = (124, 130) if re.search("sluice (simulate|serve)", words) else (0, 1) if re.search(r"\.json\.score|--expect", words) else (0,)
+                    allowed = (124, 130) if re.search("sluice (simulate|serve|work .*--forever)", words) else (0, 1) if re.search(r"\.json\.score|--expect", words) else (0,)
                     self.assertIn(done.returncode, allowed, done.stderr + done.stdout)
                 count += 1
         self.assertGreater(count, 60)
