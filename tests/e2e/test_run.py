@@ -545,7 +545,8 @@ class Summary(Case):
         for status in (400, 501):
             with self.subTest(status):
                 relay = self.relay(script=[{**FAILS_FOR_GOOD, "match": "number 2 ", "status": status}])
-                command = self.next_of(self.run_job(self.job(chats(8)), relay, "--fresh", expect=1))
+                # One after the other: a success after the failure shows that the key is not the reason.
+                command = self.next_of(self.run_job(self.job(chats(8)), relay, "--fresh", "--concurrency", 1, expect=1))
                 self.assertTrue(command.endswith(" --retry-failed"), command)
 
     def test_temporary_failures_are_retried_without_a_flag(self) -> None:
