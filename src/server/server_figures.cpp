@@ -160,14 +160,14 @@ std::uint64_t server_figures::minute::sum() const {
 
 server_figures::call_place server_figures::call_began(const std::string& owner,
                                                       const std::string& model, time_point now) {
-  auto found = places_.find({owner, model});
-  if (found == places_.end()) {
-    const std::string name = places_.size() < most_call_models ? model : std::string(others);
+  owner_figures& own = owners_[owner];
+  auto found = own.places.find(model);
+  if (found == own.places.end()) {
+    const std::string name = calls_.size() < most_call_models ? model : std::string(others);
     bool added = false;
-    std::tie(found, added) = places_.try_emplace({owner, name}, calls_.size());
-    if (added) calls_.push_back({&owners_[owner], name, counted_as(name), {}, 0});
+    std::tie(found, added) = own.places.try_emplace(name, calls_.size());
+    if (added) calls_.push_back({&own, name, counted_as(name), {}, 0});
   }
-  owner_figures& own = *calls_[found->second].owner;
   own.starts.add(now);
   ++own.calls.started;
   ++own.calls.open;

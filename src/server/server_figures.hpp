@@ -191,6 +191,7 @@ class server_figures {
     std::map<std::string, std::uint64_t> old_errors;  // of batches that are not known any more
     owner_calls calls;
     minute starts;
+    std::map<std::string, call_place> places;  // by model
   };
   // The calls of one owner to one model: what each of them changes is here.
   struct call_row {
@@ -215,7 +216,6 @@ class server_figures {
   std::map<std::string, watched, std::less<>> batches_;
   std::deque<std::string> order_;  // ids, oldest first
   std::map<std::string, owner_figures, std::less<>> owners_;
-  std::map<std::pair<std::string, std::string>, call_place> places_;  // by owner and model
   std::vector<call_row> calls_;
 };
 

@@ -46,12 +46,17 @@ bool is_ignored(int signal) {
 }
 
 signal_judge::verdict signal_judge::take(int signal, time_point now) {
-  if (signal == SIGCONT) return verdict::continued;
+  if (signal == SIGCONT) {
+    continued_ = now;
+    return verdict::continued;
+  }
   const auto before = std::exchange(last_, now);
   if (!before) return verdict::end_in_order;
   const auto since = now - *before;
   if (signal == SIGHUP && since < hung_up_again) return verdict::nothing;
-  return since < sent_twice ? verdict::end_at_once_unless_continued : verdict::end_at_once;
+  if (since >= sent_twice) return verdict::end_at_once;
+  const bool continued = continued_ && now - *continued_ < sent_twice;
+  return continued ? verdict::nothing : verdict::end_at_once_unless_continued;
 }
 
 interrupts::interrupts(boost::asio::io_context& loop) : signals_(loop, SIGCONT), undecided_(loop) {

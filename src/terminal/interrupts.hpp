@@ -26,7 +26,8 @@ bool is_ignored(int signal);
 ///   to its jobs; systemd sends it after SIGTERM (SendSIGHUP=). So a SIGHUP within two seconds of
 ///   a signal is not the second one.
 /// - `timeout` sends its signal to its child, again to the group of both, and then SIGCONT. So a
-///   signal within a tenth of a second of another one counts only if no SIGCONT follows it.
+///   signal within a tenth of a second of another one counts only if no SIGCONT is near it: behind
+///   it, or before it, since a process with several threads may get them in another order.
 class signal_judge {
  public:
   using time_point = std::chrono::steady_clock::time_point;
@@ -44,6 +45,7 @@ class signal_judge {
 
  private:
   std::optional<time_point> last_;
+  std::optional<time_point> continued_;
 };
 
 /// The signals that ask a command to end. To be used on the thread of its event loop; one object at

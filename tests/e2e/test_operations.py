@@ -115,6 +115,8 @@ class Metrics(Operations):
         ended = server.ended_batch(server.start_batch(chats(5))["id"])
         server.ended_batch(server.start_batch(strange)["id"])
         server.call("GET", "/v1/files/file-unknown")
+        wait_until(lambda: b'sluice_batches_ended_total{status="completed"} 2\n' in server.call("GET", "/metrics").body,
+                   "the end of the second batch is counted, after it was stored")
         metrics = self.metrics(server)
         for name, family in metrics.items():
             self.assertTrue(family["help"], name)
