@@ -23,10 +23,13 @@ using namespace std::chrono_literals;
 constexpr duration usual_interval = 1s;
 constexpr duration shortest_interval = 100ms;
 constexpr duration after_failure = 1s;
-constexpr duration first_wait = 2500ms;          // others call within this time
-constexpr duration retake_interval = 20ms;       // of attempts that wait for a grant
-constexpr duration age_step = 50ms;              // ages of starts are rounded down to it
-constexpr std::uint64_t most_wanted = 10'000;    // in one call
+constexpr duration first_wait = 2500ms;     // others call within this time
+constexpr duration retake_interval = 20ms;  // of attempts that wait for a grant
+constexpr duration age_step = 50ms;         // ages of starts are rounded down to it
+// In one call: twice what was used since the last one, so that a worker that dies holds little of
+// the window, which is lost to the others for a minute.
+constexpr std::uint64_t least_wanted = 16;
+constexpr std::uint64_t most_wanted = 10'000;
 constexpr std::size_t most_tracked = 1'000'000;  // starts whose tokens may be corrected
 
 }  // namespace
@@ -151,7 +154,7 @@ class window_grants::window final : public shared_limit {
     call.reach = reach_;
     call.tokens_each = token_cap_ == 0 ? 0 : std::max<std::uint64_t>(need_tokens_, 1);
     if (missed_ && !last) {
-      call.wanted = most_wanted;
+      call.wanted = std::clamp(2 * taken_, least_wanted, most_wanted);
     } else {
       const std::uint64_t kept = last ? 0 : std::min(free_, taken_);
       call.returned = free_ - kept;
