@@ -18,7 +18,7 @@ namespace sluice::test {
 
 /// A job store in memory, for tests in virtual time, and as the model of other stores: each call is
 /// one transaction. Thread safe.
-class memory_job_store final : public cluster::job_store {
+class memory_job_store : public cluster::job_store {
   using lock = std::lock_guard<std::recursive_mutex>;
   using chunk_record = cluster::chunk_record;
 
