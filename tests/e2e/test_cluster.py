@@ -18,7 +18,7 @@ from support import ROOT, Case, Relay, Results, Run, Server, batch, chat, chats,
 from test_serve_postgres import forward
 
 LEASE = "3s"
-VOLATILE = ("started_at", "latency_ms", "ttft_ms", "attempts")
+VOLATILE = ("started_at", "latency_ms", "ttft_ms", "attempts", "kept_usd")
 
 
 def steady(line: dict[str, Any]) -> dict[str, Any]:
