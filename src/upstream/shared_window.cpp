@@ -57,8 +57,9 @@ std::unique_ptr<limit_store> window_opener::open(const std::string& name) {
   reports.other_machine = [say, warned = warned_other_machine_, folder = pace_.limit_folder] {
     if (std::exchange(*warned, true)) return;
     say(severity::info,
-        fmt::format("another machine with the same folder {} uses this relay and key; machines do "
-                    "not share the limit, so give each machine its part with --rpm",
+        fmt::format("another machine with the same folder {} uses this relay and key; machines "
+                    "share the limit only through --store, so use it, or give each machine its "
+                    "part with --rpm",
                     folder));
   };
   return std::make_unique<limit_store>(fmt::format("{}/{}", pace_.limit_folder, name),
