@@ -9,8 +9,8 @@
 namespace sluice::cli {
 
 /// The file of --access-log, or standard output. Lines are appended by a thread of its own, so that
-/// a slow disk holds nobody up. At most 4 MiB wait; more is dropped, which the log says once. Safe
-/// to use from any thread.
+/// a slow disk delays no request. At most 4 MiB wait; more is dropped, which the log says once.
+/// Safe to use from any thread.
 class access_file {
  public:
   /// `path`: "-" is standard output. Throws fatal_error if it cannot be written, or holds something

@@ -350,8 +350,8 @@ class postgres_jobs final : public job_store {
   }
 
   claim_answer claim(const claim_request& request) override {
-    // If the answer to COMMIT is lost, the chunk is leased by nobody who knows, and its lease runs
-    // out.
+    // If the answer to COMMIT is lost, the chunk is leased without its worker knowing, and its
+    // lease runs out.
     return database_.transact([&](postgres_transaction& in) { return try_claim(in, request); },
                               if_unclear::run_again);
   }

@@ -134,8 +134,8 @@ class postgres_connection {
   postgres_connection& operator=(const postgres_connection&) = delete;
   ~postgres_connection();
 
-  /// One statement. Outside of a transaction it is one of its own, and if it writes, nobody knows
-  /// after connection_lost whether it did.
+  /// One statement. Outside of a transaction it is one of its own, and if it writes, it is not
+  /// known after connection_lost whether it did.
   postgres_rows run(const std::string& sql, const postgres_parameters& values = {},
                     result_format format = result_format::text);
   /// Any number of statements without values; rows are dropped. Together they are one transaction
