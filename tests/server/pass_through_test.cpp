@@ -669,7 +669,7 @@ TEST_F(pass_throughs, ABatchAndCallsShareTheBudgetOfTheirKey) {
 
 TEST_F(pass_throughs, AModelWithoutAPriceIsRefusedToAKeyWithABudget) {
   use_keys("budget = \"1\"\n");
-  const auto& one = call(body("", "nobody-knows-this"), "alice");
+  const auto& one = call(body("", "a-model-without-a-price"), "alice");
   finish(one);
   EXPECT_EQ(one.status, 400);
   EXPECT_EQ(one.error()["code"], "cost_not_bounded");
