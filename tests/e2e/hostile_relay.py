@@ -60,6 +60,7 @@ class Attempt:
     whole: bool = False  # the request was received completely
     billed: bool = False
     answered: float = 0.0  # when the answer started
+    sent: bool = False  # the kernel has taken the whole answer
 
 
 @dataclass
@@ -130,6 +131,8 @@ class HostileRelay:
     def _attend(self, connection: socket.socket, peer: tuple[str, int]) -> None:
         with connection, contextlib.suppress(OSError):  # the client may leave at any time
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # Small, so that a long answer stays here while the client does not read.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
             received = bytearray()
             while self._exchange(connection, received):
                 pass
@@ -178,6 +181,7 @@ class HostileRelay:
             self._open.wait()
         attempt.answered = time.monotonic()
         end_of_it = play(connection, answer)
+        attempt.sent = True
         if end_of_it is End.HOLD:
             while connection.recv(1 << 16):
                 pass
