@@ -21,13 +21,14 @@ namespace {
 constexpr std::string_view replacement = "[key]";
 
 // Minimum lengths for each place where a secret is redacted.
-constexpr std::size_t shortest_secret = 16;   ///< anywhere
-constexpr std::size_t shortest_letters = 12;  ///< as a separate word, of letters only
-constexpr std::size_t shortest_mixed = 6;     ///< as a separate word with a digit
-constexpr std::size_t shortest_quoted = 8;    ///< as the whole content of a JSON string
-constexpr std::size_t shortest_word = 3;      ///< at all
-constexpr std::size_t shortest_encoding = 7;  ///< as base64
-constexpr std::size_t shortest_rest = 8;      ///< the beginning of a secret that was cut
+constexpr std::size_t shortest_secret = 16;    ///< anywhere
+constexpr std::size_t shortest_letters = 12;   ///< as a separate word, of letters only
+constexpr std::size_t shortest_mixed = 6;      ///< as a separate word with a digit
+constexpr std::size_t shortest_quoted = 8;     ///< as the whole content of a JSON string
+constexpr std::size_t shortest_word = 3;       ///< at all
+constexpr std::size_t shortest_encoding = 7;   ///< as base64
+constexpr std::size_t shortest_rest = 8;       ///< the beginning of a secret that was cut
+constexpr std::size_t shortest_beginning = 4;  ///< the same, before "…"
 
 bool is_letter_or_digit(char c) {
   return std::isalnum(static_cast<unsigned char>(c)) != 0;
@@ -92,18 +93,23 @@ std::size_t match_at(std::string_view text, std::size_t at, std::string_view wor
 
 /// Whether the text may contain escapes or percent-encoding.
 bool has_escapes(std::string_view text) {
-  if (text.find("\\u00") != std::string_view::npos) return true;
+  if (contains(text, "\\u00")) return true;
   for (std::size_t at = text.find('%'); at != std::string_view::npos; at = text.find('%', at + 1)) {
     if (at + 2 < text.size() && is_hex(text[at + 1]) && is_hex(text[at + 2])) return true;
   }
   return false;
 }
 
-/// A quick check whether the text may contain the secret; it rules out almost every text.
-bool may_hold(std::string_view text, const secrets::form& secret, bool escapes) {
-  const std::string_view word = secret.text;
-  return (escapes && !secret.encoded) || contains(text, word) ||
-         (word.find_first_of("/\"\\") != std::string_view::npos &&
+/// A quick check whether the text may contain the secret or its beginning, not escaped; it rules
+/// out almost every text.
+bool may_hold_plain(std::string_view text, const secrets::form& secret) {
+  return contains(text, std::string_view(secret.text).substr(0, shortest_beginning));
+}
+
+/// The same for the secret with escapes. `escapes`: the text has some.
+bool may_hold_escaped(std::string_view text, const secrets::form& secret, bool escapes) {
+  return (escapes && !secret.encoded) ||
+         (secret.text.find_first_of("/\"\\") != std::string_view::npos &&
           text.find('\\') != std::string_view::npos);
 }
 
@@ -299,7 +305,7 @@ void redact_cut_secret(std::string& text, const secrets::form& secret) {
   // Before "…" a shorter beginning is enough.
   const std::size_t shortest =
       is_number(word) ? shortest_rest
-                      : std::clamp<std::size_t>(word.size() / 2, std::size_t{4}, shortest_rest);
+                      : std::clamp<std::size_t>(word.size() / 2, shortest_beginning, shortest_rest);
   for (const std::string_view cut : {"…", "..."}) {
     for (std::size_t at = text.find(cut); at != std::string::npos;) {
       const std::size_t behind = text.size() - at;
@@ -461,8 +467,9 @@ void secrets::redact(std::string& text) const {
   if (forms_.empty()) return;
   const bool escapes = has_escapes(text);
   for (const form& each : forms_) {
-    if (may_hold(text, each, escapes)) replace(text, find(text, each));
-    redact_cut_secret(text, each);
+    const bool plain = may_hold_plain(text, each);
+    if (plain || may_hold_escaped(text, each, escapes)) replace(text, find(text, each));
+    if (plain) redact_cut_secret(text, each);
   }
   redact_pieces(text);
 }
