@@ -109,8 +109,7 @@ bool may_hold_plain(std::string_view text, const secrets::form& secret) {
 /// The same for the secret with escapes. `escapes`: the text has some.
 bool may_hold_escaped(std::string_view text, const secrets::form& secret, bool escapes) {
   return (escapes && !secret.encoded) ||
-         (secret.text.find_first_of("/\"\\") != std::string_view::npos &&
-          text.find('\\') != std::string_view::npos);
+         (secret.has_signs && text.find('\\') != std::string_view::npos);
 }
 
 /// The length of the escape sequence that ends before `at`; 0: none.
@@ -457,9 +456,13 @@ void secrets::add(const std::string& word) {
   const bool known = std::any_of(forms_.begin(), forms_.end(),
                                  [&](const form& other) { return other.text == word; });
   if (word.size() < shortest_word || known) return;
-  forms_.push_back({word, reach_of(word), false});
+  const auto has_signs = [](const std::string& bytes) {
+    return bytes.find_first_of("/\"\\") != std::string::npos;
+  };
+  forms_.push_back({word, reach_of(word), false, has_signs(word)});
   for (std::string& inside : base64_of(word)) {
-    forms_.push_back({std::move(inside), reach::anywhere, true});
+    const bool signs = has_signs(inside);
+    forms_.push_back({std::move(inside), reach::anywhere, true, signs});
   }
 }
 

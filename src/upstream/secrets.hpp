@@ -35,7 +35,8 @@ class secrets {
   struct form {
     std::string text;
     reach how = reach::anywhere;
-    bool encoded = false;  ///< base64
+    bool encoded = false;    ///< base64
+    bool has_signs = false;  ///< characters that JSON may escape with a backslash: / " or itself
   };
 
   explicit secrets(const relay_options& relay);
