@@ -13,6 +13,7 @@
 
 #include "base/hash.hpp"
 #include "json/object.hpp"
+#include "json/outline.hpp"
 #include "json/text.hpp"
 #include "openai/error_body.hpp"
 #include "openai/whole_reply.hpp"
@@ -440,9 +441,15 @@ line_facts facts_of_copy(const request& equal, const stored_line& stored) {
 }
 
 std::optional<stored_line> parse_stored_line(std::string_view text) {
-  const json_object outer = json_object::parse(text);
+  auto outline = outline_json(text, "sluice");
+  if (!outline) return std::nullopt;
+  const json_object outer(std::move(outline->members));
   const auto id = json_string_wtf8(outer.value("custom_id"));
-  const json_object extra = outer.object("sluice");
+  const json_member* const own = outer.find("sluice");
+  const bool is_opened =
+      outline->opened < outer.members().size() && own == &outer.members()[outline->opened];
+  const json_object extra =
+      is_opened ? json_object(std::move(outline->inner)) : outer.object("sluice");
   if (!id || !extra.is_object()) return std::nullopt;
 
   stored_line line;

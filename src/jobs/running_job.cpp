@@ -29,7 +29,19 @@ void running_job::cancel() {
 }
 
 std::optional<request> running_job::next_request() {
+  if (is_finished_already()) {
+    const std::lock_guard lock(mutex_);
+    read_to_end_ = true;
+    return std::nullopt;
+  }
   return parts_->setup.lines.group_prefixes ? next_in_groups() : next_in_file();
+}
+
+// Then a second reading of the job would find nothing to send or to write.
+bool running_job::is_finished_already() const {
+  const job_scan& found = parts_->scan;
+  return !parts_->setup.is_on_standard_input() && found.to_send == 0 && found.bad_lines == 0 &&
+         found.copies.lines.empty();
 }
 
 std::optional<request> running_job::next_in_file() {

@@ -103,6 +103,7 @@ class running_job {
   std::optional<bad_line> fault_of(const request_or_bad_line& line);
   void put_bad(const bad_line& bad);
   void hand_out(request& next);
+  bool is_finished_already() const;
   std::optional<request> next_in_file();
   std::optional<request> next_in_groups();
   void read_groups();

@@ -198,6 +198,16 @@ TEST_F(job_set_test, a_finished_job_stays_as_it_is_byte_for_byte) {
   }
 }
 
+TEST_F(job_set_test, a_finished_job_is_read_only_once) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  run();
+  auto jobs = open();
+  dir.write("x.jsonl", "it was read before this\n");  // a second reading would refuse it
+  EXPECT_FALSE(jobs->next());
+  jobs->finish(job_status::completed, 1, 1);
+  EXPECT_EQ(totals()["status"], "completed");
+}
+
 TEST_F(job_set_test, the_totals_record_the_limit_of_the_last_run_that_sent_something) {
   dir.write("x.jsonl", job_line("a") + job_line("b"));
   const auto run_under = [&](std::uint64_t rpm, std::size_t most) {
