@@ -3,6 +3,10 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include <algorithm>
 #include <bit>
 #include <cstddef>
@@ -87,6 +91,20 @@ std::size_t utf8_length(std::string_view text, std::size_t at) {
   }
   return 0;
 }
+
+#ifdef __SSE2__
+constexpr std::size_t lanes = 16;
+
+/// A bit for each of 16 bytes that a JSON string cannot hold as it is, the first byte's lowest.
+unsigned stops_in(const char* bytes, bool ascii_only) {
+  const __m128i read = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+  const auto are = [&](char c) { return _mm_cmpeq_epi8(read, _mm_set1_epi8(c)); };
+  const __m128i controls = _mm_cmpeq_epi8(_mm_min_epu8(read, _mm_set1_epi8(0x1F)), read);
+  __m128i stops = _mm_or_si128(controls, _mm_or_si128(are('"'), are('\\')));
+  if (ascii_only) stops = _mm_or_si128(stops, read);  // of each byte only the high bit counts
+  return static_cast<unsigned>(_mm_movemask_epi8(stops));
+}
+#endif
 
 bool is_valid_utf8(std::string_view text) {
   return simdjson::validate_utf8(text.data(), text.size());
@@ -212,25 +230,13 @@ std::string json_compact(std::string_view text) {
 }
 
 std::size_t plain_prefix(std::string_view text, bool ascii_only) {
-  constexpr std::uint64_t each = 0x0101010101010101;
-  constexpr std::uint64_t high = each * 0x80;
-  // Sets the high bit of the bytes below `n`; above the first of them perhaps of others, too
-  // (Warren, Hacker's Delight, 6-1).
-  const auto below = [](std::uint64_t bytes, std::uint64_t n) {
-    return (bytes - each * n) & ~bytes & high;
-  };
   std::size_t at = 0;
-  for (; at + sizeof(std::uint64_t) <= text.size(); at += sizeof(std::uint64_t)) {
-    std::uint64_t bytes = 0;
-    std::memcpy(&bytes, text.data() + at, sizeof bytes);
-    const std::uint64_t stops = below(bytes, 0x20) | below(bytes ^ (each * '"'), 1) |
-                                below(bytes ^ (each * '\\'), 1) | (ascii_only ? bytes & high : 0);
-    if (stops == 0) continue;
-    if constexpr (std::endian::native == std::endian::little) {
-      return at + static_cast<std::size_t>(std::countr_zero(stops)) / 8;
-    }
-    break;
+#ifdef __SSE2__
+  for (; at + lanes <= text.size(); at += lanes) {
+    const unsigned stops = stops_in(text.data() + at, ascii_only);
+    if (stops != 0) return at + static_cast<std::size_t>(std::countr_zero(stops));
   }
+#endif
   const auto plain = [&](char c) {
     const auto byte = static_cast<unsigned char>(c);
     return byte >= 0x20 && byte != '"' && byte != '\\' && (byte < 0x80 || !ascii_only);

@@ -177,11 +177,11 @@ TEST(WithoutLoneSurrogates, ReplacesTheLoneAndKeepsThePaired) {
 }
 
 TEST(PlainPrefix, EndsAtTheFirstByteThatNeedsAnEscape) {
-  const std::string text = "0123456789 abcdefghij \x7F!";
+  const std::string text = "0123456789 abcdefghij \x7F! KLMNOPQRST uvwxyz";
   EXPECT_EQ(plain_prefix(text), text.size());
   EXPECT_EQ(plain_prefix(text, true), text.size());
   EXPECT_EQ(plain_prefix(""), 0U);
-  for (std::size_t begin = 0; begin < 9; ++begin) {
+  for (std::size_t begin = 0; begin < 17; ++begin) {
     for (std::size_t at = begin; at < text.size(); ++at) {
       for (int byte = 0; byte < 256; ++byte) {
         std::string changed = text;
