@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
@@ -147,9 +148,10 @@ std::optional<lock_holder> find_lock_holder(int file, off_t byte) {
     if (error != std::errc() || end != name.data() + name.size()) return false;
     if (!has_locked(std::string(name), wanted, byte)) return false;
     found.emplace().process = process;
-    describe(*found);
-    return true;
+    // This process may have inherited the open file from the holder, so search on.
+    return process != ::getpid();
   });
+  if (found) describe(*found);
   return found;
 }
 

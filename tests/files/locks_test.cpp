@@ -155,5 +155,18 @@ TEST_F(locks_test, ranges_are_locked_independently) {
   ::close(other);
 }
 
+// A child has all open files of its parent, and each of the two can then be the holder.
+TEST_F(locks_test, another_holder_is_named_before_this_process) {
+  const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_TRUE(lock_bytes(file, 0, 1));
+  const other_process child([] { return true; });
+  ASSERT_TRUE(child.did());
+  const auto holder = find_lock_holder(file);
+  ASSERT_TRUE(holder);
+  EXPECT_NE(holder->process, ::getpid());
+  EXPECT_FALSE(holder->name.empty());
+  ::close(file);
+}
+
 }  // namespace
 }  // namespace sluice
