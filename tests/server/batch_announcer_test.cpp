@@ -49,7 +49,10 @@ struct batch_announcers : server_rig {
     runner_settings.announce_ends = true;
     receiver.plan = [](const test::exchange_call&) { return answer_of(200); };
   }
-  ~batch_announcers() override { stop_announcer(); }
+  ~batch_announcers() override {
+    abort();  // the runner wakes the announcer
+    stop_announcer();
+  }
 
   batch_announcer& announcer() {
     if (!announcer_) {

@@ -71,6 +71,7 @@ class fake_exchange final : public plain_exchange {
 
 struct server_page : server_rig {
   server_page() { runner_settings.first_wait = std::chrono::hours{1}; }
+  ~server_page() override { abort(); }  // the runner counts in `figures`
 
   fake_exchange ask(fake_exchange call) {
     runner().count_in(figures);

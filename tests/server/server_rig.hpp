@@ -44,12 +44,7 @@ struct server_rig : testing::Test {
     options.pace.keep_going = true;
     relay.plan = [](const test::exchange_call&) { return test::completion_plan(); };
   }
-  ~server_rig() override {
-    if (runner_) {
-      runner_->abort();
-      run([this] { return ended; });
-    }
-  }
+  ~server_rig() override { abort(); }
 
   /// Starts the runner, or starts it again after stop() or kill().
   batch_runner& runner() {
@@ -77,6 +72,16 @@ struct server_rig : testing::Test {
     runner_->stop();
     run([this] { return ended; });
     EXPECT_TRUE(ended) << "the runner hangs";
+    runner_.reset();
+    engine_.reset();
+  }
+
+  /// Ends the runner at once. The destructor does the same, but by then the members of a derived
+  /// class are gone: one that gives some to the runner calls this first.
+  void abort() {
+    if (!runner_) return;
+    runner_->abort();
+    run([this] { return ended; });
     runner_.reset();
     engine_.reset();
   }
