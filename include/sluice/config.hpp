@@ -37,7 +37,7 @@ struct job_options {
   std::string model;               ///< for lines without a model
   bool override_model = false;     ///< use `model` for every line
   std::string system;              ///< system message for lines without one; empty: none
-  std::optional<endpoint> target;  ///< for lines without one; unset: derived from the body
+  std::optional<endpoint> target;  ///< for lines without an endpoint; unset: derived from the body
   bool stream = true;              ///< stream the replies of lines that do not set `stream`
   /// The longest reply, in tokens, of lines that set no limit.
   std::optional<std::int64_t> max_tokens;
@@ -47,7 +47,8 @@ struct job_options {
   bool strict = false;      ///< refuse to start when a line is bad
   /// Send lines with the same endpoint and body once; the others get a copy of the result.
   bool dedup = false;
-  /// Send requests whose prompts begin alike one after the other, and the first of them alone.
+  /// Send requests whose prompts begin with the same text one after the other. The first one is
+  /// sent alone, so that the provider's cache is filled before the others follow.
   bool group_prefixes = false;
   /// What replies must look like; null: every complete reply is accepted.
   std::shared_ptr<const reply_check> expect;
@@ -59,7 +60,7 @@ struct job_options {
 
 /// Where results go, and what happens to results of earlier runs.
 struct output_options {
-  std::string directory;    ///< empty: beside the job
+  std::string directory;    ///< empty: the folder of the job
   std::string output_file;  ///< output path of a single job; empty: JOB.output.jsonl
   durability durable = durability::second;
   bool fresh = false;         ///< move existing files aside and start over
@@ -105,11 +106,12 @@ struct pace_options {
   std::uint64_t tokens_per_minute = 0;  ///< tokens in any 60 s; 0: no limit
   /// Folder through which processes share the limit of a key; empty: not shared.
   std::string limit_folder;
-  /// Where machines share the limit of a key; null: they do not. It must outlive the engine.
+  /// The object through which machines share the limit of a key; null: they do not. It must outlive
+  /// the engine.
   shared_limits* machines = nullptr;
   unsigned concurrency = 64;  ///< attempts in flight over all jobs; 0: no limit
-  /// What batch work leaves free for interactive calls: attempts of each relay's minute, and of the
-  /// concurrency.
+  /// Room that batch work leaves for interactive calls: this many attempts of each relay's minute,
+  /// and of the concurrency.
   unsigned interactive_reserve = 0;
   std::size_t files_of_jobs = 0;  ///< files that the jobs keep open in addition to connections
   pacing pace = pacing::burst;
@@ -135,7 +137,7 @@ struct relay_member {
   std::optional<unsigned> requests_per_minute = {};  ///< unset: the run's limit
   unsigned weight = 1;                               ///< its share of the starts
   std::optional<std::string> price_multiplier = {};  ///< unset: the run's multiplier
-  /// Model names: from the job's name to the relay's name.
+  /// Model names: from the name in the job to the relay's name.
   std::map<std::string, std::string> models = {};
 };
 

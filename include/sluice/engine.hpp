@@ -40,12 +40,13 @@ struct run_status {
   bool reading = false;     ///< the source is being asked for more requests
   std::uint64_t started_last_minute = 0;
   std::uint64_t most_in_a_minute = 0;
-  /// Starts of other runs, also of earlier ones, that count for the limit now.
+  /// Starts of other runs, including earlier runs, that still count against the limit.
   std::uint64_t started_by_others = 0;
   std::optional<time_point> next_start;  ///< set while requests wait for the limit or a pause
   wait_cause cause = wait_cause::none;   ///< set with next_start
-  /// Of a pause that this process began: the HTTP status of the failure, 0 if it had none, and the
-  /// wait that the relay asked for, zero if it named none. Nothing: another process began it.
+  /// Why this process paused. `http_status`: the HTTP status of the failure; 0: it had none.
+  /// `asked`: the wait that the relay asked for; zero: it named none. Unset: another process began
+  /// the pause.
   struct pause_reason {
     int http_status = 0;
     duration asked{};
@@ -54,14 +55,14 @@ struct run_status {
   bool full = false;    ///< requests wait because `concurrency` is reached
   bool slowed = false;  ///< requests wait because the relay answers too slowly for more
   std::size_t waiting_for_budget = 0;  ///< requests that wait until others have settled
-  std::size_t waiting_for_model = 0;   ///< requests whose model has lost its upstream for now
-  bool one_at_a_time = false;          ///< the relay fails, so it gets one trial at a time
-  bool faulted = false;  ///< a local error ends the run; attempts in flight may still finish
+  std::size_t waiting_for_model = 0;   ///< requests whose model has no upstream for now
+  bool one_at_a_time = false;  ///< the relay fails, so only one trial request is sent at a time
+  bool faulted = false;        ///< a local error ends the run; attempts in flight may still finish
 };
 
 /// The main class. Reads requests from a source, sends them to a relay or a pool of relays under
 /// one rate limit, retries temporary failures, and puts every result into a sink. Not thread safe:
-/// it runs on one event loop and one thread; only the sources are read on threads of their own.
+/// it runs on one event loop and one thread; only the sources are read on their own threads.
 ///
 /// An engine is long-lived. It owns the state of its relays (connections, rate limit, health,
 /// adaptive rates, token forecast) and serves several runs, one after another or at the same time.
@@ -75,10 +76,10 @@ struct run_status {
 /// loop has nothing left to do.
 class engine {
  public:
-  /// With the real clock and HTTP client. Throws fatal_error if the options are invalid.
+  /// Uses the real clock and HTTP client. Throws fatal_error if the options are invalid.
   /// `listener` receives notices; may be null.
   engine(boost::asio::io_context& loop, const config& options, observer* listener = nullptr);
-  /// For tests: with another clock and one client for each of `options.relays()`.
+  /// For tests: uses another clock, and one client for each of `options.relays()`.
   engine(boost::asio::io_context& loop, const config& options, clock& time,
          const std::vector<http_client*>& clients, observer* listener = nullptr);
   ~engine();
@@ -101,12 +102,12 @@ class engine {
   /// The sum of the limits of all relays; 0: no limit.
   unsigned requests_per_minute() const noexcept;
   clock& time() noexcept;
-  /// For other parts of this program that send requests: the state that all runs share.
+  /// The state that all runs share, for other parts of this program that send requests.
   upstream::relays& relays() noexcept;
 
   live_limits limits() const;
-  /// Other limits from now on, also for active runs. Attempts in flight go on. Throws fatal_error
-  /// and changes nothing if the system allows fewer open files than the concurrency needs.
+  /// Replaces the limits, also for active runs. Attempts in flight continue. Throws fatal_error and
+  /// changes nothing if the system allows fewer open files than the concurrency needs.
   void set_limits(const live_limits& fresh);
 
  private:
@@ -137,9 +138,9 @@ class engine_run {
   void stop();
   /// Like stop(), but also cancels the attempts in flight.
   void abort();
-  /// result_sink::reserve() may have another answer now.
+  /// Tells the run that result_sink::reserve() may now give another answer.
   void funds_changed();
-  /// After the run: the status at its end.
+  /// The status; after the run, the status at its end.
   run_status now() const;
 
  private:

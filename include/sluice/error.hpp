@@ -14,14 +14,15 @@ enum class errc : std::uint8_t {
   invalid_json_line,     ///< the job line is not JSON
   invalid_request_line,  ///< it is JSON, but not a request: wrong method or url, no body…
   duplicate_custom_id,   ///< an earlier line of the job has the same custom_id
-  http_error,            ///< the relay answered with an HTTP error status, which is shown instead
-  connection_failed,     ///< no connection, or it broke before the response headers came
-  tls_failed,            ///< the TLS handshake or the certificate was refused
-  request_timeout,       ///< a timeout of the attempt expired
-  stream_interrupted,    ///< the reply began, but its end never came
-  invalid_response,      ///< a 2xx whose body is not a reply: HTML, an error object, no choices…
-  response_too_large,    ///< the body is larger than `max_response_bytes`
-  reply_rejected,        ///< complete replies, but none had the shape that is expected
+  /// The relay answered with an HTTP error status; the status is shown instead of this name.
+  http_error,
+  connection_failed,   ///< no connection, or it broke before the response headers came
+  tls_failed,          ///< the TLS handshake or the certificate was refused
+  request_timeout,     ///< a timeout of the attempt expired
+  stream_interrupted,  ///< the reply began, but its end never came
+  invalid_response,    ///< a 2xx whose body is not a reply: HTML, an error object, no choices…
+  response_too_large,  ///< the body is larger than `max_response_bytes`
+  reply_rejected,      ///< complete replies, but none had the shape that is expected
 };
 
 constexpr std::string_view to_string(errc code) noexcept {
@@ -54,11 +55,12 @@ constexpr std::string_view to_string(errc code) noexcept {
 
 /// What a failure means for the request and the key. The retry rules are based on it.
 enum class failure_class : std::uint8_t {
-  passing,          ///< temporary: retry after a backoff
-  throttled,        ///< 429: the key is over its limit; a retry that does not count as an attempt
-  permanent,        ///< the same request would fail again
-  key_ended,        ///< the key is refused or its quota is used up; it can send nothing more
-  wrong_address,    ///< an answer that this API never gives: a 404 about no model, a redirect
+  passing,    ///< temporary: retry after a backoff
+  throttled,  ///< 429: the key is over its limit; a retry that does not count as an attempt
+  permanent,  ///< the same request would fail again
+  key_ended,  ///< the key is refused or its quota is used up; it can send nothing more
+  /// An answer that this API never gives: a 404 that is not about a model, or a redirect.
+  wrong_address,
   unreachable,      ///< no connection could be opened; not the fault of the request
   bad_certificate,  ///< the certificate cannot be verified
   bad_proxy,        ///< the proxy refuses the credentials
@@ -88,7 +90,7 @@ struct failure {
   failure_class kind = failure_class::passing;
   int http_status = 0;     ///< 0: no status arrived
   std::string message;     ///< one readable line, in the relay's words if it sent any
-  std::string body;        ///< of an HTTP error, as received; of a rejected reply, as in a result
+  std::string body;        ///< for an HTTP error: as received; for a rejected reply: as in a result
   std::string request_id;  ///< the relay's id of the attempt; empty: none
   std::optional<std::chrono::nanoseconds> retry_after;  ///< how long the server asks to wait
   bool foreign = false;        ///< not an answer of this API, for example a web page
@@ -96,13 +98,16 @@ struct failure {
   bool model_out = false;      ///< the relay has no upstream for the model
   bool tier_full = false;      ///< the service tier has no capacity; other requests may succeed
   bool unreadable = false;     ///< a complete reply that could not be parsed; retrying is useless
-  bool goes_on = false;  ///< the relay goes on in the background; a retry would be billed again
+  /// The relay keeps working in the background; a retry would be billed again.
+  bool goes_on = false;
   int max_retries = -1;  ///< a smaller limit on retries than the run's; -1: none
-  stop_reason ends_with = stop_reason::key_ended;  ///< of a key_ended: how it ends a run
+  /// For key_ended: the reason with which the run ends.
+  stop_reason ends_with = stop_reason::key_ended;
 };
 
-/// A failure in one clause for a person: its message with the HTTP status and the model of the
-/// request, unless the message has them. Without a status the message alone. Thread safe.
+/// Describes a failure for a person in one clause: its message, with the HTTP status and the model
+/// of the request unless the message already contains them. If there is no status, it is the
+/// message alone. Thread safe.
 std::string described(const failure& why, std::string_view model);
 
 /// The program cannot start or continue: bad options, an unreadable job, an output that cannot be

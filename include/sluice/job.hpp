@@ -12,13 +12,13 @@ namespace sluice {
 
 /// One request of a job, ready to send.
 struct request {
-  /// The value of `choices` for this number or any larger one.
+  /// The value of `choices` for this number and every larger one.
   static constexpr unsigned most_choices = std::numeric_limits<unsigned>::max();
 
   std::size_t job = 0;     ///< index of its job in the run
   std::uint64_t line = 0;  ///< 1-based line of the job file
-  /// The line's custom_id, a number as text; "line-N" if it has none. A lone surrogate is stored as
-  /// WTF-8.
+  /// The line's custom_id (a number is stored as text); "line-N" if it has none. A lone surrogate
+  /// is stored as WTF-8.
   std::string custom_id;
   endpoint target = endpoint::chat_completions;
   std::string model;      ///< the requested model; the price depends on it
@@ -31,11 +31,12 @@ struct request {
   std::uint32_t attempts = 0;          ///< attempts of earlier runs
   std::uint32_t settled_attempts = 0;  ///< of these: counted in the request's last stored line
   std::uint32_t rejections = 0;        ///< replies that were rejected since its last stored line
-  usd most;                            ///< with a budget: the most that one attempt can cost
+  usd most;                            ///< with a budget: the highest cost of one attempt
   usd most_for_prompt;                 ///< the part of `most` that does not depend on the reply
-  std::int64_t most_reply_tokens = 0;  ///< the tokens of all billed replies that `most` counts
-  std::int64_t billed_replies = 1;     ///< number of replies that share them
-  bool model_in_doubt = false;         ///< with a budget: the body names several models
+  /// The reply tokens that `most` pays for, over all billed replies.
+  std::int64_t most_reply_tokens = 0;
+  std::int64_t billed_replies = 1;  ///< number of billed replies that share `most_reply_tokens`
+  bool model_in_doubt = false;      ///< with a budget: the body names several models
 };
 
 }  // namespace sluice

@@ -53,17 +53,20 @@ class job_set final : public request_source, public result_sink {
   std::optional<request> next() override;
   void cancel() override;
 
-  /// A request that does not fit into what is left of the budget.
+  /// A request that does not fit into the rest of the budget.
   struct budget_shortage {
-    usd most;                      ///< that one attempt can cost
-    usd left;                      ///< neither spent nor reserved
-    std::int64_t reply_limit = 0;  ///< `max_tokens` with which it would fit; 0: none does
+    usd most;  ///< the highest cost of one attempt
+    usd left;  ///< the part of the budget that is neither spent nor reserved
+    /// The largest `max_tokens` with which it would fit; 0: it cannot fit.
+    std::int64_t reply_limit = 0;
   };
-  /// The last request that was not affordable, as of then; nothing if the last one was.
+  /// The last request that the budget could not pay for, with the amounts at that time. Nothing if
+  /// the last request could be paid for.
   std::optional<budget_shortage> shortage() const;
-  /// With a budget: what is neither spent nor reserved. Without one: zero.
+  /// With a budget: the part that is neither spent nor reserved. Without a budget: zero.
   usd budget_left() const;
-  /// With a budget: so much of it was spent elsewhere. Below zero: less than was said before.
+  /// With a budget: this amount was spent elsewhere. A negative amount corrects an earlier call
+  /// that reported too much.
   void spent_elsewhere(usd amount);
 
   funds reserve(const request& next) override;
@@ -80,7 +83,8 @@ class job_set final : public request_source, public result_sink {
   void make_durable(const std::function<void(std::exception_ptr)>& done) override;
   void sync() override;
 
-  /// The rate limit of this run, for the totals of jobs that it sends something of; 0: none.
+  /// Sets the rate limit of this run, for the totals of the jobs that it sends requests of; 0:
+  /// none.
   void set_rate_limit(std::uint64_t requests_per_minute);
   /// Starts writing the totals files; call it from time to time during a run. It does not wait for
   /// the disk: an error is thrown by the next call. Also throws if another program has replaced or
@@ -93,7 +97,7 @@ class job_set final : public request_source, public result_sink {
   void finish(job_status status, double run_seconds, std::uint64_t most_in_a_minute);
   /// Number of finished results that are only in memory.
   std::uint64_t unwritten() const;
-  /// Results are only in memory because the disk is full.
+  /// True if results are only in memory because the disk is full.
   bool disk_is_full() const;
 
   /// Warnings to show to the user: damaged files, limits of the file system. New ones may be
@@ -101,7 +105,7 @@ class job_set final : public request_source, public result_sink {
   std::vector<std::string> warnings() const;
   std::vector<job_summary> summaries() const;
   job_totals totals(std::size_t job) const;
-  /// One example message for each kind of failure in this run, by its name in the totals.
+  /// One example message for each kind of failure in this run, keyed by its name in the totals.
   std::map<std::string, std::string> failure_reasons(std::size_t job) const;
   /// The models of this run's requests that the relay says it does not have.
   std::set<std::string> missing_models(std::size_t job) const;

@@ -23,10 +23,11 @@ class usd {
   /// Reads digits with an optional decimal point: "0.008". Nothing for any other text, or if the
   /// value is not exact in 1e-18 USD.
   static std::optional<usd> parse(std::string_view text);
-  /// Reads a JSON number such as "1.4e-05", rounded half up to 1e-18 USD: for amounts that others
-  /// computed in binary fractions. Nothing if it is negative, too large, or not a number.
+  /// Reads a JSON number such as "1.4e-05" and rounds it half up to 1e-18 USD. It is for amounts
+  /// that other programs computed as binary fractions. Nothing if it is negative, too large, or not
+  /// a number.
   static std::optional<usd> nearest(std::string_view json_number);
-  /// Canonical: no exponent, no trailing zeros; zero is "0".
+  /// Writes the canonical form: no exponent, no trailing zeros; zero is "0".
   std::string to_string() const;
 
   constexpr usd& operator+=(usd other) noexcept {

@@ -18,12 +18,12 @@ namespace sluice {
 
 /// The kinds of tokens that have a rate of their own.
 enum class token_kind : std::uint8_t {
-  input,            ///< of the prompt, neither read from the cache nor written to it
+  input,            ///< prompt tokens that are neither read from the cache nor written to it
   cached_input,     ///< read from the cache
-  cache_write,      ///< written to the cache, for its usual life
-  cache_write_1h,   ///< written to the cache for an hour
+  cache_write,      ///< written to the cache with its usual lifetime
+  cache_write_1h,   ///< written to the cache with a lifetime of one hour
   output,           ///< of the reply
-  output_thinking,  ///< the whole reply, where the model reasoned first
+  output_thinking,  ///< the whole reply, if the model reasoned first
   audio_input,
   audio_output,
   image_input,
@@ -53,8 +53,8 @@ class token_rates {
 
 /// Rates, and the rates that replace them for long prompts.
 struct rate_card {
-  /// For prompts of more than `above` tokens: its rates replace the earlier ones, for every token
-  /// of the request.
+  /// For prompts of more than `above` tokens. Its rates replace the earlier ones for every token of
+  /// the request.
   struct step {
     std::int64_t above = 0;
     token_rates rates;
@@ -67,10 +67,11 @@ struct rate_card {
 struct tier_prices {
   rate_card own;
   std::optional<std::pair<std::int64_t, int>> times;  ///< digits · 10^exponent; `own` is empty then
-  std::optional<double> until;  ///< seconds since the epoch: the end of its last day
+  /// Seconds since the epoch: the end of the last day on which it is valid.
+  std::optional<double> until;
 };
 
-/// Rates that hold at certain hours of certain days of the week, in UTC.
+/// Rates that apply at certain hours on certain days of the week, in UTC.
 struct rate_hours {
   int begin_s = 0;           ///< seconds of the day; included
   int end_s = 0;             ///< not included
@@ -79,7 +80,7 @@ struct rate_hours {
   token_rates rates;
 };
 
-/// Rates that are announced from a day on.
+/// Rates that are announced to apply from a certain day on.
 struct rate_change {
   double from = 0;  ///< seconds since the epoch: when that day begins in UTC
   token_rates rates;
@@ -88,31 +89,31 @@ struct rate_change {
 /// The facts about a reply, besides its usage, that its price depends on.
 struct serving {
   std::string tier = {};    ///< as the relay names it; empty, "default", "standard": standard
-  double started_unix = 0;  ///< seconds since the epoch; 0: at the end
+  double started_unix = 0;  ///< seconds since the epoch; 0: the same as the end
   double ended_unix = 0;
 };
 
 /// The prices of a model: the cost of a reply is a function of its usage, the tier that served it,
 /// and the time. Immutable once filled; then safe to read from any thread.
 ///
-/// The rates are those of the base, then of announced changes, hours, steps and the tier, in this
-/// order. Hours and changes are looked up at the start and at the end of the attempt, and the
-/// higher cost counts. No maker says at which hour a day begins: from 14 hours before to 12 hours
-/// after midnight UTC, the higher of both prices counts.
+/// The rates start from the base. Announced changes, hours, steps and the tier then replace them,
+/// in this order. Hours and changes are looked up both at the start and at the end of the attempt,
+/// and the higher cost counts. No provider says at which hour a day begins, so from 14 hours before
+/// to 12 hours after midnight UTC the higher of the two prices counts.
 class model_prices {
  public:
   rate_card standard;
   std::vector<rate_change> changes;  ///< ascending
   std::vector<rate_hours> hours;
   std::map<std::string, tier_prices, std::less<>> tiers;  ///< by name
-  /// The end of the last day that the rates are promised for, in seconds since the epoch.
+  /// The end of the last day for which the rates are promised, in seconds since the epoch.
   std::optional<double> until;
-  /// A field of a price list that may be a cost, and that this program does not know; empty: none.
-  /// Then dearest() is unknown, so that no budget relies on the prices.
+  /// A field of a price list that may be a cost and that this program does not know; empty: none.
+  /// If there is one, dearest() is unknown, so that no budget relies on the prices.
   std::string not_understood;
 
-  /// The cost of a reply. Without one, `missing` names what has no rate, such as "cache_write" or
-  /// "service_tier turbo".
+  /// The cost of a reply. If it has none, `missing` names what has no rate, such as "cache_write"
+  /// or "service_tier turbo".
   struct priced {
     std::optional<usd> cost;
     std::string missing;
@@ -127,17 +128,17 @@ class model_prices {
     usd prompt;
     usd completion;
   };
-  /// The highest rates that a request for this tier can meet: of every step that its prompt can
-  /// reach, at any hour, before and after every change. Relays that ignore the tier serve the
-  /// standard one, so its rates count too. "auto", which leaves the tier to the account, counts
-  /// the priority tier if the model has rates for it. Nothing: the price is unknown.
+  /// The highest rates that can apply to a request for this tier: over every step that its prompt
+  /// can reach, at any hour, before and after every change. Relays that ignore the tier serve the
+  /// standard tier, so its rates count too. "auto" leaves the tier to the account, so the priority
+  /// tier counts as well if the model has rates for it. Nothing: the price is unknown.
   std::optional<bound> dearest(std::int64_t most_prompt_tokens, endpoint target,
                                std::string_view tier) const;
 
-  /// Its rates are past `until`, and no change has come.
+  /// True if the rates are past `until` and no announced change has replaced them.
   bool stale(double unix_now) const noexcept;
-  /// Whether it has the rates that the endpoint needs: of input, and of output except for
-  /// embeddings.
+  /// Whether it has the rates that the endpoint needs: a rate for input, and one for output except
+  /// for embeddings.
   bool serves(endpoint target) const noexcept;
   /// Calls visit(token_rates&) for each set of rates.
   template <typename Visit>
@@ -153,14 +154,15 @@ class model_prices {
   }
 
  private:
-  // With the first `changes_in_force` changes, inside the window `open` (null: outside of all).
+  // With the first `changes_in_force` changes, inside the window `open` (null: outside all
+  // windows).
   token_rates standard_rates(std::size_t changes_in_force, const rate_hours* open,
                              std::int64_t prompt_tokens) const;
-  // The tier's rates, from the standard ones. All are unknown if the tier has none for such a long
-  // prompt.
+  // The rates of the tier, computed from the standard ones. All are unknown if the tier has no
+  // rates for such a long prompt.
   token_rates at_tier(const tier_prices& tier, token_rates rates, std::int64_t prompt_tokens) const;
   const tier_prices* find_tier(std::string_view name, double unix_time) const;
-  // At one tier; null: the standard one.
+  // The bound at one tier; null: at the standard tier.
   std::optional<bound> dearest_at(const tier_prices* tier, std::int64_t most_prompt_tokens,
                                   endpoint target) const;
 };
@@ -188,7 +190,7 @@ struct model_limits {
 /// only its whole name is looked up. There is no prefix match.
 class price_table {
  public:
-  /// The highest token price that a table may contain.
+  /// The highest price of one token that a table may contain.
   static constexpr usd dearest_token = usd::from_units(1'000'000'000'000'000'000);
 
   /// The table that is built into the program.
@@ -255,19 +257,19 @@ class relay_prices {
   }
   /// Whether the relay has a price for the model; without a relay, whether all have one.
   bool has(std::optional<std::string_view> relay, std::string_view model, endpoint target) const;
-  /// The dearest rates of the model at the relay, or at any relay; see model_prices::dearest().
-  /// Nothing where one of them is unknown.
+  /// The highest rates of the model at the relay, or at any relay; see model_prices::dearest().
+  /// Nothing if one of them is unknown.
   std::optional<model_prices::bound> dearest(std::optional<std::string_view> relay,
                                              std::string_view model,
                                              std::int64_t most_prompt_tokens, endpoint target,
                                              std::string_view tier) const;
-  /// model_prices::not_understood of any relay.
+  /// model_prices::not_understood of the first relay that has one.
   std::string_view not_understood(std::string_view model) const;
   model_limits limits(std::string_view model) const { return usual_.limits(model); }
-  /// " (did you mean gpt-4o, gpt-4?)" for a model that the list does not have; empty where no name
-  /// is near.
+  /// Text such as " (did you mean gpt-4o, gpt-4?)" for a model that the list does not have; empty
+  /// if no name is similar.
   std::string did_you_mean(std::string_view model) const;
-  /// A relay serves another model under this name, whose tokenizer may be different.
+  /// Records that a relay serves another model under this name, whose tokenizer may be different.
   void set_renamed(std::string model) { renamed_.insert(std::move(model)); }
   bool is_renamed(std::string_view model) const { return renamed_.contains(model); }
 
@@ -276,7 +278,7 @@ class relay_prices {
     const auto own = own_.find(relay);
     return own == own_.end() ? usual_ : own->second;
   }
-  // Calls visit for the table of the relay, or for all.
+  // Calls `visit` for the table of the relay, or for all tables.
   template <typename Visit>
   void each(std::optional<std::string_view> relay, Visit&& visit) const {
     if (relay) return visit(of(*relay));

@@ -14,12 +14,12 @@ class reply_check {
  public:
   virtual ~reply_check() = default;
 
-  /// Why no reply to this request could be checked, as a sentence; nothing: it can be checked. Such
-  /// a request is a bad line of its job.
+  /// Why replies to this request cannot be checked, as a sentence; nothing: they can be checked. A
+  /// request that cannot be checked is a bad line of its job.
   virtual std::optional<std::string> why_unchecked(const request& asked) const = 0;
   /// What is wrong with the reply, in a few words and without a full stop; nothing: it is accepted.
   virtual std::optional<std::string> fault_of(const request& asked, const reply& whole) const = 0;
-  /// The body of the request with two more messages: the rejected reply, and the reason. Nothing:
+  /// The body of the request with two more messages: the rejected reply, and the reason. Nothing if
   /// the endpoint has no conversation.
   virtual std::optional<std::string> body_with_reason(const request& asked, const reply& rejected,
                                                       const std::string& reason) const = 0;

@@ -10,8 +10,8 @@
 
 namespace sluice {
 
-/// Gives a run its requests. The engine calls next() on one thread of its own; the other calls name
-/// their thread.
+/// Gives a run its requests. The engine calls next() on a separate thread. For the other calls the
+/// comments below name the thread.
 class request_source {
  public:
   virtual ~request_source() = default;

@@ -46,10 +46,10 @@ enum class funds : std::uint8_t {
   reserved,  ///< yes; the money is reserved
   wait,      ///< not now; try again when an attempt in flight is settled
   spent,     ///< no, and no attempt in flight can free money
-  never,     ///< this request is not to be sent here; it stays pending, and the run goes on
+  never,     ///< do not send this request here; it stays pending, and the run goes on
 };
 
-/// What a sink makes of a complete reply.
+/// The decision of a sink about a complete reply.
 struct reply_verdict {
   enum class step : std::uint8_t {
     accept,   ///< it is the result
@@ -88,7 +88,7 @@ class result_sink {
   /// The attempt ended without a result.
   virtual void attempt_ended(const attempt_record& attempt, attempt_end how) = 0;
 
-  /// Whether text() shall be called.
+  /// Whether text() must be called.
   virtual bool wants_text() const { return false; }
   /// More text of the first choice of a streamed reply, as UTF-8, as it arrives. The attempt may
   /// still fail; the next one then starts the text again. Secrets of the relay are redacted.
@@ -97,11 +97,11 @@ class result_sink {
     (void)more;
   }
 
-  /// Whether examine() shall be called.
+  /// Whether examine() must be called.
   virtual bool examines_replies() const { return false; }
   /// Decides about a complete reply before it becomes the result of its request. If it does not
   /// count, its attempt has ended with this call, which keeps a record of its cost. For the next
-  /// attempt it may change the body of `asked`, and with it the most that an attempt can cost.
+  /// attempt it may change the body of `asked`, and with it the highest cost of an attempt.
   virtual reply_verdict examine(request& asked, const result& finished) {
     (void)asked;
     (void)finished;

@@ -21,9 +21,9 @@ class run_limit {
   run_limit(const run_limit&) = delete;
   run_limit& operator=(const run_limit&) = delete;
 
-  /// Other limits from now on. Starts that were made before still count.
+  /// Replaces the limits from now on. Earlier starts still count.
   void set(unsigned requests_per_minute, std::uint64_t tokens_per_minute);
-  /// For the engine: where attempts wait.
+  /// For the engine: the gate at which attempts wait.
   start_gate& gate() noexcept { return *gate_; }
 
  private:

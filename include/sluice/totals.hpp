@@ -32,25 +32,24 @@ struct line_facts {
   bool retryable = false;  ///< a failure that a later run tries again
   double latency_ms = 0;
   std::optional<double> ttft_ms;
-  /// Replies of the request that were rejected. Their usage and cost come on top of `usage` and
-  /// `cost`.
+  /// Replies of the request that were rejected. Their usage and cost are not included in `usage`
+  /// and `cost`.
   std::vector<rejected_reply> rejected;
 
-  /// The cost of all replies, the rejected ones included; nothing: there is none, or that of one is
-  /// unknown.
+  /// The cost of all replies, including the rejected ones; nothing: there is no cost, or the cost
+  /// of one reply is unknown.
   std::optional<usd> whole_cost() const;
-  /// The part of it that is known.
+  /// The sum of the costs that are known.
   usd known_cost() const;
 };
 
 enum class job_status : std::uint8_t { running, completed, stopped, interrupted };
-/// The word for it in the totals.
+/// The name of the status in the totals.
 std::string_view to_string(job_status status) noexcept;
 
 /// The sums of one job: the content of its totals file. Not thread safe. Tokens and cost are the
 /// sums over the lines and nothing else, so a job that took ten runs has exactly the same totals as
-/// a job that took one. While the job runs,
-/// rejected replies of requests without a line count, too.
+/// a job that took one. While the job runs, rejected replies of requests without a line count, too.
 class job_totals {
  public:
   /// The successes of one model, or of one relay.
@@ -104,7 +103,7 @@ class job_totals {
   std::uint64_t estimated_requests = 0;  ///< successes whose tokens were counted here
   usd cost;
   std::optional<usd> reported_cost;
-  /// Nothing: of a reply that used the cache, it is unknown.
+  /// Nothing if it is unknown for a reply that used the cache.
   std::optional<usd> cache_saved = usd{};
   std::uint64_t unpriced_requests = 0;
   rejections rejected;  ///< their tokens and cost are part of `tokens` and `cost`

@@ -8,7 +8,7 @@
 
 namespace sluice {
 
-/// Upper bound for each token count of one reply. A relay that reports more is not believed.
+/// Upper bound for each token count of one reply. A larger number from a relay is not accepted.
 constexpr std::int64_t most_tokens_of_a_reply = 1'000'000'000'000;
 
 /// The sum of two counts >= 0; the largest possible value if it would overflow.

@@ -4,10 +4,11 @@
 
 namespace sluice {
 
-/// What the screen says, and how it says it in Chinese. The texts are those of fmt; where the
-/// Chinese needs the values in another order, it numbers them. The words: 请求 request, 任务 job,
-/// 中转站 relay, 密钥 key, 限速 rate limit, 并发 concurrency, 在途 in flight, 重试 retry, 退避
-/// backoff, 余额 balance, 预算 budget. "token" stays, because relays call their keys 令牌.
+/// The texts of the screen in English, and their Chinese translation. They are format strings of
+/// fmt; if the Chinese needs the values in another order, it numbers them. Terms: 请求 request,
+/// 任务 job, 中转站 relay, 密钥 key, 限速 rate limit, 并发 concurrency, 在途 in flight, 重试 retry,
+/// 退避 backoff, 余额 balance, 预算 budget. "token" stays English, because relays call their keys
+/// 令牌.
 struct translation {
   std::string_view english;
   std::string_view chinese;
@@ -280,7 +281,7 @@ inline constexpr translation chinese_texts[] = {
      "billed again",
      "{} 个完成的结果没能写入，已丢失；它们的请求会重新发送并再次计费"},
 
-    // The report of a job; its labels stand in a column
+    // The report of a job; its labels form a column
     {"{}: {}: {} of {} succeeded, {} failed, {} pending\n",
      "{0}：{1}：共 {3} 个请求，成功 {2}，失败 {4}，未完成 {5}\n"},
     {"running", "运行中"},

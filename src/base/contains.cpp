@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t lanes = 16;
 
-/// Whether the word, of two characters or more, begins at one of 16 places from `at` on.
+/// Whether the word, of at least two characters, begins at one of the 16 places from `at` on.
 bool is_at_one_of(std::string_view text, std::size_t at, std::string_view word) noexcept {
   const auto equal = [&](std::size_t from, char c) {
     return _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + from)),
@@ -34,8 +34,8 @@ bool is_at_one_of(std::string_view text, std::size_t at, std::string_view word) 
 }  // namespace
 #endif
 
-// Compares the first and the last character of the word at 16 places at a time, and the whole word
-// only where both match (http://0x80.pl/articles/simd-strfind.html, "generic SIMD").
+// Compares the first and the last character of the word at 16 places at once. It compares the whole
+// word only where both match (http://0x80.pl/articles/simd-strfind.html, "generic SIMD").
 bool contains(std::string_view text, std::string_view word) noexcept {
 #ifdef __SSE2__
   const std::size_t least = word.size() - 1 + lanes;
@@ -44,7 +44,7 @@ bool contains(std::string_view text, std::string_view word) noexcept {
     for (std::size_t at = 0; at < last; at += lanes) {
       if (is_at_one_of(text, at, word)) return true;
     }
-    return is_at_one_of(text, last, word);  // some of its places a second time
+    return is_at_one_of(text, last, word);  // this checks some places a second time
   }
 #endif
   return text.find(word) != std::string_view::npos;

@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::string_view end_of_colours = "\x1b[0m";
 
-// Gives a text piece by piece: a character with those that join it, or a colour.
+// Splits a text into pieces. A piece is a character with the characters that join it, or a colour.
 class pieces {
  public:
   struct piece {
@@ -43,7 +43,7 @@ class pieces {
     return end != std::string_view::npos && rest_[end] == 'm' ? end + 1 : 0;
   }
 
-  // The code point at `at`; what is not UTF-8 is one byte that takes one cell.
+  // The code point at `at`. A byte that is not UTF-8 counts as one character that takes one cell.
   std::size_t code_point(std::size_t at, utf8proc_int32_t& found) const {
     const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(rest_.data()) + at;
     const auto size =

@@ -11,8 +11,8 @@ namespace sluice {
 /// some emoji narrower, never wider.
 std::size_t display_width(std::string_view text);
 
-/// The beginning of the text that fits into that number of cells. A character is not parted from
-/// those that join it. If a colour is still on at the end, it is ended there.
+/// The beginning of the text that fits into this number of cells. A character is not separated from
+/// those that join it. If a colour is still active at the end, it is ended there.
 std::string fitting(std::string_view text, std::size_t cells);
 
 }  // namespace sluice

@@ -5,9 +5,9 @@
 
 namespace sluice {
 
-/// How many bytes must be changed, added, dropped or swapped with their neighbour to make one text
-/// of the other: Damerau's distance, each place changed once (optimal string alignment). Pure; may
-/// be called from any thread.
+/// How many bytes must be changed, added, removed or swapped with their neighbour to turn one text
+/// into the other: the Damerau distance in which each place is changed at most once (optimal string
+/// alignment). Pure; may be called from any thread.
 std::size_t edit_distance(std::string_view a, std::string_view b);
 
 }  // namespace sluice

@@ -13,7 +13,7 @@ namespace sluice {
 /// views that it returns point into it.
 ///
 /// Fields keep their order and the spelling of their names; a name may appear more than once. All
-/// fields lie in one buffer, so that a field needs no allocation of its own.
+/// fields are in one buffer, so that a field needs no separate allocation.
 class header_fields {
  public:
   struct field {

@@ -7,13 +7,13 @@
 
 namespace sluice {
 
-/// Numbers and histograms as documents show them. Pure.
+/// Numbers and histograms in the form used in JSON documents. Pure.
 
-/// To three decimals: what is beyond says nothing.
+/// Rounds to three decimals; more decimals have no meaning.
 double rounded(double value);
 nlohmann::ordered_json rounded_or_null(const std::optional<double>& value);
 
-/// {"mean","p50","p90","p99","max","count"}; null where there is no value.
+/// {"mean","p50","p90","p99","max","count"}; null if the histogram is empty.
 nlohmann::ordered_json summary_json(const histogram& of);
 /// [[value, count], …], ascending.
 nlohmann::ordered_json steps_json(const histogram& of);

@@ -47,7 +47,7 @@ std::optional<time_of_day> read_time_of_day(std::string_view text) {
   return time_of_day{*hour, *minute};
 }
 
-// Walks from minute to minute: every rule of a time zone is then that of the system's table.
+// Tries one minute after the other, so that the system's table applies every rule of the time zone.
 std::int64_t next_time(time_of_day wanted, std::int64_t now) {
   ::tzset();
   const int target = wanted.hour * 60 + wanted.minute;

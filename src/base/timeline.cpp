@@ -64,7 +64,7 @@ void timeline::add(std::size_t series, double at_s, double amount) {
 void timeline::spread(std::size_t series, double from_s, double to_s, double amount) {
   if (begin_s_) from_s = std::max(from_s, *begin_s_);
   if (to_s <= from_s) return add(series, from_s, amount);
-  // Both ends first: each may double the step, or move the first one.
+  // Add both ends first, because each may double the step or move the first step.
   step_at(from_s);
   const std::size_t last = step_at(std::nextafter(to_s, from_s));
   for (std::size_t step = step_at(from_s); step <= last; ++step) {

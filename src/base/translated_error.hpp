@@ -10,8 +10,8 @@
 
 namespace sluice {
 
-/// A fatal_error that the screen can show in Chinese. what() is English, as for all exceptions:
-/// files, logs and other programs get that.
+/// A fatal_error that the screen can show in Chinese. what() is English, as for all exceptions, and
+/// is used for files, logs and other programs.
 class translated_error : public fatal_error {
  public:
   translated_error(kind why, const wording& sentence);
@@ -21,7 +21,7 @@ class translated_error : public fatal_error {
   std::string chinese_;
 };
 
-/// What an exception says. Its Chinese is English where it is no translated_error.
+/// The message of an exception. If it is not a translated_error, the Chinese text is English, too.
 wording words_of(const std::exception& thrown);
 
 /// Throws the translated_error of a program that cannot start.

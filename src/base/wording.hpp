@@ -27,7 +27,8 @@ struct wording {
   }
 };
 
-/// The values that a text has places for, as bits. Throws where it is no text of fmt.
+/// The values for which a format string has places, as bits. Throws if the text is not a format
+/// string of fmt.
 constexpr std::uint64_t places_in(std::string_view text) {
   std::uint64_t found = 0;
   std::size_t next = 0;
@@ -35,15 +36,15 @@ constexpr std::uint64_t places_in(std::string_view text) {
     if (text[at] != '{') continue;
     ++at;
     if (at == text.size()) throw "a place has no end";
-    if (text[at] == '{') continue;  // a brace that stands for itself
+    if (text[at] == '{') continue;  // an escaped brace
     const bool numbered = text[at] >= '0' && text[at] <= '9';
     found |= std::uint64_t{1} << (numbered ? static_cast<std::size_t>(text[at] - '0') : next++);
   }
   return found;
 }
 
-/// The Chinese for an English text. Throws where the table has none, or one for other values; in a
-/// constant expression, both are errors of the compiler.
+/// The Chinese translation of an English text. Throws if the table has none, or one with places for
+/// other values. In a constant expression, both are compiler errors.
 constexpr std::string_view chinese_for(std::string_view english) {
   for (const auto& [text, chinese] : chinese_texts) {
     if (text != english) continue;
@@ -55,7 +56,7 @@ constexpr std::string_view chinese_for(std::string_view english) {
 
 namespace wording_parts {
 
-// As what a value is shown.
+// The type as which a value is formatted.
 template <typename Value>
 using shown = std::conditional_t<std::is_same_v<Value, wording>, std::string, Value>;
 
@@ -68,7 +69,7 @@ inline const std::string& in_language(language spoken, const wording& value) {
 }
 
 /// A text of the program in each language, with places for these values. The compiler checks that
-/// the Chinese is there, and that both texts fit the values.
+/// the Chinese translation exists, and that both texts fit the values.
 template <typename... Values>
 class checked_phrase {
  public:

@@ -33,7 +33,7 @@ std::string_view without_fence(std::string_view text) {
   return trimmed(text.substr(line_end + 1, text.size() - fence.size() - line_end - 1));
 }
 
-// The parts with that type of a list, put together.
+// Joins the parts of a list that have this type.
 std::optional<std::string> joined_parts(std::string_view list, std::string_view type) {
   const auto parts = json_elements(list);
   if (!parts) return std::nullopt;
@@ -68,7 +68,7 @@ bool is_name(char c) {
          c == '-' || static_cast<unsigned char>(c) >= 0x80;
 }
 
-// Takes a member's name off the front, plain or as a JSON string.
+// Removes a member's name from the front of the text, either plain or as a JSON string.
 std::optional<std::string> take_name(std::string_view& text) {
   if (text.starts_with('"')) {
     std::size_t end = 1;

@@ -19,19 +19,20 @@ int never(unsigned char /*c*/) {
   return 0;
 }
 
-// The parser of libcsv, which calls functions for cells and rows. They collect the rows of a block.
+// Wraps the parser of libcsv, which calls functions for cells and rows. They collect the rows of a
+// block.
 class csv_cells {
  public:
   struct row_end {
-    std::size_t cells = 0;   // in cell_ends_
-    std::uint64_t line = 0;  // where the row begins
+    std::size_t cells = 0;   // index into cell_ends_
+    std::uint64_t line = 0;  // the line on which the row begins
     bool crlf = false;
   };
 
   csv_cells(char delimiter, bool quotes) {
     if (::csv_init(&parser_, strictness) != 0) throw std::bad_alloc();
     ::csv_set_delim(&parser_, static_cast<unsigned char>(delimiter));
-    // No byte of UTF-8 text other than NUL can stand for "no quote".
+    // NUL means "no quote"; no other byte is free for this in UTF-8 text.
     if (!quotes) ::csv_set_quote(&parser_, '\0');
     ::csv_set_space_func(&parser_, never);
   }
@@ -39,7 +40,7 @@ class csv_cells {
   csv_cells& operator=(const csv_cells&) = delete;
   ~csv_cells() { ::csv_free(&parser_); }
 
-  /// Drops the first rows and their cells. What belongs to a row that goes on stays.
+  /// Removes the complete rows and their cells. An incomplete row stays.
   void drop_rows() {
     if (rows_.empty()) return;
     const std::size_t cells = rows_.back().cells;
@@ -50,7 +51,7 @@ class csv_cells {
     rows_.clear();
   }
 
-  /// False where text stands behind a closing quote; the rows before it are there.
+  /// False if text follows a closing quote; the rows before it can be read.
   bool add(std::string_view bytes) {
     while (!bytes.empty()) {
       bytes.remove_prefix(::csv_parse(&parser_, bytes.data(), bytes.size(), on_cell, on_row, this));
@@ -58,7 +59,7 @@ class csv_cells {
         throw std::bad_alloc();
       if (bytes.empty()) return true;
       if (parser_.quoted != 0) return false;
-      // A quote in a cell that does not begin with one: text.
+      // A quote inside a cell that does not begin with one is text.
       ::csv_set_opts(&parser_, lenience);
       ::csv_parse(&parser_, bytes.data(), 1, on_cell, on_row, this);
       ::csv_set_opts(&parser_, strictness);
@@ -66,33 +67,34 @@ class csv_cells {
     }
     return true;
   }
-  /// False where a quote was never closed.
+  /// False if a quote was never closed.
   bool finish() { return ::csv_fini(&parser_, on_cell, on_row, this) == 0; }
 
   const std::vector<row_end>& rows() const { return rows_; }
-  /// A cell among those of all rows.
+  /// A cell, counted over all rows.
   std::string_view cell(std::size_t i) const {
     const std::size_t begin = i == 0 ? 0 : cell_ends_[i - 1] + 1;
     return {text_.data() + begin, cell_ends_[i] - begin};
   }
-  /// The text of some cells, with a line end behind each.
+  /// The text of some cells, with a line end after each.
   std::string_view text(std::size_t first, std::size_t last) const {
     const std::size_t begin = first == 0 ? 0 : cell_ends_[first - 1] + 1;
     return {text_.data() + begin, cell_ends_[last - 1] - begin};
   }
-  /// Bytes of the row that goes on.
+  /// Number of bytes of the incomplete row.
   std::size_t open_bytes() {
     const std::size_t begin = rows_.empty() ? 0 : cell_ends_[rows_.back().cells - 1] + 1;
     return text_.size() - begin + parser_.entry_pos;
   }
-  /// The line on which the row begins that goes on.
+  /// The line on which the incomplete row begins.
   std::uint64_t open_line() const { return row_line_; }
 
  private:
   static constexpr unsigned char lenience = CSV_REPALL_NL | CSV_STRICT_FINI;
   static constexpr unsigned char strictness = lenience | CSV_STRICT;
 
-  // Called from C, which no exception may cross: without memory the process ends.
+  // Called from C code, through which no exception may pass, so the process ends if memory is
+  // exhausted.
   static void on_cell(void* bytes, std::size_t size, void* self) noexcept {
     static_cast<csv_cells*>(self)->add_cell({static_cast<const char*>(bytes), size});
   }
@@ -105,7 +107,7 @@ class csv_cells {
     line_ += static_cast<std::uint64_t>(std::count(cell.begin(), cell.end(), '\n'));
     after_return_ = false;
   }
-  // Empty lines come as rows without cells; so does the LF of CRLF.
+  // libcsv reports an empty line as a row without cells, and also the LF of CRLF.
   void end_row(int end) {
     const std::size_t before = rows_.empty() ? 0 : rows_.back().cells;
     if (cell_ends_.size() > before) {
@@ -185,7 +187,7 @@ class csv_table final : public table_reader {
     if (!faulty_ && cells_.open_bytes() > max_row_bytes_) faulty_ = too_long_ = true;
   }
 
-  // The row that is not complete.
+  // The error is in the incomplete row.
   [[noreturn]] void refuse_fault() const {
     table_row row;
     row.number = number_ + 1;

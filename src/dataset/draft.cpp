@@ -32,7 +32,7 @@ draft::draft(file_system& files, const std::string& path,
   (void)file_->lock();
 }
 
-// The lock tells a file that a crash has left from one that another process is writing.
+// The lock distinguishes a file that a crash has left from one that another process is writing.
 void draft::remove_stale(const std::function<bool(std::string_view)>& is_ours) {
   const std::string path = target_ + std::string(temporary_ending);
   std::error_code error;

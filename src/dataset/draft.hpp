@@ -9,12 +9,12 @@
 
 namespace sluice::dataset {
 
-/// A large file while it is written: it takes its name when it is complete, so that there is the
-/// old file or the whole new one, also after a crash. Not thread safe.
+/// A large file while it is written. It gets its name only when it is complete, so there is always
+/// the old file or the complete new one, also after a crash. Not thread safe.
 class draft {
  public:
-  /// Creates the temporary file. `is_ours` accepts the first bytes of what a crash may have left of
-  /// such a file. Throws fatal_error, also while another draft of the file is written.
+  /// Creates the temporary file. `is_ours` accepts the first bytes of a temporary file that a crash
+  /// left. Throws fatal_error, also if another draft of the file is being written.
   draft(file_system& files, const std::string& path,
         const std::function<bool(std::string_view begin)>& is_ours);
   draft(const draft&) = delete;
@@ -42,7 +42,7 @@ class draft {
   std::string pending_;
 };
 
-/// Throws fatal_error unless there is no file, or an empty one, or one that `is_ours` accepts by
+/// Throws fatal_error unless the file does not exist, is empty, or is accepted by `is_ours` from
 /// its first bytes.
 void require_replaceable(file_system& files, const std::string& path,
                          const std::function<bool(std::string_view begin)>& is_ours);

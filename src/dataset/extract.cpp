@@ -31,7 +31,7 @@ bool is_csv(const std::string& path) {
   return path.ends_with(".csv");
 }
 
-// The name of the column of failures.
+// The name of the column for failures.
 std::string failure_name(const extract_options& options) {
   for (const answer_column& one : options.columns) {
     if (one.path.is_error()) return one.name;
@@ -39,7 +39,7 @@ std::string failure_name(const extract_options& options) {
   return std::string(error_column);
 }
 
-// The names of the columns that are added, in their order.
+// The names of the columns that are added, in order.
 std::vector<std::string> added_names(const extract_options& options) {
   std::vector<std::string> names;
   bool has_error = false;
@@ -70,8 +70,8 @@ void require_new_names(const std::vector<std::string>& names, const table_reader
   }
 }
 
-// Whether the first line of a file is one that extract writes for this data: its columns are those
-// of the data, and more behind them, among them that of failures.
+// Checks whether the first line of a file was written by extract for this data: it has the columns
+// of the data, and after them more columns, including the one for failures.
 class own_table {
  public:
   own_table(const std::vector<std::string>& source, const extract_options& options)
@@ -107,7 +107,7 @@ class own_table {
   const std::string failure_;
 };
 
-// One row that is written: the cells that are added.
+// The cells that are added to one row.
 struct added_cells {
   std::vector<found_value> answers;
   std::string error;
@@ -135,7 +135,7 @@ void append_csv_row(std::string& out, const table_row& row, std::size_t columns,
   out.pop_back();
 }
 
-// The row of the data as an object that is still open.
+// Appends the row of the data as an object without its closing brace.
 void append_json_source(std::string& out, const table_row& row,
                         const std::vector<std::string>& columns) {
   if (!row.json.empty()) {
@@ -185,7 +185,7 @@ std::vector<std::string> usage_of(const stored_line& line) {
   return numbers;
 }
 
-// The new cells of a row, from its line; `line` is empty where there is none.
+// The new cells of a row, from its line; `line` is empty if there is no line.
 added_cells cells_of(std::string_view line, const extract_options& options) {
   added_cells cells;
   std::optional<stored_line> stored;
@@ -213,7 +213,7 @@ added_cells cells_of(std::string_view line, const extract_options& options) {
   return cells;
 }
 
-// The columns of all rows, which for JSONL stand nowhere together.
+// The columns of all rows. A JSONL file contains no list of them, so all rows are read.
 std::vector<std::string> all_columns(const std::string& data, const table_options& options) {
   if (data == "-") {
     refuse(
@@ -293,7 +293,7 @@ extracted_rows extract_rows(file_system& files, const extract_files& names,
   }
   require_target(files, names, columns, chosen);
   std::optional<draft> into;
-  // By its first bytes a temporary file that a crash left is known again.
+  // A temporary file that a crash left is recognized by its first bytes.
   const auto begin_with = [&](const std::string& expected) {
     into.emplace(files, names.into, [&](std::string_view begin) {
       return begin.starts_with(expected) || expected.starts_with(begin);
@@ -311,7 +311,7 @@ extracted_rows extract_rows(file_system& files, const extract_files& names,
                            table->columns_text()));
       }
     }
-    if (table->columns().size() != known_columns) {  // of JSONL
+    if (table->columns().size() != known_columns) {  // only in JSONL
       known_columns = table->columns().size();
       require_new_names(added, *table);
     }

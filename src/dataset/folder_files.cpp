@@ -61,7 +61,8 @@ std::string folder_files::append_data_url(std::string& out, std::string_view nam
   if (name.empty()) return "names no file";
   if (name.find('\0') != std::string_view::npos) return "holds a NUL byte";
   if (name.front() == '/') return "is an absolute path; names are relative to --files";
-  // Folder by folder, so that no link is followed, whatever changes meanwhile.
+  // Opens one folder after the other, so that no link is followed, even if the folders change at
+  // the same time.
   descriptor at(-1);
   for (std::string_view rest = name; !rest.empty();) {
     const std::size_t slash = rest.find('/');

@@ -6,17 +6,19 @@
 
 namespace sluice::dataset {
 
-/// The files below one folder that cells of a table may name. A table of others must not reach any
-/// other file: names with `..`, absolute names and links on the way are refused. Not thread safe.
+/// The files in one folder and its subfolders that the cells of a table may name. A table from
+/// someone else must not reach any other file, so names with `..`, absolute names and links in the
+/// path are refused. Not thread safe.
 class folder_files {
  public:
-  /// Throws fatal_error where the folder cannot be read. `largest`: in bytes.
+  /// Throws fatal_error if the folder cannot be read. `largest`: the largest file, in bytes.
   folder_files(const std::string& folder, std::uint64_t largest);
   folder_files(const folder_files&) = delete;
   folder_files& operator=(const folder_files&) = delete;
   ~folder_files();
 
-  /// Adds the image or PDF as a data URL. Returns why not, as the rest of a sentence; empty: done.
+  /// Adds the image or PDF as a data URL. Returns the reason if it cannot, as the rest of a
+  /// sentence; empty: success.
   std::string append_data_url(std::string& out, std::string_view name);
 
   std::uint64_t count() const noexcept { return count_; }
@@ -35,9 +37,9 @@ class folder_files {
   std::string largest_name_;
 };
 
-/// The media type of an image or PDF by its first bytes; empty for other files.
+/// The media type of an image or PDF, from its first bytes; empty for other files.
 std::string_view media_type(std::string_view begin);
-/// RFC 4648, with padding.
+/// Appends the bytes in base64 (RFC 4648), with padding.
 void append_base64(std::string& out, std::string_view bytes);
 
 }  // namespace sluice::dataset

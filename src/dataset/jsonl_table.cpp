@@ -44,7 +44,8 @@ class jsonl_table final : public table_reader {
   const std::vector<std::string>& columns() const override { return columns_; }
 
  private:
-  // Most rows have the same members in the same order.
+  // Finds the column of a member. Most rows have the same members in the same order, so the
+  // expected column is tried first.
   std::size_t column_of(const json_member& member, std::size_t expected) {
     constexpr std::size_t most = 10'000;
     if (expected < columns_.size() && !member.escaped && columns_[expected] == member.key)

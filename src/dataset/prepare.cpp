@@ -18,10 +18,11 @@
 namespace sluice::dataset {
 namespace {
 
-// No other tool writes the members in this order, so it shows whose a file is.
+// No other tool writes the members in this order, so this identifies a file of this program.
 constexpr std::string_view mark = R"({"method":"POST","url":"/v1/)";
 
-// The numbers of the rows in a sample, in order: those with the smallest hashes.
+// The numbers of the rows in a sample, in order. The sample consists of the rows with the smallest
+// hashes.
 std::vector<std::uint64_t> draw(const std::string& data, const table_options& options,
                                 const prepare_options& chosen) {
   std::priority_queue<std::pair<std::uint64_t, std::uint64_t>> drawn;
@@ -38,7 +39,7 @@ std::vector<std::uint64_t> draw(const std::string& data, const table_options& op
   return rows;
 }
 
-// The ids of the rows, each of which may stand once.
+// The ids of the rows; each may occur only once.
 class row_ids {
  public:
   explicit row_ids(std::string column) : column_(std::move(column)) {}

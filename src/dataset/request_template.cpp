@@ -16,7 +16,7 @@ constexpr std::string_view opening = "{{";
 constexpr std::string_view closing = "}}";
 constexpr std::string_view file_prefix = "file:";
 
-// Where the string that begins at `quote` ends: its closing quote.
+// The end of the string that begins at `quote`: its closing quote.
 std::size_t end_of_string(std::string_view json, std::size_t quote) {
   std::size_t at = quote + 1;
   while (json[at] != '"') at += json[at] == '\\' ? 2 : 1;
@@ -29,14 +29,14 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(' ') - begin + 1);
 }
 
-// The first placeholder of a string: where it begins, and its name. Of `{{{a}}}` the inner braces
+// The first placeholder of a string: where it begins, and its name. In `{{{a}}}` the inner braces
 // count.
 struct found_placeholder {
   std::size_t begin = 0;
   std::string_view name;
 };
 std::optional<found_placeholder> find_placeholder(std::string_view inside) {
-  std::size_t from = 0;  // behind the pairs that enclose no name
+  std::size_t from = 0;  // after the pairs that contain no name
   for (std::size_t end = 0; (end = inside.find(closing, from)) != std::string_view::npos;) {
     const std::size_t begin = inside.substr(0, end).rfind(opening);
     if (begin == std::string_view::npos || begin < from) {

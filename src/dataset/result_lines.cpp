@@ -30,7 +30,7 @@ int open_results(const std::string& path) {
   return file;
 }
 
-// Bytes from an offset, as many as there are up to `size`.
+// Reads up to `size` bytes from an offset.
 std::size_t read_at(const std::string& path, int file, std::uint64_t offset, char* into,
                     std::size_t size) {
   for (;;) {
@@ -40,7 +40,7 @@ std::size_t read_at(const std::string& path, int file, std::uint64_t offset, cha
   }
 }
 
-// The id of a stored line, from its begin where the line begins as a run writes it.
+// The id of a stored line. If the line begins as a run writes it, only its beginning is read.
 std::optional<std::string> id_of_line(std::string_view line) {
   constexpr std::string_view begin = R"({"id":"batch_req_)";
   constexpr std::string_view before_id = R"(","custom_id":")";
@@ -76,7 +76,7 @@ void result_lines::add(const source& from, bool is_error) {
   if (from.file < 0) return;
   std::vector<char> buffer(block);
   std::size_t filled = 0;
-  std::uint64_t offset = 0;  // of the buffer, in the file
+  std::uint64_t offset = 0;  // offset of the buffer in the file
   std::uint64_t number = 0;
   for (bool ended = false; !ended;) {
     if (filled == buffer.size()) buffer.resize(buffer.size() * 2);
@@ -96,7 +96,8 @@ void result_lines::add(const source& from, bool is_error) {
       if (line.ends_with('\r')) line.remove_suffix(1);
       if (line.empty()) continue;
       const auto id = id_of_line(line);
-      if (!id && newline == std::string_view::npos) break;  // torn
+      // The last line is incomplete because of a crash, or because a run is writing it.
+      if (!id && newline == std::string_view::npos) break;
       if (!id) {
         refuse(from.path, fmt::format("line {} is damaged; run the job again, which says how to "
                                       "correct it",

@@ -9,24 +9,24 @@
 
 namespace sluice::dataset {
 
-/// The lines of a job's output and errors files, by id. A line of the output wins over one of the
-/// errors, and a later one over an earlier. Memory: 30 bytes a line; the lines stay in their files,
-/// which a run may still be appending to. Not thread safe.
+/// The lines of a job's output and errors files, by id. A line of the output has priority over a
+/// line of the errors file, and a later line over an earlier one. Memory: 30 bytes for each line;
+/// the lines stay in their files, to which a run may still be appending. Not thread safe.
 class result_lines {
  public:
-  /// Reads the files; one that is not there has no lines. Throws fatal_error where a line is not
-  /// one of a run, unless it is the last one, which may be torn.
+  /// Reads the files; a missing file has no lines. Throws fatal_error if a line was not written by
+  /// a run. The last line may be incomplete.
   result_lines(const std::string& output, const std::string& errors);
   result_lines(const result_lines&) = delete;
   result_lines& operator=(const result_lines&) = delete;
   ~result_lines();
 
   enum class found : std::uint8_t { nothing, line, line_again };
-  /// The line of the id, valid until the next call. `line_again`: it was found before.
+  /// The line with this id, valid until the next call. `line_again`: this id was found before.
   found find(std::string_view id, std::string_view& line);
 
   std::size_t size() const noexcept { return places_.size(); }
-  /// Lines that were found.
+  /// Number of lines that were found.
   std::size_t found_lines() const noexcept { return found_; }
 
  private:
@@ -47,7 +47,7 @@ class result_lines {
   source errors_;
   id_table<place> places_;
   std::size_t found_ = 0;
-  // A part of one file: results are stored about in the order of the rows.
+  // A part of one file, kept in memory because results are stored roughly in the order of the rows.
   std::vector<char> window_;
   int window_file_ = -1;
   std::uint64_t window_begin_ = 0;

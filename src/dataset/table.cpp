@@ -30,7 +30,7 @@ table_format format_of(const std::string& path, std::string_view start) {
   return braced ? table_format::jsonl : table_format::csv;
 }
 
-// Inside of a JSON string, most text stands as it is.
+// Most text needs no escape inside a JSON string.
 void append_without_quotes(std::string& out, std::string_view text) {
   if (plain_prefix(text) == text.size()) {
     out += text;

@@ -61,7 +61,7 @@ class converter {
   iconv_t state_;
 };
 
-// Gives the bytes that were read to look at them, then the rest of the source.
+// Gives the bytes that were already read for inspection, then the rest of the source.
 class resumed_source final : public byte_source {
  public:
   resumed_source(std::string start, std::unique_ptr<byte_source> rest)
@@ -109,7 +109,7 @@ class converted_source final : public byte_source {
   void cancel() noexcept override { bytes_->cancel(); }
 
  private:
-  // Reads more behind what is left of a character. False at the end.
+  // Reads more bytes after the remaining part of a character. False at the end.
   bool fill() {
     std::copy(rest_.begin(), rest_.end(), buffer_.begin());
     const std::size_t n =
@@ -129,7 +129,7 @@ class converted_source final : public byte_source {
   const std::unique_ptr<byte_source> bytes_;
   converter converter_;
   std::vector<char> buffer_;
-  std::string_view rest_;  // of buffer_: not yet converted
+  std::string_view rest_;  // the part of buffer_ that is not converted yet
   std::uint64_t converted_ = 0;
 };
 
@@ -151,7 +151,8 @@ bool has_wide_mark(std::string_view start) {
          start.starts_with("\0\0\xFE\xFF"sv);
 }
 
-// UTF-16 and UTF-32, by their mark or by the zero bytes around ASCII.
+// Recognizes UTF-16 and UTF-32 by their byte order mark, or by the zero bytes next to ASCII
+// characters.
 std::optional<std::string_view> wide_encoding(std::string_view start) {
   if (start.starts_with("\xFF\xFE\0\0"sv) || start.starts_with("\0\0\xFE\xFF"sv)) return "UTF-32";
   if (has_wide_mark(start)) return "UTF-16";

@@ -23,7 +23,8 @@ void require_positive(duration value, std::string_view flag) {
     refuse(fmt::format("{} must be longer than 0; write it like 10s", flag));
 }
 
-// Headers that the HTTP client sets itself: a second one, or another value, would break requests.
+// Headers that the HTTP client sets itself. A second header of the same name, or another value,
+// would break requests.
 constexpr std::array<std::string_view, 13> own_headers{"accept",
                                                        "accept-encoding",
                                                        "connection",
@@ -56,7 +57,7 @@ void check_header(const std::string& name, const std::string& value) {
   }
 }
 
-// `owner`: prefix of messages about a pool member; else empty.
+// `owner`: prefix of messages about a pool member; otherwise empty.
 void check_way(const relay_options& relay, const std::string& owner) {
   base_url::parse(relay.base_url);
   if (!relay.proxy.empty()) proxy::parse(relay.proxy, "the proxy");
@@ -89,7 +90,7 @@ void check_pool(const std::vector<relay_member>& pool) {
   }
 }
 
-// Batch work would hardly go on, if at all.
+// Refuses a reserve that would leave nothing for batch work.
 void check_reserve(const std::vector<relay_member>& members, const pace_options& pace) {
   const auto leaves_some = [&](unsigned limit, std::string_view name) {
     if (limit == 0 || pace.interactive_reserve < limit) return;

@@ -17,7 +17,7 @@ void crew::start() {
 
 void crew::set_wanted(std::size_t wanted) {
   wanted_ = wanted;
-  // Without workers the run is over, or has not begun.
+  // If there are no workers, the run is over or has not begun.
   while (growing_ && workers_ > 0 && workers_ < wanted_ + std::min(resting_, most_resting)) add();
 }
 

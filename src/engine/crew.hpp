@@ -26,7 +26,7 @@ class crew {
   crew& operator=(const crew&) = delete;
 
   void start();
-  /// Another number of workers from now on. Those that are too many end after their request.
+  /// Changes the number of workers from now on. Surplus workers end after their current request.
   void set_wanted(std::size_t wanted);
   /// Adds no more workers; existing ones end on their own.
   void stop_growing() noexcept { growing_ = false; }

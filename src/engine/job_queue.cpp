@@ -52,8 +52,8 @@ void job_queue::post_wake() {
   });
 }
 
-// Signals free room to the reader after each quarter of the capacity, or when the queue is empty. A
-// signal for each request would be a system call and cost more than the rest of the transfer.
+// Signals free space to the reader after each quarter of the capacity, or when the queue is empty.
+// A signal for each request would be a system call and cost more than the rest of the transfer.
 void job_queue::took_one() {
   ++taken_;
   if (taken_ * 4 >= capacity_ || queue_.size_approx() == 0) {

@@ -33,7 +33,7 @@ class job_queue {
 
   /// Moves the next request into `next`. False: the queue is closed, or finished and empty.
   boost::asio::awaitable<bool> pop(request& next);
-  /// Gives no more requests, and wakes a push() that waits for room.
+  /// Gives no more requests, and wakes a push() that waits for space.
   void close();
 
   /// Takes up to `count` waiting requests of the job, evenly from the second half of the queue.
@@ -41,7 +41,7 @@ class job_queue {
 
   /// Approximate number of waiting requests.
   std::size_t waiting() const { return ahead_.size() + queue_.size_approx(); }
-  /// The reader is at work: it has not come to its end, nor does it wait for room.
+  /// Whether the reader is working: it has not reached its end and does not wait for space.
   bool is_being_filled() const {
     return !finished_.load() && !closed_.load() && !waits_for_room_.load();
   }

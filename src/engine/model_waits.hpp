@@ -27,7 +27,7 @@ class model_waits {
   /// What a request for the model may do now. A caller that makes the trial must report its end.
   state ask(std::string_view model);
   bool is_out(std::string_view model) const { return waiting_.find(model) != waiting_.end(); }
-  /// Waits until ask() may have another answer.
+  /// Waits until ask() may give another answer.
   boost::asio::awaitable<void> wait(const std::string& model);
   /// Number of requests in wait().
   std::size_t waiting() const noexcept;

@@ -7,8 +7,8 @@
 
 namespace sluice {
 
-/// The place of one attempt in the limit of its run (run_limit). Without such a limit it does
-/// nothing. A place that was not used is free again at once. Not thread safe.
+/// The slot of one attempt in the limit of its run (run_limit). If there is no such limit, it does
+/// nothing. A slot that was not used is released at once. Not thread safe.
 class own_turn {
  public:
   own_turn() = default;

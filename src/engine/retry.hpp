@@ -46,8 +46,8 @@ class retry_policy {
   /// Exponential backoff with full jitter (Brooker, "Exponential Backoff and Jitter", 2015):
   /// uniform in [0, min(cap, base · 2^failures)].
   duration backoff(unsigned failures);
-  /// A random time to add to the wait that a server asked for, so that clients do not all come back
-  /// at the same moment: uniform in [0, wait / 10], at most 3 s.
+  /// A random time to add to the wait that a server asked for, so that clients do not all return at
+  /// the same moment: uniform in [0, wait / 10], at most 3 s.
   duration spread(duration wait);
 
  private:

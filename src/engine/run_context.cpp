@@ -13,8 +13,8 @@
 namespace sluice {
 namespace {
 
-// If a model refuses one request this often and serves this many others meanwhile, the cause is the
-// request.
+// If a model refuses one request this many times and serves this many other requests meanwhile, the
+// request is the cause.
 constexpr unsigned refusals_beside_others = 3;
 constexpr std::uint64_t many_others = 20;
 
@@ -205,7 +205,7 @@ bool run_context::model_refused(std::size_t relay, const request& item, bool tri
                                 const failure& why, model_refusals& before) {
   const std::uint64_t answers = models_.answers(item.job, item.model);
   if (answers == 0 && !source.had_success(item.job, item.model)) return false;
-  // If the model serves many others meanwhile, the cause is this request.
+  // If the model serves many other requests meanwhile, this request is the cause.
   if (before.count++ == 0) before.answers = answers;
   if (before.count >= refusals_beside_others && answers - before.answers >= many_others) {
     if (trial) model_trial_wasted(item);
@@ -252,7 +252,7 @@ void run_context::model_answered(const request& item, bool served, time_point st
   }
 }
 
-// Gives up a job or a model. The first reason becomes the outcome when the rest is done.
+// Gives up a job or a model. The first reason becomes the outcome when the other requests are done.
 void run_context::go_on_without(stop_reason why, std::string sentence) {
   tell(severity::warning,
        fmt::format("{}; its requests stay pending, all others continue", sentence));

@@ -91,8 +91,8 @@ class run_context final : public upstream::relays::user {
     std::uint64_t answers = 0;  ///< answers of the model in this job before the first refusal
   };
   /// A relay has no upstream for the model. True: the model had answered in this job before, so the
-  /// request is tried again without using up an attempt: at another relay, or if all relays in use
-  /// have refused it, when the model is back.
+  /// request is tried again without using up an attempt. It is sent to another relay; if all relays
+  /// in use have refused it, it waits until the model is back.
   bool model_refused(std::size_t relay, const request& item, bool trial, const failure& why,
                      model_refusals& before);
   /// An attempt showed that the model works; `served`: by a successful reply.
@@ -111,8 +111,8 @@ class run_context final : public upstream::relays::user {
   const config& options;
   clock& time;
   upstream::relays& relays;
-  start_gate::group turns;  ///< its attempts at the relays' gate
-  run_limit* const limit;   ///< its own, which other runs may share; null: none
+  start_gate::group turns;  ///< its attempts at the gate of the relays
+  run_limit* const limit;   ///< its own limit, which other runs may share; null: none
   /// Its attempts at the gate of `limit`.
   std::optional<start_gate::group> own_turns;
   exchange_group exchanges;  ///< its exchanges in flight

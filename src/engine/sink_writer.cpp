@@ -101,7 +101,7 @@ void sink_writer::begin_record() {
 std::function<void(std::exception_ptr)> sink_writer::end_of(std::shared_ptr<batch> written) {
   ++batches_;
   return [this, written = std::move(written)](std::exception_ptr why) {
-    // At once if the sink called back from this thread: the records are written.
+    // It runs at once if the sink called back on this thread; then the records are written.
     boost::asio::dispatch(loop_, [this, written, why = std::move(why)] {
       if (std::exchange(written->done, true)) return;  // the sink called back and also threw
       written->failed = why != nullptr;

@@ -19,7 +19,7 @@ namespace sluice {
 /// ready at the same time, and all records of attempts that are about to start.
 class sink_writer {
  public:
-  /// `failed`: something could not be written.
+  /// `failed` is called if something could not be written.
   sink_writer(boost::asio::any_io_executor loop, clock& time, result_sink& sink,
               std::function<void(std::exception_ptr)> failed);
   sink_writer(const sink_writer&) = delete;
@@ -33,7 +33,7 @@ class sink_writer {
   /// Waits until the sink's record of the attempt is on disk. False: it cannot be written, so the
   /// attempt must not be sent.
   boost::asio::awaitable<bool> recorded();
-  /// Waits until the sink has no callback left to make.
+  /// Waits until the sink has made all its callbacks.
   boost::asio::awaitable<void> idle();
 
  private:

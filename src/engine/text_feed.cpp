@@ -5,8 +5,9 @@
 namespace sluice {
 namespace {
 
-constexpr std::size_t longest_held = 4096;     // no key is longer
-constexpr std::size_t longest_announced = 64;  // bytes before a key, such as "Bearer "
+constexpr std::size_t longest_held = 4096;  // every key is shorter
+// Bytes before a key that show that it follows, such as "Bearer ".
+constexpr std::size_t longest_announced = 64;
 
 // The size of the text up to the last character that no secret contains.
 std::size_t size_without_last_word(std::string_view text) {
@@ -32,7 +33,7 @@ void text_feed::pass(const attempt_record& attempt, std::size_t size) {
   if (size == 0) return;
   std::string text = before_ + held_.substr(0, size);
   hidden_.redact(text);
-  // `before_` holds no secret, and a secret that began in it would have been held back.
+  // `before_` contains no secret, and a secret that began in it would have been held back.
   sink_.text(attempt, std::string_view(text).substr(std::min(before_.size(), text.size())));
   held_.erase(0, size);
   before_ = text.substr(text.size() - std::min(text.size(), longest_announced));

@@ -9,9 +9,10 @@
 
 namespace sluice {
 
-/// Passes the text of a streamed attempt to a sink while it arrives. A secret has no space and only
-/// ASCII characters, so the text after the last other character is held back until the next one
-/// arrives: then a secret that came in pieces is redacted as a whole. Not thread safe.
+/// Passes the text of a streamed attempt to a sink while it arrives. A secret consists of ASCII
+/// characters and has no spaces. So the text after the last other character is held back until the
+/// next such character arrives. In this way a secret that arrives in pieces is redacted as a whole.
+/// Not thread safe.
 class text_feed {
  public:
   /// Both must outlive the feed.
@@ -28,8 +29,8 @@ class text_feed {
   result_sink& sink_;
   const secrets& hidden_;
   openai::text_decoder decoder_;
-  std::string held_;    // not passed yet
-  std::string before_;  // the end of what was passed, redacted: a word there may announce a key
+  std::string held_;    // text that was not passed yet
+  std::string before_;  // end of the passed text, redacted; its last word may announce a key
 };
 
 }  // namespace sluice

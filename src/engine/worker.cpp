@@ -22,8 +22,8 @@ double milliseconds(duration time) {
   return std::round(std::chrono::duration<double, std::milli>(time).count() * 10) / 10;
 }
 
-// The same for all attempts at a request until it has a result line, also after a restart; a
-// different one for a different body.
+// The key is the same for all attempts of a request until it has a result line, also after a
+// restart. It is different for a different body.
 std::string idempotency_key(std::string_view job, const request& item, bool unstreamed) {
   const fmt::format_int attempts(item.settled_attempts);
   std::string text;
@@ -33,7 +33,7 @@ std::string idempotency_key(std::string_view job, const request& item, bool unst
     text.append(part).push_back('\n');
   }
   text.append(attempts.data(), attempts.size());
-  // After a rejected reply the request is sent to be answered anew.
+  // After a rejected reply the request needs a new answer, so it gets a new key.
   if (item.rejections > 0) {
     const fmt::format_int rejections(item.rejections);
     text.append("\nrejected ").append(rejections.data(), rejections.size());
@@ -96,7 +96,7 @@ void worker::abandon_trial() {
   run_.relays.stream_trial_over();
 }
 
-// Of the attempt that comes next, or is under way.
+// The record of the next attempt, or of the current one.
 attempt_record worker::record() const {
   return {request_.job, request_.custom_id, request_.attempts + sent_ + 1, request_.most};
 }
@@ -126,7 +126,7 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
   const attempt_record record = this->record();
   bool may_go = true;
   run_.sink.attempt_started(record);
-  // What rejected replies have cost must be on disk before more is spent.
+  // The cost of rejected replies must be on disk before more money is spent.
   if (run_.sink.must_be_recorded() || request_.rejections > 0)
     may_go = co_await run_.writer.recorded();
   if (may_go && !run_.stopping()) revoked_ = !run_.sink.may_send(record);
@@ -269,7 +269,8 @@ bool worker::follow_stream(const failure& why) {
   }
   if (streamed_) {
     if (request_.stream_fields == 0) return false;
-    if (relay.streams.off()) return stream_support::may_be_of_streams(why);  // it was in flight
+    // If streams are off, the attempt was in flight when they were turned off.
+    if (relay.streams.off()) return stream_support::may_be_of_streams(why);
     if (!relay.streams.streamed_attempt_failed(why)) return false;
     unstreamed_at_ = relay_;
     return true;
@@ -301,7 +302,7 @@ boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permi
     if (model_trial) run_.model_trial_wasted(request_);
     co_return next_step::again;
   }
-  // Not sent, because the relay was put to rest.
+  // The attempt was not sent, because the relay was put to rest.
   if (why.kind == failure_class::unreachable && run_.relays[relay_].resting) {
     if (model_trial) run_.model_trial_wasted(request_);
     co_return next_step::again;
@@ -354,8 +355,8 @@ boost::asio::awaitable<worker::next_step> worker::follow_final(failure& why) {
   co_return next_step::write;
 }
 
-// True: the reply does not count, and the request is sent again. False: the outcome is the result;
-// it is a failure now if the request has been sent often enough.
+// True: the reply does not count, and the request is sent again. False: the outcome is the result.
+// If the request has been sent often enough, the outcome is now a failure.
 bool worker::rejects(attempt_outcome& outcome) {
   result with_reply;
   with_reply.custom_id = request_.custom_id;
@@ -399,7 +400,7 @@ void worker::finish(attempt_outcome&& outcome) {
   run_.funds_freed();
 }
 
-// All of a result but the strings of its request.
+// Fills in a result, except the strings of its request.
 void worker::describe(result& finished, attempt_outcome&& outcome) const {
   finished.job = request_.job;
   finished.line = request_.line;

@@ -60,7 +60,7 @@ class worker {
   std::optional<std::size_t> unstreamed_at_;  // the next attempt at this relay is its trial
   run_context::model_refusals refusals_of_model_;
   bool model_trial_ = false;  // the next attempt is the trial of its model
-  bool revoked_ = false;      // the sink lets no attempt of it go
+  bool revoked_ = false;      // the sink does not allow its attempts to be sent
   bool lapsed_ = false;       // the last attempt lost its place in the shared limit
   bool finished_ = false;
   bool try_later_ = false;                // a later run should try it again
@@ -72,7 +72,7 @@ class worker {
   double started_unix_ = 0;
   bool streamed_ = false;  // it asked for a stream
   std::optional<time_point> first_content_;
-  std::optional<own_turn> own_turn_;  // in the limit of the run, if it has one
+  std::optional<own_turn> own_turn_;  // its slot in the limit of the run, if there is one
 };
 
 }  // namespace sluice

@@ -18,7 +18,7 @@ class byte_source {
   virtual void cancel() noexcept {}
 };
 
-/// What a file holds, for the words of a refusal.
+/// What a file contains; the wording of error messages depends on it.
 enum class bytes_of : std::uint8_t { job, data };
 
 /// Opens a file for reading. Names that end in .gz or .zst are decompressed; "-" is standard input.

@@ -42,10 +42,10 @@ struct lock_holder {
   bool stopped = false;  ///< stopped by a signal, for example by Ctrl-Z
 };
 
-/// The process that holds a lock on this byte of the open file. It is found through
-/// /proc, since the kernel names no process for such a lock (F_OFD_GETLK gives -1). Nothing if it
-/// is not visible from here: another user, another container or another machine. Reads the entries
-/// of all processes, so it takes milliseconds.
+/// The process that holds a lock on this byte of the open file. It is found through /proc, because
+/// the kernel names no process for such a lock (F_OFD_GETLK gives -1). Nothing if it is not visible
+/// from here: another user, another container or another machine. Reads the entries of all
+/// processes, so it takes milliseconds.
 std::optional<lock_holder> find_lock_holder(int file, off_t byte = 0);
 
 }  // namespace sluice

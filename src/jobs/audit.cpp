@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
 
-// Whether the member asks for something, or says something: null, "" and [] do not.
+// Whether the member has a value: null, "" and [] count as no value.
 bool is_given(const json_object& object, std::string_view key) {
   const std::string_view value = object.value(key);
   return !value.empty() && value != "[]" && value != "\"\"";
@@ -42,8 +42,8 @@ audit_gap gap_of_prompt(const request& asked, const json_object& body) {
   return has_other_than_text(body) ? audit_gap::prompt_not_text : audit_gap::prompt_estimated;
 }
 
-// Whether a reply to the request may hold less than was written: what is cut off, thrown away or
-// said again is not there to be counted.
+// Whether a reply to the request may contain less text than the model wrote. Text that is cut off,
+// discarded or repeated from the prompt cannot be counted.
 audit_gap gap_of_completion(const request& asked, const json_object& body) {
   if (asked.target == endpoint::embeddings) return audit_gap::none;
   if (!vocabulary_of(asked.model)) return audit_gap::unknown_vocabulary;
@@ -56,7 +56,7 @@ audit_gap gap_of_completion(const request& asked, const json_object& body) {
 
 // ---- replies
 
-// Sums up the text of a reply.
+// Adds up the tokens of a reply's text.
 class reply_counter {
  public:
   explicit reply_counter(std::string_view model) : model_(model) {}
@@ -214,7 +214,7 @@ std::optional<usd> excess_cost(const audited_request& audited, const token_usage
                                const model_prices& price, const serving& how) {
   token_usage fair = usage;
   if (audited.prompt) fair.prompt_tokens -= audited.prompt->excess();
-  // What is left of the prompt keeps its parts, the plain one shrinks first.
+  // The remaining prompt tokens keep their kinds; tokens of the plain kind are removed first.
   std::int64_t left = fair.prompt_tokens;
   for (const auto part : {&token_usage::cached_tokens, &token_usage::cache_write_tokens,
                           &token_usage::cache_write_1h_tokens, &token_usage::audio_prompt_tokens,
@@ -234,11 +234,11 @@ std::optional<usd> unread_cost(std::int64_t tokens, const token_usage& usage,
                                const model_prices& price, const serving& how) {
   token_usage read = usage;
   const std::int64_t apart = usage.cached_tokens + usage.audio_prompt_tokens +
-                             usage.image_prompt_tokens;  // neither plain nor written
+                             usage.image_prompt_tokens;  // neither plain nor written to the cache
   tokens =
       std::clamp<std::int64_t>(tokens, 0, std::max<std::int64_t>(usage.prompt_tokens - apart, 0));
   read.cached_tokens += tokens;
-  // What is in the cache is not written again. The rest was plain.
+  // Tokens that are in the cache are not written again. The remaining ones were plain.
   for (const auto written :
        {&token_usage::cache_write_tokens, &token_usage::cache_write_1h_tokens}) {
     const std::int64_t unneeded = std::min(read.*written, tokens);

@@ -19,7 +19,8 @@ std::uint32_t short_digest(std::string_view digest) {
   return bits;
 }
 
-// What an errors line says of a bad line: the same again need not be written again.
+// The content of a bad line's entry in the errors file, as a hash. An entry with the same content
+// need not be written again.
 hash128 words_of(std::string_view code, std::string_view custom_id, std::string_view message) {
   return hash_of(fmt::format("{}\n{}\n{}", code, custom_id, message));
 }
@@ -34,8 +35,9 @@ std::string fresh_identity() {
 }  // namespace
 
 earlier_results::earlier_results(const job_setup& job, result_files& files) : job_(job) {
-  // What makes room for a fresh start counts for the budget all the same.
-  if (job.output.fresh && !job.counts_earlier_runs()) {  // moved aside as the files are made
+  // Results of earlier runs count for the budget even if they are removed for a fresh start.
+  // the old files are moved aside when the new ones are created
+  if (job.output.fresh && !job.counts_earlier_runs()) {
     files.state().start_over(fresh_identity(), {});
     return;
   }
@@ -46,7 +48,8 @@ earlier_results::earlier_results(const job_setup& job, result_files& files) : jo
 
 void earlier_results::remember(const stored_line& line, bool success) {
   if (line.of_bad_line) {
-    // Counted once the job shows that the line is still bad; the later of two lines stands.
+    // It is counted when the job shows that the line is still bad. Of two entries, the later one
+    // counts.
     const stored_bad_line told{words_of(line.facts.error, line.custom_id, line.message),
                                error_index(line.facts.error)};
     if (!stored_bad_lines_.insert_or_assign(line.line, told).second) errors_untidy_ = true;
@@ -55,13 +58,16 @@ void earlier_results::remember(const stored_line& line, bool success) {
   const hash128 id = hash_of(line.custom_id);
   auto [known, fresh] = entries_.insert(id);
   if (line.kept != usd{}) {
-    usd& kept = kept_by_line_[{id.high, id.low}];  // a later line tells of all that came before
+    // A later line includes the amounts of all earlier ones.
+    usd& kept = kept_by_line_[{id.high, id.low}];
     kept_by_lines_ -= kept;
     kept = std::max(kept, line.kept);
     kept_by_lines_ += kept;
   }
   count_attempts(*known, line.attempts);
-  if (known->is(done)) {  // output wins over errors, and the first line over the second
+  // A line in the output counts before one in the errors file, and the first line before the
+  // second.
+  if (known->is(done)) {
     errors_untidy_ = true;
     return;
   }
@@ -81,7 +87,7 @@ void earlier_results::remember(const stored_line& line, bool success) {
   totals_.add(line.facts);
 }
 
-// A later line of a request has the rejected replies of the earlier one, and more.
+// A later line of a request contains the rejected replies of the earlier line, and more.
 void earlier_results::count_rejected(const hash128& id, const stored_line& line, bool success) {
   const std::pair key(id.high, id.low);
   const auto before = rejected_by_line_.find(key);
@@ -98,8 +104,8 @@ std::vector<rejected_reply> earlier_results::rejected(const hash128& id) const {
   return found == rejected_by_line_.end() ? std::vector<rejected_reply>() : found->second.second;
 }
 
-// A line tells of all attempts that its request ever had; of two lines for one request the larger
-// number holds the smaller.
+// A line contains the number of all attempts of its request. Of two lines for one request, the
+// larger number includes the smaller one.
 void earlier_results::count_attempts(entry& known, std::uint32_t attempts) {
   const std::uint32_t before = known.attempts();
   if (attempts <= before) return;
@@ -122,7 +128,7 @@ std::uint32_t earlier_results::error_index(const std::string& name) {
   return static_cast<std::uint32_t>(error_names_.size() - 1);
 }
 
-// What earlier runs counted that no line holds.
+// Loads the numbers of earlier runs that no line contains.
 void earlier_results::load_life(result_files& files) {
   state_file& state = files.state();
   if (state.damaged() && job_.shared != nullptr) {
@@ -149,7 +155,7 @@ void earlier_results::load_life(result_files& files) {
   life_counters& life = state.counters();
   life.attempts = std::max(life.attempts, totals_.attempts);
   life.retries = std::max(life.retries, totals_.retries);
-  // Of what was taken away and paid, what has come back stands in the lines.
+  // The part of the removed and paid results that has come back is in the lines.
   usd missing = std::exchange(life.taken, {});
   missing -= totals_.cost;
   life.kept += std::max(missing, usd{});
@@ -164,8 +170,9 @@ void earlier_results::load_life(result_files& files) {
   if (job_.counts_earlier_runs()) spent_ = totals_.cost + life.kept;
 }
 
-// The counters of a complete job stand in its totals. They are advice, and a damaged file costs the
-// counts alone; but for what is kept of a budget. What the state file tells wins.
+// The counters of a complete job are in its totals. They are not essential: if the file is damaged,
+// only the counts are lost. The exception is the amount kept of a budget. If the state file
+// contains a value, that value is used.
 void earlier_results::load_life_from_totals(result_files& files) {
   const auto text = read_file(job_.disk, job_.files.totals);
   if (!text) return;
@@ -212,7 +219,7 @@ void earlier_results::load_life_from_totals(result_files& files) {
   }
 }
 
-// What a line tells of the attempts of its request.
+// The facts that a line contains about the attempts of its request.
 state_file::line_told earlier_results::told_by_line(const entry& known) const {
   state_file::line_told line{.attempts = known.attempts(), .last_end = {}};
   if (known.is(done)) {
@@ -230,7 +237,7 @@ state_file::line_told earlier_results::told_by_line(const entry& known) const {
   return line;
 }
 
-// A fresh start. The money stays spent.
+// Starts over. The money that was spent stays spent.
 void earlier_results::start_over(state_file& state) {
   carried_ = totals_.cost + state.counters().kept;
   state.start_over(fresh_identity(), carried_);
@@ -300,7 +307,7 @@ std::uint64_t earlier_results::add_end(std::uint64_t last_line, job_totals& tota
   bool gone = false;
   entries_.for_each([&](entry& known) {
     if (known.is(seen)) return;
-    if (limited) {  // its request stands behind the limit
+    if (limited) {  // its request is beyond the limit
       if (known.is(done) || known.is(failed)) ++totals.requests;
       return;
     }
@@ -309,7 +316,7 @@ std::uint64_t earlier_results::add_end(std::uint64_t last_line, job_totals& tota
       if (job_.output.changed == on_change::redo) make_outdated(known);
       if (job_.output.changed == on_change::keep) ++totals.requests;
     }
-    // Its request is gone, and so is its failure.
+    // Its request no longer exists, so its failure does not count.
     if (known.is(failed)) {
       take_back_failure(known, totals);
       gone = true;
@@ -318,7 +325,7 @@ std::uint64_t earlier_results::add_end(std::uint64_t last_line, job_totals& tota
   if (gone) keep_rejected_of_gone(totals, files);
   std::uint64_t bad_lines = 0;
   for (const auto& [number, told] : stored_bad_lines_) {
-    if (!limited || number <= last_line) continue;  // told anew when it is read again
+    if (!limited || number <= last_line) continue;  // the line will be read again, and then counted
     ++bad_lines;
     ++totals.requests;
     line_facts facts;
@@ -336,7 +343,8 @@ std::uint64_t earlier_results::add_end(std::uint64_t last_line, job_totals& tota
       job_.files.output, strays, job_.files.job, first));
 }
 
-// Lines of the errors file go with their requests, but their rejected replies were paid.
+// Lines of the errors file are removed with their requests, but their rejected replies were paid
+// for.
 void earlier_results::keep_rejected_of_gone(job_totals& totals, result_files& files) {
   for (const auto& [id, of_line] : rejected_by_line_) {
     const entry* known = entries_.find({id.first, id.second});
@@ -354,7 +362,8 @@ std::optional<std::uint32_t> earlier_results::to_be_sent(const request& next) {
   if (known == nullptr) return 0;
   if (known->is(done)) return std::nullopt;
   const bool stays = known->is(failed) && !known->is(retryable) && !job_.output.retry_failed;
-  const bool changed = known->digest != short_digest(next.digest);  // since it failed
+  // Whether the request has changed since it failed.
+  const bool changed = known->digest != short_digest(next.digest);
   return stays && !changed ? std::nullopt : std::optional(known->attempts());
 }
 
@@ -397,8 +406,8 @@ bool earlier_results::errors_are_untidy(read_until read) const {
                      [&](const auto& stored) { return is_mended(stored.first, read); });
 }
 
-// What the errors file says of a bad line is true no more: the line is good, gone, or bad in
-// another way.
+// Whether the entry of a bad line in the errors file is no longer true: the line is good, is gone,
+// or is bad in another way.
 bool earlier_results::is_mended(std::uint64_t line, read_until read) const {
   return read && line <= *read && !current_bad_lines_.contains(line);
 }

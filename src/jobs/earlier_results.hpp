@@ -24,71 +24,75 @@ namespace sluice {
 
 class result_files;
 
-/// What earlier runs left of a job, for one thread at a time: which of its requests have a result
-/// that stands, which failed and how, and what is kept of the budget. While the job runs, the mutex
-/// of running_job guards it.
+/// What earlier runs of a job left: which requests have a valid result, which failed and why, and
+/// which amounts are kept of the budget. One thread at a time may use it; while the job runs, the
+/// mutex of running_job guards it.
 ///
-/// As the job's lines are read, it learns which of the results have a request still. Eight bytes
-/// and a hash for each result: there may be ten million of them.
+/// As the lines of the job are read, it learns which results still have a request. It stores eight
+/// bytes and a hash for each result, because there may be ten million results.
 class earlier_results {
  public:
-  /// Reads what stands in the files, and changes none of them. Throws fatal_error when that cannot
-  /// be, or must not be run on. The setup must outlive the object.
+  /// Reads the files and changes none of them. Throws fatal_error if they cannot be read, or if the
+  /// run must not continue from them. The setup must outlive the object.
   earlier_results(const job_setup& job, result_files& files);
 
-  /// The sums of the lines, and the attempts that they tell of. Given away once.
+  /// The sums of the lines, and the number of attempts that the lines report. Can be taken once.
   job_totals take_totals() noexcept { return std::exchange(totals_, {}); }
-  /// Counts as spent of the budget.
+  /// The amount that counts as spent of the budget.
   usd spent() const noexcept { return spent_; }
   double wall_s() const noexcept { return wall_s_; }
   std::uint64_t most_in_a_minute() const noexcept { return most_in_a_minute_; }
-  /// Whether a request that asked for the model (empty: for any) had succeeded. From any thread.
+  /// Whether a request for this model (empty: for any model) had succeeded. May be called from any
+  /// thread.
   bool had_success(std::string_view model) const;
 
-  /// A good line of the job. False: an earlier line has the same id.
+  /// Adds a good line of the job. False: an earlier line has the same id.
   bool add(const request& next);
-  /// A bad line of the job. True: the errors file says the same of it already.
+  /// Adds a bad line of the job. True: the errors file already contains the same message for it.
   bool add(const bad_line& bad);
-  /// Every line of the job has been added, the last of them `last_line`; with a limit, there may be
-  /// more. Brings `totals` in order for what stands in the files beyond, and gives how many bad
-  /// lines of that there are. Throws when results stand whose requests are gone.
+  /// Call it when every line of the job has been added. `last_line` is the last of them; with a
+  /// limit the job may have more. Corrects `totals`: requests beyond the limit are counted from
+  /// their stored lines, and failures of requests that no longer exist are removed. Returns the
+  /// number of stored bad lines beyond the limit. Throws if valid results exist whose requests no
+  /// longer do.
   std::uint64_t add_end(std::uint64_t last_line, job_totals& totals, result_files& files);
 
-  /// The request is to be sent, and an earlier line of it tells of so many attempts. Nothing: it
-  /// has a result that stands.
+  /// The number of attempts that earlier lines of the request report, if the request must be sent.
+  /// Nothing: it has a valid result.
   std::optional<std::uint32_t> to_be_sent(const request& next);
-  /// Of requests in the order of the job: whether an earlier one, or a result in the output, has
-  /// the same digest. Only with job_options::dedup.
+  /// Whether an earlier request, or a result in the output, has the same digest. Call it for the
+  /// requests in job order, and only with job_options::dedup.
   bool is_copy(const request& next);
-  /// Every request has been looked at by is_copy().
+  /// Call it after is_copy() was called for every request.
   void forget_digests() { digests_ = {}; }
-  /// Whether the errors file has a line of the request as it is now.
+  /// Whether the errors file has a line for the request in its present form.
   bool has_failed(const request& next);
-  /// Results of the output must make room: their requests have changed or are gone.
+  /// True if results must be removed from the output because their requests have changed or no
+  /// longer exist.
   bool must_make_room() const noexcept { return must_make_room_; }
-  /// Whether the result is in the output, and does not have to make room.
+  /// Whether the result is in the output and need not be removed.
   bool stands(const std::string& custom_id);
 
-  /// Replies that were rejected before the request's line in the errors file: its next line has
-  /// them, too.
+  /// Replies that were rejected before the request's line in the errors file was written. The next
+  /// line of the request contains them, too.
   std::vector<rejected_reply> rejected(const hash128& id) const;
-  /// What is kept of the budget for attempts that the request's lines tell of.
+  /// The amount kept of the budget for the attempts that the request's lines report.
   usd kept(const hash128& id) const;
-  /// What is kept and no line tells yet; once.
+  /// The kept amount that no line contains yet. Can be taken once.
   usd take_carried() noexcept { return std::exchange(carried_, {}); }
-  /// The request has a new line: the failure that its old one tells of no longer counts.
+  /// The request has a new line, so the failure in its old line no longer counts.
   void replace(const hash128& id, job_totals& totals);
 
-  /// How far the job was read: nothing, not to its end; else every line up to that number, which a
-  /// limit may set.
+  /// How far the job was read. Nothing: not to its end. Otherwise: every line up to this number,
+  /// which may be set by a limit.
   using read_until = std::optional<std::uint64_t>;
-  /// Whether lines of the errors file must not stay as they are.
+  /// Whether the errors file contains lines that must be removed.
   bool errors_are_untidy(read_until read) const;
-  /// Whether a line that an earlier run wrote to the errors file must not stay.
+  /// Whether a line that an earlier run wrote to the errors file must be removed.
   bool is_stale(const stored_line& line, read_until read);
 
  private:
-  // What is known of an id.
+  // The facts about one request id.
   struct entry {
     std::uint32_t digest = 0;  // its first 32 bits
     std::uint32_t packed = 0;  // attempts, index into error_names_, flags
@@ -108,15 +112,15 @@ class earlier_results {
   };
   enum entry_flag : std::uint32_t {
     done = 1,       // has a line in the output
-    failed = 2,     // has one in the errors file
-    retryable = 4,  // … of a passing kind
+    failed = 2,     // has a line in the errors file
+    retryable = 4,  // that failure is temporary
     seen = 8,       // its request is in the job
-    replaced = 16,  // its errors line has a successor, or no reason to stand any more
-    outdated = 32,  // its output line makes room for a new one
-    unpriced = 64,  // its output line tells no cost, or one that was only estimated
+    replaced = 16,  // its errors line was replaced by a newer one, or is no longer true
+    outdated = 32,  // its output line must be removed so that a new one can be written
+    unpriced = 64,  // its output line has no cost, or only an estimated one
   };
   struct nothing {};
-  // What the errors file says of a bad line.
+  // The content of a bad line's entry in the errors file.
   struct stored_bad_line {
     hash128 words;
     std::uint32_t error = 0;  // index into error_names_
@@ -138,18 +142,20 @@ class earlier_results {
 
   const job_setup& job_;
   id_table<entry> entries_;
-  id_table<nothing> fresh_ids_;  // of the job that have no line yet
-  id_table<nothing> digests_;    // of the results in the output, and of requests before this one
-  std::map<std::uint64_t, stored_bad_line> stored_bad_lines_;  // of the errors file, by line
-  std::set<std::uint64_t> current_bad_lines_;  // of those, the ones that are still so
+  id_table<nothing> fresh_ids_;  // ids of the job that have no line yet
+  id_table<nothing> digests_;    // of the results in the output, and of the requests read so far
+  std::map<std::uint64_t, stored_bad_line> stored_bad_lines_;  // in the errors file, by line
+  // The stored bad lines that are still bad in the same way.
+  std::set<std::uint64_t> current_bad_lines_;
   std::vector<std::string> error_names_;
-  std::set<std::string, std::less<>> models_;                            // that had a success
-  std::map<std::pair<std::uint64_t, std::uint64_t>, usd> kept_by_line_;  // of the budget, by id
-  // Of lines in the errors file, by id: their model and their rejected replies.
+  std::set<std::string, std::less<>> models_;  // models that had a success
+  // Amounts kept of the budget, by id.
+  std::map<std::pair<std::uint64_t, std::uint64_t>, usd> kept_by_line_;
+  // The model and the rejected replies of lines in the errors file, by id.
   std::map<std::pair<std::uint64_t, std::uint64_t>,
            std::pair<std::string, std::vector<rejected_reply>>>
       rejected_by_line_;
-  usd kept_by_lines_;  // of all lines
+  usd kept_by_lines_;  // the sum over all lines
   usd carried_;
   usd spent_;
   job_totals totals_;

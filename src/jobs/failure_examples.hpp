@@ -5,8 +5,8 @@
 
 namespace sluice {
 
-/// What failed, in the words of the first such line of an errors file, by the name the totals count
-/// it under. A line that a run is about to write is passed over. Throws fatal_error when the file
+/// For each kind of failure, by its name in the totals: the message of the first such line in the
+/// errors file. A line that a run is still writing is skipped. Throws fatal_error if the file
 /// cannot be read.
 std::map<std::string, std::string> failure_examples(const std::string& errors_path);
 

@@ -54,7 +54,7 @@ class auditor {
   void read_job(const std::string& path) {
     job_reader reader(path, lines_);
     while (const auto line = reader.next()) {
-      if (!*line) continue;  // its line stands in the errors file
+      if (!*line) continue;  // a bad line; it is in the errors file
       const auto [prompt, fresh] = prompts_.insert(key_of((*line)->custom_id, (*line)->digest));
       if (!fresh) continue;
       *prompt = audit_prompt(**line);
@@ -87,7 +87,7 @@ class auditor {
   void add(const stored_line& stored) {
     const line_facts& facts = stored.facts;
     if (facts.copied) return;  // nothing was sent for it
-    // Of these the line has the usage, but not the text.
+    // For rejected replies the line has the usage, but not the text.
     if (!facts.rejected.empty()) audit_.skipped["rejected_reply"] += facts.rejected.size();
     model_audit& model = audit_.models[facts.model];
     ++model.requests;
@@ -124,7 +124,7 @@ class auditor {
     const auto price = prices_.find(facts.relay, facts.model, prompt.target);
     const auto cost =
         price == nullptr ? std::nullopt : unread_cost(tokens, *facts.usage, *price, how);
-    if (cost && *cost <= usd{}) return;  // the model has no cache, by its price
+    if (cost && *cost <= usd{}) return;  // the model has no cache discount in its price
     ++model.repeated;
     ++model.unread;
     model.unread_tokens += tokens;
@@ -139,7 +139,7 @@ class auditor {
     add_to(found.cost, cost);
   }
 
-  // One reason for both sides is told once.
+  // If both sides have the same reason, it is counted once.
   void skip(const audited_request& audited) {
     if (audited.prompt_gap != audit_gap::none) {
       ++audit_.skipped[std::string(to_string(audited.prompt_gap))];
@@ -166,7 +166,7 @@ class auditor {
     keep(std::move(found));
   }
 
-  // The worst so far, as a heap whose top is the least of them.
+  // Keeps the worst findings so far, as a heap whose top is the least of them.
   void keep(audit_finding found) {
     auto& worst = audit_.worst;
     if (worst.size() == most_findings_) {

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t block_bytes = std::size_t{1} << 20;
 
-// Lines that one thread looks through.
+// Lines that one thread checks.
 struct block {
   struct piece {
     std::uint64_t number = 0;
@@ -33,7 +33,7 @@ class block_reader {
   block_reader(const std::string& path, const job_options& options)
       : lines_(open_job(path, options)), limit_(options.limit) {}
 
-  // False at the end.
+  // Returns false at the end.
   bool next(block& out) {
     out.text.clear();
     out.lines.clear();
@@ -55,7 +55,7 @@ class block_reader {
 
 struct checked_line {
   boost::system::result<checked_request, bad_line> told;
-  hash128 id;  // of a good one
+  hash128 id;  // of a good line
 };
 
 checked_request check_request(request&& asked, const check_options& options) {
@@ -209,7 +209,7 @@ job_check check_job(const std::string& path, const check_options& options,
     }
   };
 
-  // Blocks in their order, each looked through on a thread of its own.
+  // The blocks in order; each is checked on its own thread.
   block_reader reader(path, options.lines);
   std::deque<std::future<std::vector<checked_line>>> ahead;
   const auto take_first = [&] {

@@ -26,8 +26,8 @@ std::string without_endings(std::string name, std::initializer_list<std::string_
   return name;
 }
 
-// One name for a file however it is spelt, links followed; it need not be there. Whether it can be
-// used is for those to say who open it.
+// Returns one name for a file, however its path is written; links are resolved. The file need not
+// exist. Whether it can be used is checked when it is opened.
 fs::path one_name(const std::string& path) {
   std::error_code error;
   const fs::path whole = fs::absolute(path, error);
@@ -35,7 +35,7 @@ fs::path one_name(const std::string& path) {
   return error ? whole.lexically_normal() : name;
 }
 
-// None of the files is the job itself, under whatever name or link.
+// Refuses if one of the result files is the job itself, under any name or link.
 void require_apart(const job_files& files) {
   if (files.job == "-") return;
   const fs::path job = one_name(files.job);

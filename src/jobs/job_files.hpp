@@ -16,25 +16,26 @@ struct job_files {
   std::string state;
 };
 
-/// Names the files of every job. Throws fatal_error when two jobs would share one, or when `-o` or
-/// standard input leave open where they go. Touches nothing.
+/// Determines the names of the files of every job; does not access them. Throws fatal_error if two
+/// jobs would share a file, or if the options do not say where the results of `-o` or of standard
+/// input go.
 std::vector<job_files> name_job_files(const std::vector<std::string>& jobs,
                                       const output_options& options);
 
-/// Other names for the output with which a job would have the same errors, totals and state files.
+/// Other output names for which a job would use the same errors, totals and state files.
 std::vector<std::string> other_outputs(const job_files& files);
 
-/// Jobs that are each another file.
+/// A list of jobs that are all different files.
 struct distinct_jobs {
   std::vector<std::string> jobs;
-  std::string repeats;  ///< one line that tells which names were left out; empty: none
+  std::string repeats;  ///< one line that names the jobs that were left out; empty: none
 };
 
-/// Leaves out the names of a file that was named before: by another path, a link or a hard link.
-/// Those that cannot be looked at stay, as does standard input.
+/// Leaves out names of a file that was named before through another path, a link or a hard link.
+/// Names that cannot be examined stay in the list, and so does standard input.
 distinct_jobs without_repeats(const std::vector<std::string>& jobs);
 
-/// Whether a path is that of results rather than of a job: x.output.jsonl, x.errors.jsonl.
+/// Whether the path is that of a result file and not of a job: x.output.jsonl, x.errors.jsonl.
 bool is_result_file(const std::string& path);
 
 }  // namespace sluice

@@ -49,8 +49,8 @@ double unix_now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// When the process was started, in Unix time. /proc/PID/stat tells it in ticks since boot, behind
-// the name, which may hold anything.
+// The start time of the process, as Unix time. /proc/PID/stat contains it in clock ticks since
+// boot, after the process name, which may contain any character.
 std::optional<double> start_of(pid_t process) {
   std::ifstream file(fmt::format("/proc/{}/stat", process));
   std::string line;
@@ -59,7 +59,7 @@ std::optional<double> start_of(pid_t process) {
   if (name_end == std::string::npos) return std::nullopt;
   std::istringstream fields(line.substr(name_end + 1));
   std::string word;
-  constexpr int field_of_start = 20;  // counted behind the name
+  constexpr int field_of_start = 20;  // counted after the name
   for (int i = 0; i < field_of_start; ++i) fields >> word;
   if (!fields || word.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
   timespec up{};
@@ -106,7 +106,7 @@ void job_follower::forget() {
   error_names_.clear();
 }
 
-// False: the file is another one than before, or has become shorter.
+// Returns false if the file is not the same as before, or has become shorter.
 bool job_follower::read(const std::string& path, followed& at, bool successes) {
   const descriptor file(path);
   if (!file) {
@@ -134,7 +134,7 @@ bool job_follower::read(const std::string& path, followed& at, bool successes) {
     }
     if (n < 0) refuse(fmt::format("{}: cannot be read ({})", path, std::strerror(errno)));
     text.resize(before + static_cast<std::size_t>(n));
-    if (n == 0) return true;  // half a line at the end is read again with the rest
+    if (n == 0) return true;  // an incomplete line at the end is read again later
     offset += static_cast<std::uint64_t>(n);
     std::size_t begin = 0;
     for (std::size_t end = 0; (end = text.find('\n', begin)) != std::string::npos;
@@ -155,7 +155,8 @@ std::uint16_t job_follower::number_of(const std::string& error) {
   return static_cast<std::uint16_t>(found - error_names_.begin());
 }
 
-// As earlier_results does: output wins over errors, and of two failures the later one.
+// As in earlier_results: a line in the output counts before one in the errors file, and of two
+// failures the later one counts.
 void job_follower::count(std::string_view line, bool success) {
   const auto stored = parse_stored_line(line);
   if (!stored) return;
@@ -202,7 +203,7 @@ std::string job_follower::totals_now(const std::string& stored, job_status statu
   if (document.is_object() && document.contains("kept_usd") && document["kept_usd"].is_string()) {
     now.kept = usd::parse(document["kept_usd"].get<std::string>()).value_or(usd{});
   }
-  // What has started since stands in the state file.
+  // Attempts that started since are recorded in the state file.
   try {
     const auto disk = system_files();
     const std::string output = std::filesystem::path(files_.output).filename().string();
@@ -214,7 +215,7 @@ std::string job_follower::totals_now(const std::string& stored, job_status statu
           std::max(now.maybe_billed_attempts, state.counters().maybe_billed_attempts);
       now.kept = std::max(now.kept, state.counters().kept);
     }
-  } catch (const fatal_error&) {  // the totals are at most ten seconds old
+  } catch (const fatal_error&) {  // use the totals, at most 10 s old
   }
   now.requests = std::max(now.requests, now.succeeded + now.failed);
   const std::string job =

@@ -14,21 +14,21 @@
 
 namespace sluice {
 
-/// Who works on a job, as its files show it.
+/// Whether a run works on a job, as its files show.
 struct job_life {
   enum class state : std::uint8_t {
-    at_rest,  ///< no run: its totals tell how the last one ended
-    running,  ///< a run holds its output
-    killed,   ///< the last run ended without a word
-    unknown   ///< the file system has no locks, and the totals are those of a run
+    at_rest,  ///< no run is active; the totals say how the last one ended
+    running,  ///< a run holds the lock on its output
+    killed,   ///< the last run ended without writing its final totals
+    unknown   ///< the file system has no locks, and the totals say that a run is active
   };
   state is = state::at_rest;
-  pid_t process = 0;                 ///< of the run; 0: not visible from here
+  pid_t process = 0;                 ///< the run's process id; 0: not visible from here
   std::optional<double> since = {};  ///< when that process started; Unix time
-  double quiet_s = 0;                ///< since one of the files was last written
+  double quiet_s = 0;                ///< seconds since one of the files was last written
 };
 
-/// Looks at a job's files without changing them. `status`: what its totals say.
+/// Examines a job's files without changing them. `status`: the status in its totals.
 job_life life_of(const job_files& files, std::string_view status);
 
 /// Counts the results of a job from its output and errors files, also while a run writes them. Not
@@ -37,10 +37,10 @@ class job_follower {
  public:
   explicit job_follower(job_files files) : files_(std::move(files)) {}
 
-  /// Reads what has come since the last call, and counts all lines as a run that resumes would.
-  /// `stored`: the totals document of the job, which has what stands in no line. Returns the same
-  /// document with the numbers of now, and with that status. Throws fatal_error where a file cannot
-  /// be read.
+  /// Reads the lines that were added since the last call, and counts all lines as a resumed run
+  /// would. `stored`: the totals document of the job, which contains the numbers that no line
+  /// contains. Returns the same document with the current numbers and with `status`. Throws
+  /// fatal_error if a file cannot be read.
   std::string totals_now(const std::string& stored, job_status status);
 
  private:
@@ -51,7 +51,7 @@ class job_follower {
     std::uint16_t error = 0;
   };
   struct followed {
-    std::uint64_t offset = 0;  // what stands before it is counted
+    std::uint64_t offset = 0;  // everything before this offset has been counted
     dev_t device = 0;
     ino_t number = 0;
   };

@@ -12,9 +12,10 @@ namespace sluice {
 namespace {
 
 constexpr std::string_view no_stamp = "gone";
-constexpr std::uint64_t lines_between_looks = 256;  // at the job file: has it changed?
+// The job file is checked for changes each time this many lines have been read.
+constexpr std::uint64_t lines_between_looks = 256;
 
-// What changes when a file does.
+// A text that changes when the file changes.
 std::string stamp_of(const std::string& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) return std::string(no_stamp);
@@ -65,7 +66,7 @@ void job_input::require_unchanged() {
   if (path_ == "-") return;
   std::string stamp = stamp_of(path_);
   if (stamp == scanned_.stamp) return;
-  // Touched or copied anew is not changed.
+  // A file that was touched or copied again, with the same lines, has not changed.
   if (stamp != no_stamp && hash_of_lines() == scanned_.lines) {
     scanned_.stamp = std::move(stamp);
     return;

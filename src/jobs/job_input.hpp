@@ -19,37 +19,38 @@ inline std::uint64_t line_number(const request_or_bad_line& line) {
   return line ? line->line : line.error().line;
 }
 
-/// By what a job file is known again: it must not change between the scan and the run's end.
+/// Identifies the content of a job file, which must not change between the scan and the end of the
+/// run.
 struct job_fingerprint {
   std::string stamp;  ///< size and times
   hash128 lines;
 
-  /// Of a file whose lines are to be added as they are read.
+  /// Starts the fingerprint of a file; add() must then be called for each of its lines.
   static job_fingerprint begin(const std::string& path);
   void add(const request_or_bad_line& line);
 };
 
-/// The lines of a job, given once and in order to one thread, the reader's; cancel() and
-/// is_cancelled() may be called from any.
+/// Gives the lines of a job once and in order, to one thread, the reader's. cancel() and
+/// is_cancelled() may be called from any thread.
 class job_input {
  public:
-  /// `scanned`: the file as the scan has seen it; standard input, "-", has none. Throws fatal_error
-  /// when the file cannot be read.
+  /// `scanned`: the fingerprint from the scan; standard input ("-") has none. Throws fatal_error if
+  /// the file cannot be read.
   job_input(const std::string& path, const job_options& options, job_fingerprint scanned = {});
 
-  /// Waits for the first line, which next() gives all the same. False: there is none.
+  /// Waits for the first line; next() will still return that line. False: there is no line.
   bool has_lines();
-  /// The next line; nothing at the end, or once it was cancelled. Throws fatal_error when the file
-  /// is not the one that was scanned.
+  /// The next line; nothing at the end, or after cancel(). Throws fatal_error if the file has
+  /// changed since the scan.
   std::optional<request_or_bad_line> next();
-  /// Where the line that next() gave last begins in the file.
+  /// The offset in the file at which the last line from next() begins.
   std::uint64_t offset() const noexcept { return reader_.offset(); }
-  /// The request that begins at this place of the file, which next() has given before. Throws as
-  /// next() does if another one stands there now.
+  /// The request at this offset of the file, which next() has given before. Throws fatal_error if
+  /// the file has changed.
   request read_again(std::uint64_t offset, std::uint64_t line);
-  /// Throws fatal_error when the file is not the one that was scanned.
+  /// Throws fatal_error if the file has changed since the scan.
   void require_unchanged();
-  /// Ends a next() that waits for input.
+  /// Ends a call of next() that waits for input.
   void cancel();
   bool is_cancelled() const noexcept { return cancelled_.load(); }
 

@@ -15,7 +15,7 @@ using namespace std::string_view_literals;
 
 constexpr std::string_view space = " \t\r\n";
 
-// ---------------------------------------------------------------- bytes that are no text
+// ---------------------------------------------------------------- bytes that are not text
 
 struct format {
   std::string_view magic;
@@ -26,7 +26,7 @@ wording unpack(std::string_view what) {
   return worded("is {}; unpack it, and name the JSONL file in it", what);
 }
 
-// Files of these begin so (file(1) has the same).
+// The first bytes of such files (file(1) uses the same).
 constexpr format archives[] = {
     {"BZh"sv, "compressed with bzip2"},
     {"\xFD"
@@ -62,8 +62,8 @@ std::optional<wording> packed(std::string_view start) {
   return std::nullopt;
 }
 
-// By its mark, or by the zero bytes that its first two characters, which are ASCII, are written
-// with.
+// Recognizes the encoding by its byte order mark, or by the zero bytes in the first two characters,
+// which are ASCII.
 std::optional<std::string_view> wide_encoding(std::string_view start) {
   const auto is_ascii = [&](std::size_t at) {
     return at < start.size() && start[at] > '\0' && start[at] < '\x7F';
@@ -95,7 +95,7 @@ std::optional<wording> no_text(std::string_view start) {
   return std::nullopt;
 }
 
-// ---------------------------------------------------------------- text that is no lines of JSON
+// ---------------------------------------------------------------- text that is not lines of JSON
 
 std::string_view trimmed(std::string_view text) {
   const std::size_t begin = std::min(text.find_first_not_of(space), text.size());
@@ -103,7 +103,7 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(0, text.find_last_not_of(space) + 1);
 }
 
-// The lines that are there whole and not blank, up to a few; the last one may lack its end.
+// The first few lines that are complete and not blank. The last one may lack its line end.
 std::vector<std::string_view> first_lines(std::string_view text) {
   constexpr std::size_t enough = 8;
   std::vector<std::string_view> lines;
@@ -121,7 +121,7 @@ char first_character(std::string_view text) {
   return text.empty() ? '\0' : text.front();
 }
 
-// A list of objects or lists, over one line or many; not where whole lines of objects follow.
+// A list of objects or lists, on one line or on several. False if complete lines of objects follow.
 bool is_list(const std::vector<std::string_view>& lines) {
   const std::string_view first = trimmed(lines.front());
   if (first.front() != '[') return false;
@@ -130,14 +130,14 @@ bool is_list(const std::vector<std::string_view>& lines) {
                                          : '\0';
   if (inside != '{' && inside != '[') return false;
   if (lines.size() == 1) return true;
-  // What follows is a line of its own where it is whole and no comma or bracket goes on.
+  // The next line stands alone if it is complete and no comma or bracket continues it.
   const std::size_t next = first.size() > 1 ? 0 : 1;
   const bool whole = !json_fault((lines[next]));
   const bool alone = lines.size() == next + 1 || first_character(lines[next + 1]) == '{';
   return !(whole && alone);
 }
 
-// An object that goes on behind its first line.
+// An object that continues after its first line.
 bool is_spread(const std::vector<std::string_view>& lines) {
   const std::string_view first = trimmed(lines.front());
   if (first.front() != '{' || lines.size() < 2) return false;
@@ -159,7 +159,7 @@ bool is_column_name(std::string_view cell) {
          });
 }
 
-// Names of columns between commas, semicolons or tabs, and no line of JSON behind.
+// Column names between commas, semicolons or tabs, and no line of JSON after them.
 bool is_table(const std::vector<std::string_view>& lines) {
   if (lines.size() > 1 && (first_character(lines[1]) == '{' || first_character(lines[1]) == '['))
     return false;
@@ -198,7 +198,7 @@ constexpr foreign_form list_inside = {
 constexpr foreign_form results = {"the result of a batch", "the results of a batch",
                                   "name the job that they were made from"};
 
-// Objects in one line, with the line ends of old Macs.
+// Objects on one line that are separated by the line ends of old Macs.
 bool has_old_line_ends(std::string_view line) {
   const std::size_t end = line.find('\r');
   if (end == std::string_view::npos || first_character(line) != '{') return false;
@@ -247,7 +247,7 @@ std::optional<wording> foreign_file(std::string_view start) {
   }
   const foreign_form* form = nullptr;
   for (const std::string_view line : lines) {
-    // Of a long start, the last line may be there in part.
+    // If the text is long, its last line may be incomplete.
     if (line.end() == start.end() && lines.size() > 1 && json_fault(line)) break;
     const foreign_form* told = foreign_line(json_object::parse(line));
     if (told == nullptr || (form != nullptr && form != told)) return std::nullopt;

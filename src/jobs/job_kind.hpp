@@ -9,20 +9,22 @@
 
 namespace sluice {
 
-/// A form of lines that other programs write.
+/// A line format of another program.
 struct foreign_form {
-  std::string_view line;    ///< one of them, with its article
-  std::string_view lines;   ///< many of them
+  std::string_view line;    ///< describes one line, with its article
+  std::string_view lines;   ///< describes several lines
   std::string_view advice;  ///< what to do, as a sentence without its full stop
 };
 
-/// The form of a line of another API, or of a result; null for all others. Pure.
+/// The format of a line if it belongs to another API or is a result; null for all other lines.
+/// Pure.
 const foreign_form* foreign_line(const json_object& line);
 
-/// What a file is whose text begins so and that can be no job, as the end of a sentence that begins
-/// with its name and says what to do: compressed, UTF-16, a list, pretty-printed, a table, lines of
-/// another API. Nothing where it may be a job, bad lines or not: lines are judged one by one unless
-/// all that can be seen are of the same foreign kind. Pure.
+/// Recognizes a file that cannot be a job from the beginning of its text: compressed, UTF-16, a
+/// list, pretty-printed, a table, lines of another API. Returns the end of a sentence that starts
+/// with the file's name; it says what the file is and what to do. Nothing if the file may be a job,
+/// even one with bad lines. Lines are judged one by one unless all visible lines have the same
+/// foreign format. Pure.
 std::optional<wording> foreign_file(std::string_view start);
 
 }  // namespace sluice

@@ -19,11 +19,11 @@
 namespace sluice {
 namespace {
 
-// A body while options are applied to it: its text, and its members in that text.
+// A body to which options are applied: its text, and its members in that text.
 class body_text {
  public:
   explicit body_text(std::string_view text) : text_(text) { scan(); }
-  // The same where the members are known already, of which the views point into `text`.
+  // For members that are already known; their views point into `text`.
   body_text(std::string_view text, std::vector<json_member> known)
       : text_(text), members_(std::move(known)) {
     const auto place = [&](const char* at) { return static_cast<std::size_t>(at - text.data()); };
@@ -42,7 +42,7 @@ class body_text {
   const std::string& text() const noexcept { return text_; }
   std::string take() { return std::move(text_); }
 
-  // Puts `"key":value` at the end of the object.
+  // Adds `"key":value` at the end of the object.
   void append(std::string_view key, std::string_view value) {
     const std::size_t close = text_.rfind('}');
     text_.insert(close, fmt::format("{}\"{}\":{}", members_.empty() ? "" : ",", key, value));
@@ -52,7 +52,7 @@ class body_text {
     text_.replace(member.begin, member.end - member.begin, fmt::format("\"{}\":{}", key, value));
     scan();
   }
-  // The same of every member that has the name.
+  // Replaces every member that has this name.
   void replace_each(std::string_view key, std::string_view value) {
     std::string made;
     std::size_t copied = 0;
@@ -64,10 +64,11 @@ class body_text {
     }
     set(made.append(text_, copied));
   }
-  // Takes out every member that has the name, with its comma.
+  // Removes every member that has this name, with its comma.
   void remove_each(std::string_view key) {
     if (!has(key)) return;
-    std::size_t kept = members_.size();  // what is behind these goes to the last one
+    // The comma after the members up to here belongs to the last one.
+    std::size_t kept = members_.size();
     while (kept > 0 && is_named(members_[kept - 1], key)) --kept;
     std::string made;
     std::size_t copied = 0;
@@ -96,7 +97,7 @@ class body_text {
   std::vector<json_member> members_;
 };
 
-// Without slashes around it, and without a version in front: those are the base URL's to say.
+// The path without slashes around it and without a leading version; the base URL provides those.
 std::string_view endpoint_tail(std::string_view path) {
   while (path.starts_with('/')) path.remove_prefix(1);
   while (path.ends_with('/')) path.remove_suffix(1);
@@ -114,7 +115,7 @@ std::optional<endpoint> endpoint_at(std::string_view url) {
   return std::nullopt;
 }
 
-// The endpoint that a JSON value names, which nearly always is a string without escapes.
+// The endpoint that a JSON value names. The value is nearly always a string without escapes.
 std::optional<endpoint> endpoint_of(std::string_view value) {
   if (value.front() == '"' && value.find('\\') == std::string_view::npos) {
     return endpoint_at(value.substr(1, value.size() - 2));
@@ -123,13 +124,13 @@ std::optional<endpoint> endpoint_of(std::string_view value) {
   return text ? endpoint_at(*text) : std::nullopt;
 }
 
-// As much of a value as a message needs.
+// The beginning of a value, long enough for a message.
 std::string shortened(std::string_view value) {
   constexpr std::size_t longest = 200;
   return fmt::format("{}{}", utf8_prefix(value, longest), value.size() > longest ? "…" : "");
 }
 
-// Why a url names no endpoint, and what to write.
+// The message for a url that names no endpoint; it says what to write.
 std::string wrong_url(std::string_view value) {
   const auto has = [&](std::string_view part) {
     return value.find(part) != std::string_view::npos;
@@ -151,7 +152,7 @@ std::string wrong_url(std::string_view value) {
       shortened(value));
 }
 
-// The id as a string or a number, which keeps its text; nothing for other values.
+// The id if it is a string or a number (as written); nothing for other values.
 std::optional<std::string> id_text(std::string_view value) {
   const bool number = value.front() == '-' || (value.front() >= '0' && value.front() <= '9');
   return number ? std::string(value) : json_string_wtf8(value);
@@ -208,8 +209,8 @@ std::uint64_t positive(const json_member* member) {
   return std::max(value, 1U);
 }
 
-// OpenAI's reasoning models refuse max_tokens, and other vendors' models may not know its newer
-// name: https://developers.openai.com/api/docs/guides/reasoning.
+// OpenAI's reasoning models refuse max_tokens. Models of other vendors may not know the newer name:
+// https://developers.openai.com/api/docs/guides/reasoning.
 bool takes_newer_limit(std::string_view model) {
   if (const std::size_t slash = model.rfind('/'); slash != std::string_view::npos)
     model.remove_prefix(slash + 1);
@@ -220,7 +221,7 @@ bool takes_newer_limit(std::string_view model) {
          (model.starts_with("gpt-") && digit_at(4, '5'));
 }
 
-// Limits the reply where the body does not.
+// Limits the length of the reply if the body does not.
 void add_reply_limit(body_text& body, endpoint target, std::string_view model,
                      const std::optional<std::int64_t>& limit) {
   if (!limit || target == endpoint::embeddings) return;
@@ -241,7 +242,7 @@ void add_reply_limit(body_text& body, endpoint target, std::string_view model,
   }
 }
 
-// True when the reply will come as a stream.
+// Returns true if the reply will come as a stream.
 bool add_stream_fields(body_text& body, endpoint target, const job_options& options) {
   if (target == endpoint::embeddings) return false;
   const json_member* stream = body.find("stream");

@@ -8,8 +8,9 @@ namespace sluice {
 line_reader open_job(const std::string& path, const job_options& options) {
   line_reader lines(open_bytes(path), options.max_line_bytes);
   std::string_view start = lines.start(1);
-  // One bracket alone may be a bad line, or open a list or an object that is spread over many. Of a
-  // pipe no more is waited for than that takes: who writes it may wait for the first result.
+  // A single bracket may be a bad line, or begin a list or an object that spans several lines. From
+  // a pipe, only as much is read as is needed to tell these apart, because the writer may be
+  // waiting for the first result.
   if (start.find_first_not_of(" \t\r\n{[") == std::string_view::npos) start = lines.start(2);
   if (const auto kind = foreign_file(start)) {
     refuse(path == "-" ? "standard input" : path, *kind);

@@ -11,22 +11,22 @@
 
 namespace sluice {
 
-/// The lines of a job, "-" for standard input. Throws fatal_error when the file cannot be read, or
-/// is of a kind that can be no job (job_kind.hpp).
+/// Opens the lines of a job; "-" is standard input. Throws fatal_error if the file cannot be read,
+/// or if it cannot be a job (see job_kind.hpp).
 line_reader open_job(const std::string& path, const job_options& options);
 
-/// Reads a job file from its start: each line a request, or the reason why it is none. Throws
-/// fatal_error as open_job() does.
+/// Reads a job file from its start. Each line is a request, or the reason why it is not one. Throws
+/// fatal_error like open_job().
 class job_reader {
  public:
   job_reader(const std::string& path, const job_options& options);
 
-  /// Nothing at the end, or once as many lines as `options.limit` have been given.
-  /// `first`: lines before that number are passed over unread.
+  /// Nothing at the end, or after `options.limit` lines. Lines before number `first` are skipped
+  /// without being parsed.
   std::optional<boost::system::result<request, bad_line>> next(std::uint64_t first = 0);
-  /// Where the line that next() gave last begins in the file.
+  /// The offset in the file at which the last line from next() begins.
   std::uint64_t offset() const noexcept { return offset_; }
-  /// Ends a next() that waits for input; from any thread.
+  /// Ends a call of next() that waits for input. May be called from any thread.
   void cancel() { lines_.cancel(); }
 
  private:

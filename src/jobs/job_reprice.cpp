@@ -13,8 +13,8 @@ void add_to(std::optional<usd>& sum, const std::optional<usd>& more) {
   if (more) sum = sum.value_or(usd{}) + *more;
 }
 
-// A line does not tell its endpoint. It matters for the price of embeddings alone, which need no
-// rate of output.
+// A line does not contain its endpoint. The endpoint matters only for the price of embeddings,
+// which need no rate for output.
 endpoint endpoint_of(std::string_view reply) {
   const json_object body(reply);
   const bool generated = body.has("choices") || body.has("output");
@@ -30,7 +30,7 @@ model_prices::priced price_of(const stored_line& line, const relay_prices& price
   return price->cost(*facts.usage, line.served());
 }
 
-// The cost of a line: of its reply, and of the rejected ones that came before.
+// The cost of a line: of its reply, and of the rejected replies before it.
 model_prices::priced whole_price_of(const stored_line& line, const relay_prices& prices) {
   model_prices::priced whole = price_of(line, prices);
   for (const rejected_reply& rejected : line.facts.rejected) {

@@ -13,14 +13,14 @@
 
 namespace sluice {
 
-/// The cost of results by the prices of their run, and by other prices.
+/// The cost of results at the prices of their run, and at other prices.
 struct repriced_results {
   std::uint64_t requests = 0;
   std::uint64_t without_old = 0;  ///< results whose line has no cost
   std::uint64_t without_new = 0;  ///< results that have no price now, or no usage
-  std::optional<usd> old_cost;    ///< as the lines tell it; nothing: none of them does
-  std::optional<usd> new_cost;    ///< nothing: none of them has a price
-  /// What the new cost is above the old one, over the results that have both; nothing: none has.
+  std::optional<usd> old_cost;    ///< the cost in the lines; nothing: no line has one
+  std::optional<usd> new_cost;    ///< nothing: no result has a price
+  /// The new cost minus the old cost, over the results that have both; nothing: no result has both.
   std::optional<usd> difference;
 
   void add(const std::optional<usd>& old_one, const std::optional<usd>& new_one);
@@ -30,7 +30,7 @@ struct repriced_results {
 /// Results of one model that have no cost now, for one reason.
 struct unpriced_results {
   struct name {
-    std::uint64_t line = 0;  ///< of the job, as it was when the request was sent
+    std::uint64_t line = 0;  ///< the job line at the time when the request was sent
     std::string custom_id;
   };
   std::uint64_t requests = 0;
@@ -42,12 +42,12 @@ struct job_reprice {
   repriced_results total;
   /// By model and reason: "price", "usage", or the name of a rate that the price list lacks.
   std::map<std::pair<std::string, std::string>, unpriced_results> unpriced;
-  std::uint64_t unreadable_lines = 0;  ///< damaged, or being written
+  std::uint64_t unreadable_lines = 0;  ///< damaged, or still being written
 };
 
-/// Computes the cost of each result in an output file again, from what its line tells: usage, tier,
-/// times and relay. Reads the file once and changes nothing. Of the results without a cost it names
-/// the first `most_named` for each reason. Throws fatal_error if the file cannot be read.
+/// Computes the cost of each result in an output file again from the facts in its line: usage,
+/// tier, times and relay. Reads the file once and changes nothing. Names the first `most_named`
+/// results without a cost for each reason. Throws fatal_error if the file cannot be read.
 job_reprice reprice_job(const std::string& output_path, const relay_prices& prices,
                         std::size_t most_named);
 

@@ -30,8 +30,8 @@ void require_writable(file_system& disk, const fs::path& directory) {
                 name));
 }
 
-// Kept free on the disk for the results of one of so many jobs: more than what a thousand attempts
-// in flight bring back, as a rule.
+// The disk space to keep free for the results of one job, if there are this many jobs. It is
+// usually more than the results of a thousand attempts in flight.
 std::uint64_t room_for(std::size_t jobs) {
   constexpr std::uint64_t all = std::uint64_t{64} << 20;
   constexpr std::uint64_t most = std::uint64_t{4} << 20;
@@ -42,7 +42,7 @@ std::uint64_t room_for(std::size_t jobs) {
 }  // namespace
 
 struct job_set::state {
-  // `given`: null for the system's own.
+  // `given`: null: use the system's own file system.
   state(const job_options& chosen, const output_options& results, relay_prices charged,
         file_system* given)
       : lines(chosen),
@@ -56,9 +56,10 @@ struct job_set::state {
   state& operator=(const state&) = delete;
   ~state() { disk.finish_background(); }
 
-  mutable std::mutex mutex;  // guards what follows, and the turn of a job from running to finished
+  // Guards the following members, and the change of a job from running to finished.
+  mutable std::mutex mutex;
   std::vector<std::string> warnings;
-  std::exception_ptr sync_failure;  // that a sync aside found out
+  std::exception_ptr sync_failure;  // of a sync in the background
   bool checkpoint_is_on = false;
 
   const job_options lines;
@@ -69,7 +70,8 @@ struct job_set::state {
   std::optional<budget> money;
   std::optional<budget_shortage> too_dear;
   std::vector<std::variant<std::unique_ptr<running_job>, finished_job>> jobs;
-  std::condition_variable woken;  // a next() that waits for a result; with group_prefixes alone
+  // Wakes a next() that waits for a result; only with group_prefixes.
+  std::condition_variable woken;
   std::uint64_t wakes = 0;
   std::vector<bool> drained;
   std::size_t turn = 0;
@@ -80,7 +82,7 @@ struct job_set::state {
 
   const running_job& job(std::size_t index) const;
   running_job& running(std::size_t index);
-  // None once the run is over.
+  // Visits no job when the run is over.
   template <typename Visit>
   void for_each_running(const Visit& visit) {
     for (auto& job : jobs) {
@@ -88,7 +90,7 @@ struct job_set::state {
     }
   }
 
-  // Under the mutex.
+  // The caller holds the mutex.
   void wake() {
     ++wakes;
     woken.notify_all();
@@ -98,13 +100,13 @@ struct job_set::state {
   void run_in_background(const std::function<void()>& slow);
 };
 
-// In either state.
+// The job, whether it is running or finished.
 const running_job& job_set::state::job(std::size_t index) const {
   if (const auto* ended = std::get_if<finished_job>(&jobs[index])) return ended->job();
   return *std::get<std::unique_ptr<running_job>>(jobs[index]);
 }
 
-// A run that gives results after finish() is wrong.
+// Throws if a run gives results after finish(), which is an error of the caller.
 running_job& job_set::state::running(std::size_t index) {
   auto* going = std::get_if<std::unique_ptr<running_job>>(&jobs.at(index));
   if (going == nullptr) throw std::logic_error("job_set: the run is over");
@@ -123,7 +125,7 @@ void job_set::state::tell_of_failed_sync() {
   if (sync_failure) std::rethrow_exception(sync_failure);
 }
 
-// What it throws is told by the next call.
+// If `slow` throws, the next call reports the exception.
 void job_set::state::run_in_background(const std::function<void()>& slow) {
   disk.run_in_background([this, slow] {
     try {
@@ -135,8 +137,8 @@ void job_set::state::run_in_background(const std::function<void()>& slow) {
   });
 }
 
-// Reads every job and what is left of its earlier runs. No file changes before all have been read,
-// and then those of jobs alone whose results must make room.
+// Reads every job and the files of its earlier runs. No file changes before all jobs have been
+// read. After that, only the files of jobs with outdated results change.
 std::vector<scanned_job> job_set::state::scan(const std::vector<job_files>& files) {
   std::vector<loaded_job> loaded;
   for (std::size_t i = 0; i < files.size(); ++i) {
@@ -163,7 +165,7 @@ std::vector<scanned_job> job_set::state::scan(const std::vector<job_files>& file
   return ready;
 }
 
-// When one throws, what was made of the others is undone.
+// If one job throws, the files created for the others are removed.
 std::vector<created_job> job_set::state::create(std::vector<scanned_job>&& scanned) {
   std::vector<created_job> created;
   created.reserve(scanned.size());
@@ -173,7 +175,8 @@ std::vector<created_job> job_set::state::create(std::vector<scanned_job>&& scann
 
 void job_set::state::open(const std::vector<job_files>& files) {
   for (const auto& job : files) {
-    if (job.job != "-") (void)open_job(job.job, lines);  // refuses what is missing, or no job
+    // Throws if the file is missing or is not a job.
+    if (job.job != "-") (void)open_job(job.job, lines);
     if (output.directory.empty()) {
       require_writable(disk, fs::path(job.output).parent_path());
     } else {
@@ -279,7 +282,7 @@ bool job_set::must_be_recorded() const {
   return true;
 }
 
-// With a budget, or where each result must be on the disk, the records must be, too.
+// With a budget, or if each result must be on the disk, the records must be on the disk, too.
 void job_set::record(const std::function<void(std::exception_ptr)>& done) {
   state_->for_each_running([](running_job& job) { job.write_records(); });
   if (!state_->money && !must_be_durable()) return done(nullptr);
@@ -360,7 +363,7 @@ void job_set::checkpoint(double run_seconds, std::uint64_t most_in_a_minute) {
   state_->for_each_running([](running_job& job) { job.require_intact(); });
   {
     const std::lock_guard lock(state_->mutex);
-    if (std::exchange(state_->checkpoint_is_on, true)) return;  // the disk is slow
+    if (std::exchange(state_->checkpoint_is_on, true)) return;  // the last one still runs
   }
   using begun_step = std::pair<running_job*, result_files::checkpoint>;
   const auto steps = std::make_shared<std::vector<begun_step>>();
@@ -474,7 +477,7 @@ void job_set::look_ahead(std::size_t job, std::size_t count,
     try {
       found = ahead.look_ahead(count);
     } catch (...) {
-      found.clear();  // the reader meets the same fault, and the run ends with it
+      found.clear();  // the reader will find the same error, and the run ends with it
     }
     done(std::move(found));
   });

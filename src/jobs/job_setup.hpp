@@ -13,7 +13,8 @@
 
 namespace sluice {
 
-/// What one job is run with. A plain value; what it refers to must outlive those who keep it.
+/// The settings with which one job is run. A plain value; the objects that it refers to must
+/// outlive every copy.
 struct job_setup {
   std::size_t index = 0;  ///< among the jobs of the command
   job_files files;
@@ -21,13 +22,13 @@ struct job_setup {
   const output_options& output;
   const relay_prices& prices;
   file_system& disk;
-  budget* shared = nullptr;  ///< of all jobs of the command; null: there is no budget
+  budget* shared = nullptr;  ///< shared by all jobs of the command; null: there is no budget
   std::uint64_t room = 0;    ///< bytes to keep free on the disk for results
-  /// Takes a sentence that a person should read; the job goes on.
+  /// Receives a sentence for the user; the job continues.
   std::function<void(const std::string& sentence)> warn;
 
   bool is_on_standard_input() const noexcept { return files.job == "-"; }
-  /// Whether what earlier runs spent counts for the budget.
+  /// Whether the amounts that earlier runs spent count for the budget.
   bool counts_earlier_runs() const noexcept {
     return shared != nullptr && output.scope == budget_scope::job;
   }

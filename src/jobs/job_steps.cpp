@@ -12,7 +12,7 @@
 namespace sluice {
 namespace {
 
-// Why a line of the job is not to be sent; nothing: it is.
+// The reason why a line of the job is not sent; nothing: it is sent.
 std::optional<bad_line> fault_of(const request_or_bad_line& line, job_parts& parts) {
   if (!line) return line.error();
   if (parts.earlier.add(*line)) return std::nullopt;
@@ -24,7 +24,7 @@ void scan_file(job_parts& parts) {
   const job_setup& job = parts.setup;
   job_scan& found = parts.scan;
   std::optional<bad_line> first_bad;
-  std::uint64_t without_model = 0;  // lines
+  std::uint64_t without_model = 0;  // number of lines
   std::uint64_t first_without_model = 0;
   found.fingerprint = job_fingerprint::begin(job.files.job);
   job_reader reader(job.files.job, job.lines);
@@ -81,7 +81,7 @@ void begin_standard_input(job_parts& parts) {
     refuse("standard input is empty; a job has one JSON object a line");
 }
 
-// Requests of other lines are read where they stand in the file.
+// Needed because requests are read from their offsets in the file.
 void require_plain_file(const job_setup& job) {
   const std::string& path = job.files.job;
   const bool compressed = path.ends_with(".gz") || path.ends_with(".zst");
@@ -112,7 +112,7 @@ loaded_job outdated_job::make_room() && {
   parts->files.drop_results(
       [&](const stored_line& line) { return parts->earlier.stands(line.custom_id); });
   job_setup setup = parts->setup;
-  parts.reset();  // its locks would be in the way
+  parts.reset();  // releases its locks, which loaded_job needs
   return loaded_job(std::move(setup));
 }
 

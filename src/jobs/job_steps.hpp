@@ -22,15 +22,16 @@ namespace sluice {
 
 class running_job;
 
-/// The lines of a job that are not sent, because an equal request has its result or is sent first.
+/// The lines of a job that are not sent because an equal request has a result or is sent first.
 struct job_copies {
   std::vector<std::uint64_t> lines;  ///< in order
-  /// Where the result of a request is, by the hash of its digest; found at the end of the run.
+  /// The place of the result of a request, keyed by the hash of its digest. Found at the end of the
+  /// run.
   struct source {
     static constexpr std::uint64_t nowhere = ~std::uint64_t{0};
     std::uint64_t offset = nowhere;
-    bool succeeded = false;  ///< it is in the output, else in the errors file
-    bool stands = false;     ///< a failure that this run found out, or that is not tried again
+    bool succeeded = false;  ///< true: it is in the output; false: in the errors file
+    bool stands = false;     ///< a failure from this run, or one that is not retried
     bool is_old = false;     ///< a failure of an earlier run
   };
   id_table<source> sources;
@@ -44,22 +45,22 @@ struct job_copies {
   }
 };
 
-/// What was found as the whole job was read, before anything is sent. Of standard input, which
-/// cannot be read twice, nothing but the totals of earlier runs.
+/// The findings of reading the whole job before anything is sent. Standard input cannot be read
+/// twice, so for it only the totals of earlier runs are filled in.
 struct job_scan {
-  job_totals totals;                      ///< of earlier results, and the requests of the job
-  std::uint64_t last_line = 0;            ///< of the job, as far as the limit lets
-  std::vector<std::uint64_t> duplicates;  ///< lines whose id an earlier one has
+  job_totals totals;            ///< of the earlier results, plus the number of requests in the job
+  std::uint64_t last_line = 0;  ///< of the job, or of its part within the limit
+  std::vector<std::uint64_t> duplicates;  ///< lines whose id was used by an earlier line
   std::uint64_t bad_lines = 0;
   std::uint64_t to_send = 0;
   job_copies copies;
   std::map<std::string, std::uint64_t> unpriced;  ///< requests by model
-  std::set<std::string> models;                   ///< of the requests; two are enough
+  std::set<std::string> models;                   ///< of the requests; at most two are stored
   job_fingerprint fingerprint;
 };
 
-/// What a job is made of, handed on from step to step, and with it the threads that may use it. At
-/// one place in memory: its parts refer to each other.
+/// The parts of a job. Each step hands them to the next one, together with the right to use them.
+/// The object must not move in memory, because its parts refer to each other.
 struct job_parts {
   explicit job_parts(job_setup chosen)
       : setup(std::move(chosen)), files(setup), earlier(setup, files) {}
@@ -73,36 +74,36 @@ struct job_parts {
   std::unique_ptr<job_input> input;
 };
 
-// The steps of a job before it runs. Each is an object that offers the next step alone, which uses
-// it up:
+// The steps of a job before it runs. Each step is an object that offers only the next step, and
+// that step consumes the object:
 //
 //   loaded_job ── scan() ──► scanned_job ── create() ──► created_job ── start() ──► running_job
 //        ▲             └───► outdated_job
 //        └── make_room() ────────┘
 //
-// An object that is dropped undoes its step. Before create() there is nothing to undo but locks.
+// If an object is dropped, it undoes its step. Before create() only locks have to be released.
 
 class scanned_job;
 class outdated_job;
 
-/// A job, for one thread, whose files are open and locked, and what earlier runs left in them read.
+/// A job whose files are open and locked, and whose earlier results have been read. For one thread.
 class loaded_job {
  public:
-  /// Changes nothing. Throws fatal_error when the job cannot be run.
+  /// Changes nothing. Throws fatal_error if the job cannot be run.
   explicit loaded_job(job_setup setup) : parts_(std::make_unique<job_parts>(std::move(setup))) {}
 
-  /// Reads the whole job once: counts it, finds duplicate ids and results whose request has
-  /// changed. Standard input cannot be read twice and is checked as it comes.
+  /// Reads the whole job once: counts its lines, and finds duplicate ids and results whose request
+  /// has changed. Standard input cannot be read twice, so it is checked while it is read.
   std::variant<scanned_job, outdated_job> scan() &&;
 
  private:
   std::unique_ptr<job_parts> parts_;
 };
 
-/// A job, for one thread, with results that must go before it runs.
+/// A job with results that must be removed before it runs. For one thread.
 class outdated_job {
  public:
-  /// Takes them out of the output, and begins again.
+  /// Removes them from the output and starts again.
   loaded_job make_room() &&;
 
  private:
@@ -112,8 +113,8 @@ class outdated_job {
   std::unique_ptr<job_parts> parts_;
 };
 
-/// A job, for one thread, with its files made. If it is dropped, it removes those that were not
-/// there before.
+/// A job whose files have been created. For one thread. If the object is dropped, it removes the
+/// files that did not exist before.
 class created_job {
  public:
   created_job(created_job&&) noexcept = default;
@@ -129,10 +130,10 @@ class created_job {
   std::unique_ptr<job_parts> parts_;
 };
 
-/// A job, for one thread, that can be run.
+/// A job that can be run. For one thread.
 class scanned_job {
  public:
-  /// Makes the files that are not there yet.
+  /// Creates the files that do not exist yet.
   created_job create() &&;
 
  private:

@@ -21,7 +21,7 @@ struct likely_replies {
   }
 };
 
-/// The mean replies that a totals document of the job tells; empty where it tells none. Pure.
+/// The mean reply lengths in a totals document of the job; empty if it contains none. Pure.
 likely_replies likely_replies_of(std::string_view totals_document);
 
 }  // namespace sluice

@@ -10,14 +10,14 @@ namespace {
 
 constexpr std::string_view ending = ".order";
 
-// Its name is removed before anything is written.
+// The temporary file is always empty while it has a name.
 bool is_empty(std::string_view begin) {
   return begin.empty();
 }
 
 }  // namespace
 
-// Reads a run again, a part at a time.
+// Reads a sorted run again, one part at a time.
 struct line_order::cursor {
   file* from = nullptr;
   run rest;
@@ -26,7 +26,7 @@ struct line_order::cursor {
 
   const line_place& front() const { return part[at]; }
 
-  // The next place is the front. False: there is none.
+  // Moves to the next place. False: there is none.
   bool next(std::size_t most) {
     if (++at < part.size()) return true;
     const std::uint64_t left = (rest.end - rest.begin) / sizeof(line_place);
@@ -92,7 +92,7 @@ void line_order::visit(const std::function<void(const line_place&)>& visit) {
 }
 
 void line_order::merge(const std::function<void(const line_place&)>& visit) {
-  constexpr std::size_t least_read = 64;  // places of a run
+  constexpr std::size_t least_read = 64;  // number of places of a run
   const std::size_t most = std::max(most_in_memory_ / runs_.size(), least_read);
   std::vector<cursor> cursors;
   for (const run& one : runs_) cursors.push_back({spilled_.get(), one});

@@ -12,7 +12,7 @@
 
 namespace sluice {
 
-/// Where a line is in its file, and the number that it is sorted by.
+/// The place of a line in its file, and the number by which it is sorted.
 struct line_place {
   std::uint64_t number = 0;
   std::uint64_t offset = 0;
@@ -29,21 +29,22 @@ struct disk_fault {
 };
 
 /// Sorts the places of a file's lines by their numbers, in memory that does not grow with the file:
-/// an external merge sort. Sorted runs wait in a temporary file of 24 bytes a line, which has no
-/// name once it is open, so that a crash leaves nothing behind. Throws disk_fault. Not thread safe.
+/// an external merge sort. Sorted runs are stored in a temporary file of 24 bytes for each line.
+/// The name of that file is removed as soon as it is open, so that a crash leaves nothing behind.
+/// Throws disk_fault. Not thread safe.
 class line_order {
  public:
-  /// `target`: the temporary file is made in its folder, and only if there are more places than
-  /// `most_in_memory`.
+  /// The temporary file is created in the folder of `target`, and only if there are more places
+  /// than `most_in_memory`.
   line_order(file_system& files, std::string target, std::size_t most_in_memory);
 
   void add(const line_place& place);
-  /// Visits all places in order; once. Places with equal numbers come in the order of their
-  /// offsets.
+  /// Visits all places in order. Can be called once. Places with equal numbers come in the order of
+  /// their offsets.
   void visit(const std::function<void(const line_place&)>& visit);
 
-  /// Removes the temporary file, if a crash came between the making of it and the removal of its
-  /// name.
+  /// Removes the temporary file if a crash happened after it was created and before its name was
+  /// removed.
   static void remove_stale(file_system& files, const std::string& target);
 
  private:

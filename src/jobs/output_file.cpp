@@ -27,7 +27,7 @@ bool is_lack_of_room(const std::error_code& error) {
   return error == std::errc::no_space_on_device || error.value() == EDQUOT;
 }
 
-// By a search for each newline, which skips a long line faster than a count looks at its bytes.
+// Searches for each newline; this is faster for long lines than to examine each byte.
 std::uint64_t lines_in(std::string_view text) {
   std::uint64_t lines = 0;
   for (std::size_t at = 0; (at = text.find('\n', at)) != std::string_view::npos; ++at) ++lines;
@@ -37,7 +37,8 @@ std::uint64_t lines_in(std::string_view text) {
 constexpr std::size_t most_copied = std::size_t{16} << 20;  // bytes of lines at a time
 constexpr std::size_t most_read = std::size_t{1} << 20;     // bytes at a time
 constexpr std::size_t head = std::size_t{64} << 10;
-constexpr std::size_t most_recent = std::size_t{4} << 20;  // bytes of lines that are kept in mind
+// Number of bytes of appended lines that are kept in memory.
+constexpr std::size_t most_recent = std::size_t{4} << 20;
 constexpr std::uint64_t least_room = std::uint64_t{64} << 10;
 
 }  // namespace
@@ -59,17 +60,18 @@ bool output_file::open_existing() {
     if (!file_->is_regular())
       refuse(path_, "is not a regular file; choose another place with --output-dir");
     lock();
-  } while (!files_.is_at(*file_, path_));  // replaced between the opening and the lock
+  } while (!files_.is_at(*file_, path_));  // the file was replaced between opening and locking
   size_ = file_->size();
   room_until_ = 0;
-  dirty_.store(size_ > 0);  // it may have been killed before what it wrote reached the disk
+  dirty_.store(size_ > 0);  // an earlier run may have been killed before its data reached the disk
   return true;
 }
 
 void output_file::create() {
   std::error_code error;
   file_ = files_.open(files_.resolved(path_), file_system::open_as::created, error);
-  if (!file_ && error == std::errc::file_exists && open_existing()) {  // which tells who holds it
+  // If the name exists now, open_existing() reports who holds the file.
+  if (!file_ && error == std::errc::file_exists && open_existing()) {
     close();
     refuse(path_, "another run has made it meanwhile; run the same command again");
   }
@@ -81,7 +83,8 @@ void output_file::create() {
   size_ = 0;
 }
 
-// A lock that ends with the file or the process, however it ends; tells who holds it.
+// Locks the file. The lock ends with the file or the process, even after a crash. If the lock is
+// taken, the error names its holder.
 void output_file::lock() {
   const file::lock_result lock = file_->lock();
   if (lock.is != file::lock_result::state::held) return;
@@ -100,8 +103,8 @@ std::string output_file::begin() const {
 
 void output_file::for_each_line(
     const std::function<void(std::string_view, std::uint64_t, bool)>& visit) const {
-  std::vector<char> buffer(std::size_t{1}
-                           << (size_ < 60'000 ? 16U : 20U));  // a small file needs no large one
+  std::vector<char> buffer(
+      std::size_t{1} << (size_ < 60'000 ? 16U : 20U));  // a small file needs only a small buffer
   std::size_t filled = 0;
   std::uint64_t offset = 0;  // of the buffer's start in the file
   for (;;) {
@@ -152,7 +155,7 @@ void output_file::truncate(std::uint64_t size) {
   torn_ = false;
 }
 
-// Behind what is about to be `size` bytes long.
+// Reserves disk space after the first `size` bytes, which the file is about to have.
 void output_file::make_room(std::uint64_t size) {
   if (wanted_room_ == 0 || size + wanted_room_ / 2 <= room_until_) return;
   room_fault_ = {};
@@ -181,7 +184,7 @@ void output_file::append(std::string& lines) {
   make_room(size_ + lines.size());
   std::error_code error;
   const std::size_t written = file_->append(lines, error);
-  // Of a disk that is full, what fits; but not half a line.
+  // If the disk is full, keep the lines that fit, but no incomplete line.
   const std::size_t kept = std::string_view(lines).substr(0, written).rfind('\n') + 1;
   size_ += kept;
   dirty_.store(true);
@@ -190,7 +193,7 @@ void output_file::append(std::string& lines) {
   lines.erase(0, kept);
   full_ = is_lack_of_room(error);
   if (!lines.empty()) {
-    // Where this fails, too, nothing is appended to the torn line, and the next run drops it.
+    // If this fails, too, nothing is appended to the torn line, and the next run removes it.
     torn_ = static_cast<bool>(file_->truncate(size_));
     room_until_ = 0;
     write_failed(path_, error);
@@ -223,7 +226,7 @@ void output_file::rewrite(const std::function<bool(std::string_view, std::uint64
   }
 }
 
-// By a new file, which `fill` writes. Throws disk_fault, too.
+// Replaces the file with a new one that `fill` writes. Also throws disk_fault.
 void output_file::replace(const std::function<void(output_file&)>& fill) {
   const std::string target = files_.resolved(path_);
   std::error_code error;
@@ -242,7 +245,7 @@ void output_file::replace(const std::function<void(output_file&)>& fill) {
     (void)files_.remove(fresh_path);
     throw;
   }
-  // From here on the path leads to the new file, whatever becomes of the folder.
+  // From here on the path leads to the new file, even if the sync of the folder fails.
   std::swap(file_, fresh.file_);
   size_ = fresh.size_;
   torn_ = false;
@@ -303,8 +306,8 @@ void output_file::sort_failed(const std::error_code& why) const {
                       : std::string("fix the disk")));
 }
 
-// Appends the lines in the order of the batch, which it empties, and reads them in the order in
-// which they are in the file.
+// Appends the lines in the order of the batch, and empties the batch. The lines are read in the
+// order in which they are in the file.
 void output_file::copy(std::vector<line_place>& batch, output_file& into) const {
   struct piece {
     line_place from;
@@ -322,7 +325,7 @@ void output_file::copy(std::vector<line_place>& batch, output_file& into) const 
   std::string lines(size, '\0');
   std::string read;
   for (std::size_t i = 0; i < pieces.size();) {
-    // Neighbours are read at once.
+    // Neighbouring lines are read together.
     std::size_t end = i;
     std::size_t length = 0;
     const std::uint64_t offset = pieces[i].from.offset;
@@ -345,7 +348,7 @@ void output_file::copy(std::vector<line_place>& batch, output_file& into) const 
   if (error) throw disk_fault{error};
 }
 
-// Lines that are known to be there.
+// Reads bytes that are known to be there.
 void output_file::read_all(std::uint64_t offset, std::string& into) const {
   for (std::size_t filled = 0; filled < into.size();) {
     std::error_code error;
@@ -363,7 +366,8 @@ bool output_file::is_intact() {
   return intact;
 }
 
-// A new file for what is known of one that was taken away: beside it, or where there is room.
+// Creates a new file for the lines of a file that was taken away: next to it, or at another place
+// with enough space.
 std::unique_ptr<file> output_file::create_aside(std::string& name, std::error_code& error) {
   namespace fs = std::filesystem;
   constexpr int most_names = 1000;
@@ -376,7 +380,7 @@ std::unique_ptr<file> output_file::create_aside(std::string& name, std::error_co
       std::error_code fault;
       auto made = files_.open(name, file_system::open_as::created, fault);
       if (made) return made;
-      if (!error) error = fault;  // of the first place
+      if (!error) error = fault;  // report the error of the first place
       if (fault != std::errc::file_exists) break;
     }
   }
@@ -411,7 +415,8 @@ std::string output_file::rescue(std::string& unwritten) {
     if (!error) aside->append(text, error);
     lines += lines_in(text);
   };
-  if (in_place) {  // somebody has written into it: what they left of it is still there
+  // If it is in place, another program has written into it; its remaining content is still there.
+  if (in_place) {
     write(recent_);
   } else {
     for_each_line([&](std::string_view line, std::uint64_t, bool whole) {

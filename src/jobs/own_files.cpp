@@ -21,13 +21,13 @@ std::string_view first_line(std::string_view text) {
   return text.substr(0, text.find('\n'));
 }
 
-// Of a torn file: as much of the mark as there is.
+// For a torn file: whether it contains only the beginning of the mark.
 bool is_torn(std::string_view begin, std::string_view mark) {
   return begin.size() < mark.size() && mark.starts_with(begin);
 }
 
-// The members that a line of results begins with, `{"id":"batch_req_…","custom_id":`. True where
-// they are there, or as much of them as there are bytes.
+// Whether the line begins with the members `{"id":"batch_req_…","custom_id":` of a result. If it
+// may be torn, the existing bytes must be a beginning of them.
 bool begins_with_id(std::string_view line, bool may_be_torn) {
   constexpr std::size_t id_digits = 32;
   constexpr std::string_view behind_id = R"(","custom_id":)";
@@ -44,8 +44,8 @@ bool begins_with_id(std::string_view line, bool may_be_torn) {
 
 bool begins_as_results(std::string_view begin) {
   const std::string_view line = first_line(begin);
-  // A line that ends can be looked at whole: those of the OpenAI Batch API begin alike. A tool may
-  // have written it anew, with blanks in it.
+  // A complete line can be parsed, which is needed because lines of the OpenAI Batch API begin in
+  // the same way. A tool may have written the line again, with spaces in it.
   const bool ends = line.size() < begin.size();
   return parse_stored_line(line).has_value() || (!ends && begins_with_id(line, false)) ||
          (ends && begins_with_id(line, false) && json_fault(line));
@@ -65,7 +65,7 @@ bool begins_as_totals(std::string_view begin) {
 
 bool begins_as_state(std::string_view begin) {
   if (begin.starts_with(state_mark)) return true;
-  // Of the versions before the mark: their first members, in the order of the alphabet.
+  // Versions before the mark began with these members, in alphabetical order.
   const std::string_view line = first_line(begin);
   constexpr std::string_view first = R"({"attempts":)";
   return line.starts_with(first) && contains(line, R"(,"identity":")") &&
@@ -96,7 +96,7 @@ bool begins_as_unplaced_results(std::string_view begin) {
 }
 bool begins_as_unplaced_totals(std::string_view begin) {
   return is_torn(begin, totals_mark) || begins_as_totals(begin) ||
-         // Torn within the name of the job, which is all that stands before the status.
+         // It is torn within the name of the job, which is the only content before the status.
          (begin.starts_with(totals_mark) && !contains(begin.substr(totals_mark.size()), "\n"));
 }
 bool begins_as_unplaced_state(std::string_view begin) {

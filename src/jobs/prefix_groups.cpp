@@ -19,7 +19,7 @@ std::uint64_t opening_of(const request& asked) {
        {"tools", "functions", "instructions", "messages", "prompt", "input"}) {
     if (opening.size() >= opening_bytes) break;
     opening += body.value(name).substr(0, opening_bytes - opening.size());
-    // So that a member that is missing and one that is empty differ.
+    // This makes a missing member different from an empty one.
     if (opening.size() < opening_bytes) opening += '\n';
   }
   if (opening.size() < opening_bytes) return 0;
@@ -59,7 +59,7 @@ prefix_groups::turn prefix_groups::next(time_point now) {
   if (warming_.empty()) return end{};
   time_point until = time_point::max();
   for (const auto& [line, leader] : warming_) {
-    // One that was given and is not sent yet counts as soon ready for this long.
+    // A leader that was given but is not sent yet counts as ready soon for this long.
     const time_point since = leader.started.value_or(leader.given);
     until = std::min(until, since + longest_wait > now ? since + longest_wait : now + longest_wait);
   }
@@ -77,7 +77,8 @@ placed_request prefix_groups::give_leader(time_point now) {
   return leader;
 }
 
-// Requests that wait for their leader's result, but for those whose leader does not get to be sent.
+// The number of requests that wait for their leader's result. Groups whose leader was not sent for
+// a long time do not count.
 std::uint64_t prefix_groups::soon_ready(time_point now) const {
   std::uint64_t count = 0;
   for (const auto& [line, leader] : warming_) {
@@ -117,7 +118,7 @@ std::vector<placed_request> prefix_groups::ahead(std::size_t count) const {
   for (std::size_t i = next_group_; i < groups_.size(); ++i) left += groups_[i].count;
   std::vector<placed_request> found;
   const std::uint64_t step = std::max<std::uint64_t>(left / (count + 1), 1);
-  std::uint64_t passed = 0;  // requests
+  std::uint64_t passed = 0;  // number of requests
   const auto take = [&](const open_group& from) {
     while (found.size() < count && (found.size() + 1) * step < passed + from.left() + 1 &&
            passed < left) {

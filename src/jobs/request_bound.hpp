@@ -5,13 +5,13 @@
 
 namespace sluice {
 
-// What an attempt of a request can cost at most, under a budget. Pure; from any thread.
+// The highest cost of one attempt of a request under a budget. Pure; may be called from any thread.
 
-/// Throws fatal_error, naming the line, when the request cannot be bounded: it does not go out
-/// under a budget.
+/// Throws fatal_error that names the line if the cost of the request has no bound, because such a
+/// request is not sent under a budget.
 void require_bound(const request& next, const job_setup& job);
-/// Sets the bound of the request. Counts its tokens, which takes a while: only of those that are
-/// sent. Throws as require_bound() does.
+/// Sets the bound of the request. This counts its tokens, which takes time, so call it only for
+/// requests that are sent. Throws like require_bound().
 void set_cost_bound(request& next, const job_setup& job);
 
 }  // namespace sluice

@@ -30,7 +30,7 @@ result_files::result_files(const job_setup& job)
       errors_(job.disk, job.files.errors),
       state_(job.disk, job.files.state,
              std::filesystem::path(job.files.output).filename().string()) {
-  constexpr std::uint64_t errors_share = 16;  // they are few, and short
+  constexpr std::uint64_t errors_share = 16;  // errors are few and short
   output_.file.keep_room(job.room);
   errors_.file.keep_room(job.room / errors_share);
   require_own_sidecars();
@@ -61,12 +61,13 @@ void result_files::require_own_sidecars() const {
   }
 }
 
-// What is not provably a file of ours stays as it is.
+// Files that are not provably ours are not changed.
 void result_files::require_own_lines(const output_file& file) const {
   const std::string begin = file.begin();
   if (begin.empty() || begins_as_results(begin)) return;
   if ((state_.records_output() || has_totals_) && may_be_torn_results(begin)) return;
-  // A tool may have written our lines anew, and the first be longer than that: read() sees.
+  // A tool may have written our lines again, and the first line may be longer than `begin`. In this
+  // case read() decides.
   const bool goes_on = begin.size() < file.size() && begin.find('\n') == std::string::npos;
   if (goes_on && begin.find("\"custom_id\"") != std::string::npos) return;
   refuse(foreign_file_sentence(file.path()));
@@ -77,7 +78,7 @@ void result_files::read_lines(const std::function<void(const stored_line&, bool)
   if (errors_.is_there) errors_.end = read(errors_.file, false, visit);
 }
 
-// Changes nothing: what is to be cut off behind the last whole line is told.
+// Changes nothing. Returns what must be truncated after the last complete line.
 result_files::torn_end result_files::read(
     const output_file& file, bool successes,
     const std::function<void(const stored_line&, bool)>& visit) const {
@@ -94,8 +95,8 @@ result_files::torn_end result_files::read(
     ++number;
     const auto line = parse_stored_line(text);
     if (!line) {
-      if (!whole && json_fault(text)) return;  // torn by a crash: its request is sent again
-      // After a power cut the last blocks may be there without their content.
+      if (!whole && json_fault(text)) return;  // torn by a crash; its request is sent again
+      // After a power failure the last blocks of the file may exist without their content.
       if (first_damaged == 0) first_damaged = number;
       if (text.find('\0') != std::string_view::npos) return;
       if (number == 1 && !json_fault(text)) refuse(foreign_file_sentence(file.path()));
@@ -119,8 +120,8 @@ result_files::torn_end result_files::read(
 }
 
 void result_files::drop_results(const std::function<bool(const stored_line&)>& stands) {
-  // What goes was paid. On record before it goes: a crash between the two counts it twice rather
-  // than not at all.
+  // The removed results were paid for. Their cost is recorded before the lines are removed. A crash
+  // between the two steps then counts it twice, which is better than not at all.
   usd paid;
   output_.file.for_each_line([&](std::string_view text, std::uint64_t, bool) {
     const auto line = parse_stored_line(text);
@@ -138,11 +139,12 @@ void result_files::create() {
   if (job_.output.fresh) move_aside();
   for (lines_file* lines : {&output_, &errors_}) {
     if (!lines->is_there) continue;
-    lines->file.give_back_earlier_room();  // first: all else that is written needs room
+    // This comes first, because everything else that is written needs the space.
+    lines->file.give_back_earlier_room();
     mend(lines->file, lines->end);
   }
   errors_before_ = errors_.is_there ? errors_.file.size() : 0;
-  // A crash may have left them.
+  // Remove temporary files that a crash may have left.
   file_system& disk = job_.disk;
   remove_stale_temporary(disk, disk.resolved(job_.files.output), begins_as_unplaced_results);
   remove_stale_temporary(disk, disk.resolved(job_.files.errors), begins_as_unplaced_results);
@@ -156,7 +158,7 @@ void result_files::create() {
       lines->file.create();
       lines->is_made = true;
     }
-    // What an earlier run wrote counts as finished from here on; so it must be safe.
+    // Results of earlier runs count as finished from here on, so they must be on the disk.
     if (job_.output.durable != durability::none || job_.shared != nullptr) sync();
     if (!job_.output.fresh) {
       state_is_made_ = !disk.exists(job_.files.state);
@@ -169,7 +171,8 @@ void result_files::create() {
 }
 
 void result_files::move_aside() {
-  // On record before it goes: a crash between the two counts its cost twice rather than not at all.
+  // The cost is recorded before the files are moved. A crash between the two steps then counts it
+  // twice, which is better than not at all.
   state_is_made_ = !job_.disk.exists(job_.files.state);
   state_.write();
   for (const std::string& path : {job_.files.output, job_.files.errors, job_.files.totals}) {
@@ -181,7 +184,7 @@ void result_files::move_aside() {
       refuse(fmt::format("{}: cannot be moved aside ({})", path, error.message()));
   }
   for (lines_file* lines : {&output_, &errors_}) {
-    lines->file.close();  // not before: another run would take it for its own
+    lines->file.close();  // not earlier: another run would take the file as its own
     lines->is_there = false;
   }
 }
@@ -283,7 +286,8 @@ void result_files::put(const hash128& id, std::string_view line, bool success) {
 void result_files::put_bad_line(std::string_view line) {
   const std::lock_guard lock(mutex_);
   errors_.waiting += line;
-  // A job may be one long list of bad lines, and no result come by that has them written.
+  // If the job has many bad lines and no results, no flush() would write these lines for a long
+  // time.
   if (errors_.waiting.size() > most_kept_back) errors_.file.append(errors_.waiting);
 }
 
@@ -297,8 +301,8 @@ void result_files::flush() {
       fault = std::current_exception();
     }
   };
-  // Before the lines: a crash between the two keeps too much of the budget rather than too little.
-  // Lines are written in any case, since they are paid for.
+  // Records are written before the lines. A crash between the two then keeps too much of the budget
+  // rather than too little. Lines are written in any case, because they are paid for.
   attempt([&] { state_.write_records(); });
   for (lines_file* lines : {&output_, &errors_}) {
     attempt([&] { lines->file.append(lines->waiting); });
@@ -369,7 +373,7 @@ void result_files::rescue(usd paid) {
   if (rescued_.empty()) {
     for (lines_file* lines : {&output_, &errors_}) {
       if (lines->file.is_intact()) continue;
-      // Requests whose results do not come back are sent again, and paid again.
+      // Requests whose results are lost are sent again and paid for again.
       if (lines == &output_) state_.counters().taken = paid;
       const std::string sentence = lines->file.rescue(lines->waiting);
       rescued_ += (rescued_.empty() ? "" : "; ") + sentence;
@@ -380,7 +384,7 @@ void result_files::rescue(usd paid) {
 
 void result_files::tidy_errors(const std::function<bool(const stored_line&)>& is_stale) {
   const std::lock_guard lock(mutex_);
-  output_.file.sync();  // what is dropped has its successor on the disk
+  output_.file.sync();  // a line is removed only after its replacement is on the disk
   const auto subject = [](const stored_line& line) {
     return hash_of(line.of_bad_line ? fmt::format("line\n{}", line.line) : line.custom_id);
   };
@@ -397,7 +401,7 @@ void result_files::tidy_errors(const std::function<bool(const stored_line&)>& is
     if (!line || *last.find(subject(*line)) != mine) return false;
     return end > errors_before_ || !is_stale(*line);
   });
-  errors_before_ = 0;  // what is left stands, however often this is called
+  errors_before_ = 0;  // the remaining lines stay, even if this is called again
 }
 
 void result_files::give_back_room() {
@@ -421,13 +425,13 @@ result_files::checkpoint result_files::begin_checkpoint(std::string totals, bool
 }
 
 void result_files::end_checkpoint(checkpoint&& begun) {
-  // The state file forgets an attempt once its line is safe.
+  // The state file forgets an attempt only when its line is on the disk.
   if (job_.output.durable != durability::none || job_.shared != nullptr) sync();
   if (begun.state) place_state(*begun.state);
   require_ours(job_.disk, job_.files.totals, begins_as_totals, fatal_error::kind::cannot_write);
   replace_file(job_.disk, job_.files.totals, begun.totals, begins_as_unplaced_totals);
   if (begun.state) return;
-  // The totals hold the counters from here on.
+  // From here on the totals contain the counters.
   const std::lock_guard lock(mutex_);
   if (const auto error = state_.remove()) {
     throw fatal_error(fatal_error::kind::cannot_write,
@@ -438,7 +442,7 @@ void result_files::end_checkpoint(checkpoint&& begun) {
 }
 
 void result_files::place_state(state_file::rewrite& fresh) {
-  constexpr int most_rounds = 3;  // each leaves less to catch up with
+  constexpr int most_rounds = 3;  // each round leaves less to add
   const auto or_throw = [this](const std::error_code& error) {
     if (!error) return;
     throw translated_error(fatal_error::kind::cannot_write,

@@ -39,7 +39,7 @@ usage_source source_of(const reply& whole) {
   return whole.estimated_usage ? usage_source::estimated : usage_source::none;
 }
 
-// Kinds of tokens that few models have: written where they were reported.
+// Kinds of tokens that few models use; written only if they were reported.
 constexpr std::array<std::pair<std::string_view, std::int64_t token_usage::*>, 4> apart_tokens = {{
     {"audio_prompt_tokens", &token_usage::audio_prompt_tokens},
     {"image_prompt_tokens", &token_usage::image_prompt_tokens},
@@ -64,15 +64,16 @@ void append_usage(std::string& out, const std::optional<token_usage>& usage) {
   out += '}';
 }
 
-// Fixed decimals of what is not negative, by whole numbers: printing a double costs several times
-// as much, and so does a width that is told at run time.
+// Writes a value that is not negative with a fixed number of decimals. It uses integers, because
+// printing a double, or using a width that is known only at run time, takes several times as long.
 void append_fixed(std::string& out, double value, int decimals) {
   std::int64_t scale = 1;
   for (int i = 0; i < decimals; ++i) scale *= 10;
   const std::int64_t scaled = std::llround(std::max(value, 0.0) * static_cast<double>(scale));
   append_number(out, "", scaled / scale);
   out += '.';
-  const fmt::format_int fraction(scaled % scale + scale);  // a one in front keeps the zeros
+  // The leading one keeps the zeros; it is skipped below.
+  const fmt::format_int fraction(scaled % scale + scale);
   out.append(fraction.data() + 1, fraction.size() - 1);
 }
 
@@ -121,7 +122,7 @@ void append_failure(std::string& out, const failure& why) {
   }
 }
 
-// Usage without reads or writes shows no cache.
+// Usage without cache reads or writes does not use the cache.
 bool uses_cache(const std::optional<token_usage>& usage) {
   return usage && usage->uses_cache();
 }
@@ -172,7 +173,7 @@ void append_rejected_list(std::string& out, const std::vector<rejected_reply>& r
   out += ']';
 }
 
-// The cost of a line: of its own reply, if it has one, and of the rejected ones.
+// The cost of a line: of its own reply, if there is one, and of the rejected replies.
 std::optional<usd> whole_cost(bool has_reply, const std::optional<usd>& own,
                               const std::vector<rejected_reply>& rejected) {
   line_facts facts;

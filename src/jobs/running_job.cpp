@@ -37,7 +37,7 @@ std::optional<request> running_job::next_request() {
   return parts_->setup.lines.group_prefixes ? next_in_groups() : next_in_file();
 }
 
-// Then a second reading of the job would find nothing to send or to write.
+// If true, a second reading of the job would find nothing to send or to write.
 bool running_job::is_finished_already() const {
   const job_scan& found = parts_->scan;
   return !parts_->setup.is_on_standard_input() && found.to_send == 0 && found.bad_lines == 0 &&
@@ -58,7 +58,7 @@ std::optional<request> running_job::next_in_file() {
     last_given_ = next.line;
     if (given_ahead_.erase(next.line) > 0) continue;
     if (parts_->setup.shared != nullptr) {
-      lock.unlock();  // counting takes a while, and results come in
+      lock.unlock();  // counting tokens takes time, and results must not wait for it
       set_cost_bound(next, parts_->setup);
       lock.lock();
     }
@@ -74,7 +74,7 @@ std::optional<request> running_job::next_in_file() {
   return std::nullopt;
 }
 
-// Reads the whole job, for the bad lines and for the places of the requests that are to be sent.
+// Reads the whole job to find the bad lines and the offsets of the requests that are to be sent.
 void running_job::read_groups() {
   auto found = std::make_unique<prefix_groups>();
   while (auto line = parts_->input->next()) {
@@ -119,7 +119,7 @@ std::optional<request> running_job::next_in_groups() {
     if (parts_->setup.shared != nullptr) set_cost_bound(next, parts_->setup);
     const std::lock_guard lock(mutex_);
     if (given_ahead_.erase(next.line) > 0) {
-      groups_->ended(next.line);  // it went out before its turn, and no other request waits for it
+      groups_->ended(next.line);  // it was sent before its turn, so its group need not wait for it
       continue;
     }
     const auto attempts = parts_->earlier.to_be_sent(next);
@@ -132,8 +132,8 @@ std::optional<request> running_job::next_in_groups() {
   return std::nullopt;
 }
 
-// Why a line is not to be sent; nothing: it is. The scan has seen the lines of a file, and those of
-// standard input come for the first time.
+// The reason why a line is not sent; nothing: it is sent. The lines of a file were already counted
+// by the scan; lines of standard input are counted here.
 std::optional<bad_line> running_job::fault_of(const request_or_bad_line& line) {
   bool duplicate = false;
   if (parts_->setup.is_on_standard_input()) {
@@ -174,7 +174,7 @@ void running_job::put_bad(const bad_line& bad) {
   parts_->files.put_bad_line(result_line(told, std::nullopt, parts_->setup.output.simulated));
 }
 
-// Under the mutex.
+// The caller holds the mutex.
 void running_job::hand_out(request& next) {
   next.job = parts_->setup.index;
   next.attempts = next.settled_attempts;
@@ -200,7 +200,7 @@ std::vector<request> running_job::look_ahead(std::size_t count) {
   }
   if (begin >= end) return found;
   const std::uint64_t step = std::max<std::uint64_t>((end - begin) / (count + 1), 1);
-  std::uint64_t from = begin + step;  // the next one is taken here or behind
+  std::uint64_t from = begin + step;  // the next request is taken from this line or a later one
   const auto& duplicates = parts_->scan.duplicates;
   job_reader reader(job.files.job, job.lines);
   while (found.size() < count && !input.is_cancelled()) {
@@ -341,7 +341,7 @@ reply_verdict running_job::examine(request& asked, const result& finished) {
   return {step::again, *fault};
 }
 
-// The next attempt has a longer prompt, which may cost more.
+// The next attempt has a longer prompt, so it may cost more.
 void running_job::tell_why(request& asked, const reply& rejected, const std::string& reason) const {
   const job_setup& job = parts_->setup;
   auto body = job.lines.expect->body_with_reason(asked, rejected, reason);
@@ -352,7 +352,7 @@ void running_job::tell_why(request& asked, const reply& rejected, const std::str
   asked = std::move(longer);
 }
 
-// A wrong schema rejects every reply, and each of them is paid.
+// If the schema is wrong, every reply is rejected, and each of them must be paid for.
 void running_job::warn_of_rejections(const std::string& reason) {
   constexpr unsigned enough = 20;
   if (++requests_rejected_ != enough) return;
@@ -392,7 +392,7 @@ void running_job::put(const result& finished) {
     const std::lock_guard lock(mutex_);
     const auto before = parts_->earlier.rejected(id);
     rejected.insert(rejected.begin(), before.begin(), before.end());
-    // What is carried goes into the first line, so that the totals are not its only proof.
+    // The carried amount goes into the first line, so that it is not recorded only in the totals.
     kept += parts_->earlier.kept(id) + parts_->earlier.take_carried();
   }
   const std::string line =
@@ -416,7 +416,7 @@ void running_job::put(const result& finished) {
     groups_->ended(finished.line);
     leaders_.erase(finished.custom_id);
   }
-  --outstanding_;  // not before: a result that could not be taken leaves the job incomplete
+  --outstanding_;  // only now, so that a result that could not be taken leaves the job incomplete
 }
 
 result_files::checkpoint running_job::begin_checkpoint(job_status status, double run_seconds,
@@ -426,11 +426,12 @@ result_files::checkpoint running_job::begin_checkpoint(job_status status, double
   if (sent_ && rpm_) files.set_rate_limit(*rpm_);
   files.set_times(parts_->earlier.wall_s() + (sent_ ? run_seconds : 0),
                   std::max(parts_->earlier.most_in_a_minute(), most_in_a_minute));
-  // Requests behind the limit may have been sent by an earlier run.
+  // Requests beyond the limit may have been sent by an earlier run.
   const bool whole_job = parts_->setup.lines.limit == 0 || !files.have_unfinished();
   const bool nothing_left = status == job_status::completed && whole_job;
   if (nothing_left) {
-    // Of requests that are no longer in the job: the state file ends, and their cost must not.
+    // These replies belong to requests that are no longer in the job. The state file is removed,
+    // but their cost must stay recorded.
     const auto gone = files.keep_rejected();
     const std::lock_guard lock(mutex_);
     for (const auto& [model, reply] : gone) totals_.take_back_rejected(model, reply);
@@ -467,14 +468,14 @@ std::uint64_t running_job::bad_lines() const {
   return bad_lines_;
 }
 
-// Everything that was to be sent in this run has been, and has its result.
+// Whether everything that had to be sent in this run was sent and has its result.
 bool running_job::is_complete() const {
   const std::lock_guard lock(mutex_);
   return read_to_end_ && outstanding_ == 0 && copies_left_ == 0;
 }
 
-// Where the results are that copies are made from: of equal requests, the first one in the output,
-// else the last one in the errors file.
+// Finds the results from which copies are made: of equal requests, the first one in the output,
+// otherwise the last one in the errors file.
 void running_job::find_sources() {
   auto& sources = parts_->scan.copies.sources;
   parts_->files.read_written(
@@ -488,11 +489,12 @@ void running_job::find_sources() {
       });
 }
 
-// The lines of requests that an equal one was sent for, from its line. The job is read once more.
-// What was written before a fault is not written again.
+// Writes the lines of the requests for which an equal request was sent, as copies of its line. This
+// reads the job once more. If it fails and is called again, it continues with the lines that were
+// not written.
 void running_job::write_copies() {
   constexpr std::size_t most_kept_back = std::size_t{1} << 20;
-  std::size_t bytes = 0;  // since the last flush
+  std::size_t bytes = 0;  // bytes since the last flush
   const auto& lines = parts_->scan.copies.lines;
   if (next_copy_ == lines.size()) return;
   find_sources();
@@ -515,7 +517,7 @@ void running_job::write_copies() {
   parts_->files.flush();
 }
 
-// Adds the size of the line to `bytes`. False: it has no line, and gets none yet.
+// Adds the size of the line to `bytes`. False: the request has no line and gets none yet.
 bool running_job::put_copy(const request& next, std::size_t& bytes) {
   result_files& files = parts_->files;
   earlier_results& earlier = parts_->earlier;
@@ -534,7 +536,7 @@ bool running_job::put_copy(const request& next, std::size_t& bytes) {
   std::uint32_t attempts = *attempts_before;
   usd kept = earlier.kept(id) + earlier.take_carried();
   std::vector<rejected_reply> rejected = earlier.rejected(id);
-  if (const auto unfinished = files.unfinished(id)) {  // it was sent by a run without --dedup
+  if (const auto unfinished = files.unfinished(id)) {  // a run without --dedup sent it
     attempts = std::max(attempts, unfinished->attempts);
     kept += unfinished->kept;
     rejected.insert(rejected.end(), unfinished->rejected.begin(), unfinished->rejected.end());
@@ -577,7 +579,7 @@ void finished_job::write(job_status status, double run_seconds, std::uint64_t mo
     fault = std::current_exception();
   }
   const bool complete = !fault && job_->is_complete();
-  // A run that says it has completed left something all the same.
+  // A run that reports that it has completed has still left some requests.
   const bool stopped = fault || status == job_status::completed;
   const job_status now = complete ? job_status::completed : stopped ? job_status::stopped : status;
   try {

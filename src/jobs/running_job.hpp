@@ -23,45 +23,46 @@
 
 namespace sluice {
 
-/// A job that is being run, by several threads at once: gives out the requests that have no result
-/// yet, and takes what becomes of them. next_request() is for one thread, the reader's;
-/// look_ahead(), sync(), sync_state() and end_checkpoint() are for one that may wait for a disk;
-/// cancel() and the const calls are for any; the rest is for the event loop's.
+/// A job that is being run by several threads at once. It gives out the requests that have no
+/// result yet, and takes their results. next_request() is for one thread, the reader's.
+/// look_ahead(), sync(), sync_state() and end_checkpoint() are for a thread that may wait for a
+/// disk. cancel() and the const calls are for any thread; all others are for the event loop's
+/// thread.
 class running_job {
  public:
   running_job(const running_job&) = delete;
   running_job& operator=(const running_job&) = delete;
 
-  /// The next request that has no final result yet; bad lines go to the errors file on the way.
-  /// Nothing: there is none, or none now (waits_until()).
+  /// The next request that has no final result yet. Bad lines that are read before it go to the
+  /// errors file. Nothing: there is no such request, or none at the moment (see waits_until()).
   std::optional<request> next_request();
-  /// After next_request() gave nothing: when to call it again, unless a result comes before.
-  /// Nothing: it gives no more. With job_options::group_prefixes alone.
+  /// After next_request() returned nothing: when to call it again, unless a result comes earlier.
+  /// Nothing: it will give no more requests. Set only with job_options::group_prefixes.
   std::optional<time_point> waits_until() const noexcept { return waits_until_; }
-  /// Up to `count` requests from far behind the one that next_request() gives next, spread over
-  /// the rest of the job; next_request() passes over them. Reads the job's file anew. None of
-  /// standard input.
+  /// Up to `count` requests from far behind the next one of next_request(), spread over the rest of
+  /// the job; next_request() will skip them. Reads the job file again. Gives none for standard
+  /// input.
   std::vector<request> look_ahead(std::size_t count);
-  /// Ends a next_request() that waits for input, or passes over what is finished.
+  /// Ends a next_request() that waits for input or skips finished requests.
   void cancel();
 
   funds reserve(const request& next);
   void unreserve(const request& next);
   void attempt_started(const attempt_record& attempt);
   void attempt_ended(const attempt_record& attempt, attempt_end how);
-  /// Brings what is recorded of attempts to the disk.
+  /// Writes the records of attempts to the state file.
   void write_records() { parts_->files.write_records(); }
   std::error_code sync_state() { return parts_->files.sync_state(); }
-  /// As result_sink::examine(). Only with job_options::expect.
+  /// Like result_sink::examine(). Only with job_options::expect.
   reply_verdict examine(request& asked, const result& finished);
   void put(const result& finished);
-  /// For the totals, once this run has sent something; 0: no limit.
+  /// For the totals, if this run sends something; 0: no limit.
   void set_rate_limit(std::uint64_t rpm) { rpm_ = rpm; }
   void flush() { parts_->files.flush(); }
   void sync() { parts_->files.sync(); }
-  /// Throws when the files are not as this run has left them.
+  /// Throws if another program has changed the files.
   void require_intact() { parts_->files.require_intact(); }
-  /// In two steps, as those of result_files.
+  /// A checkpoint has two steps, like that of result_files.
   result_files::checkpoint begin_checkpoint(job_status status, double run_seconds,
                                             std::uint64_t most_in_a_minute);
   void end_checkpoint(result_files::checkpoint&& begun) {
@@ -69,26 +70,26 @@ class running_job {
   }
 
   job_totals totals() const;
-  /// An example of what failed in this run, by the name the totals count it under.
+  /// Example messages of failures in this run, keyed by the name in the totals.
   std::map<std::string, std::string> failure_reasons() const;
   std::set<std::string> missing_models() const;
-  /// Finished lines that could not be written so far.
+  /// Number of finished lines that could not be written so far.
   std::uint64_t unwritten() const { return parts_->files.unwritten(); }
   bool disk_is_full() const { return parts_->files.disk_is_full(); }
   std::uint64_t bad_lines() const;
-  /// Whether a request that asked for the model (empty: for any) had succeeded before this run.
+  /// Whether a request for this model (empty: for any model) had succeeded before this run.
   bool had_success(std::string_view model) const { return parts_->earlier.had_success(model); }
   const job_files& files() const noexcept { return parts_->setup.files; }
-  /// What the scan found.
+  /// Number of requests to send, from the scan.
   std::uint64_t to_send() const noexcept { return parts_->scan.to_send; }
-  /// Requests that are not sent, because an equal one is or has been.
+  /// Requests that are not sent because an equal request is sent or has been sent.
   std::uint64_t copies() const noexcept { return parts_->scan.copies.lines.size(); }
-  /// The models that its requests ask for: one, several, or none that is known yet.
+  /// The models of its requests: one, several, or none if no model is known yet.
   const std::set<std::string>& models() const noexcept { return parts_->scan.models; }
   const std::map<std::string, std::uint64_t>& unpriced_models() const noexcept {
     return parts_->scan.unpriced;
   }
-  /// Salt of the idempotency keys: another for every job, the same over its restarts.
+  /// Salt of the idempotency keys: different for every job, and the same after a restart.
   const std::string& identity() const noexcept { return parts_->files.identity(); }
 
  private:
@@ -110,7 +111,7 @@ class running_job {
   std::vector<request> look_ahead_in_groups(std::size_t count);
   result_price price(const result& finished);
   void tell_why(request& asked, const reply& rejected, const std::string& reason) const;
-  // Each once, for price().
+  // These warn once for each case. For price().
   void warn_of_missing_rate(const std::string& model, const std::string& missing);
   void warn_of_stale_price(const std::string& model);
   void warn_of_rejections(const std::string& reason);
@@ -118,37 +119,39 @@ class running_job {
   const std::unique_ptr<job_parts> parts_;
   std::set<std::pair<std::string, std::string>> warned_of_rates_;  // by model and missing rate
   std::set<std::string> warned_of_stale_;                          // by model
-  unsigned requests_rejected_ = 0;                                 // that failed for it in this run
+  unsigned requests_rejected_ = 0;  // requests that failed in this run because of rejected replies
   std::optional<std::uint64_t> rpm_;
   bool sent_ = false;                      // this run has sent something
-  std::optional<time_point> waits_until_;  // for the reader's thread
+  std::optional<time_point> waits_until_;  // used by the reader's thread
 
-  mutable std::mutex mutex_;  // guards what follows, and parts_->earlier
+  mutable std::mutex mutex_;  // guards the following members, and parts_->earlier
   job_totals totals_;
   std::uint64_t bad_lines_ = 0;
   std::map<std::string, std::string> reasons_;
   std::set<std::string> missing_models_;
   std::size_t next_duplicate_ = 0;
-  bool read_to_end_ = false;               // as far as the limit lets
-  std::uint64_t last_line_ = 0;            // that was read so, or is to be
-  std::uint64_t last_given_ = 0;           // line of the request that was given out last, in order
-  std::set<std::uint64_t> given_ahead_;    // lines that were given out before their turn
+  bool read_to_end_ = false;      // or to the limit
+  std::uint64_t last_line_ = 0;   // the last line that was read, or that will be read
+  std::uint64_t last_given_ = 0;  // line of the last request that was given out in order
+  // Lines that were given out before their turn by look_ahead().
+  std::set<std::uint64_t> given_ahead_;
   std::uint64_t outstanding_ = 0;          // requests given out that have no result yet
-  std::unique_ptr<prefix_groups> groups_;  // once the job has been read for them
-  std::map<std::string, std::uint64_t, std::less<>> leaders_;  // that are awaited: line by id
-  std::size_t next_copy_ = 0;                                  // of the scan's copies
-  std::uint64_t copies_left_ = 0;  // that have no line, because no equal request has one
+  std::unique_ptr<prefix_groups> groups_;  // set once the job has been read for it
+  // Leaders that a group waits for: line by id.
+  std::map<std::string, std::uint64_t, std::less<>> leaders_;
+  std::size_t next_copy_ = 0;      // index into the scan's copies
+  std::uint64_t copies_left_ = 0;  // copies without a line, because no equal request has one
 };
 
-/// A job, for one thread, whose run is over: it takes no more results, and gives out no more
-/// requests.
+/// A job whose run is over: it takes no more results and gives out no more requests. For one
+/// thread.
 class finished_job {
  public:
   explicit finished_job(std::unique_ptr<running_job> ended) : job_(std::move(ended)) {}
 
-  /// Brings the errors file in order, so that every request has one line, and writes what is still
-  /// to be written and the last totals: `completed` if the job is, else as `status` says. When it
-  /// throws, as much as could be done is, and it may be called again.
+  /// Cleans up the errors file, so that every request has one line, and writes the remaining lines
+  /// and the final totals. The status is `completed` if the job is complete, otherwise `status`. If
+  /// it throws, it has done as much as possible, and may be called again.
   void write(job_status status, double run_seconds, std::uint64_t most_in_a_minute);
 
   const running_job& job() const noexcept { return *job_; }

@@ -15,11 +15,11 @@ namespace sluice {
 namespace {
 
 constexpr std::size_t shortest_bytes = 2048;
-// Lines tell times in milliseconds: of two that follow each other, the second may seem to begin so
-// much earlier than the first ended.
+// Lines contain times in milliseconds. If one attempt follows another, rounding can make it seem to
+// begin up to this much before the other one ended.
 constexpr double rounding_s = 0.002;
 
-// Collects text up to the first thing that is none.
+// Collects text until the first element that is not text.
 class opening_text {
  public:
   void add_string(std::string_view quoted) {
@@ -92,7 +92,7 @@ std::string opening_of(endpoint target, const json_object& body) {
   return text.take();
 }
 
-// What a provider puts before the messages, as it is written.
+// The parts that a provider puts before the messages, as they are written.
 std::string before_the_messages(const request& asked, const json_object& body) {
   std::string text = fmt::format("{}\n{}", to_string(asked.target), asked.model);
   for (const std::string_view name : {"tools", "functions", "response_format", "text"}) {
@@ -114,7 +114,7 @@ hash128 hash_behind(const hash128& before, std::string_view text) {
 
 std::uint32_t tokens_in(std::string_view model, std::string_view text) {
   const std::uint64_t tokens = completion_tokens(model, text).tokens;
-  // A word that was cut in two has a token more.
+  // A word that was cut in two may have one token more.
   const std::uint64_t whole = tokens > 0 ? tokens - 1 : 0;
   return static_cast<std::uint32_t>(
       std::min<std::uint64_t>(whole, std::numeric_limits<std::int32_t>::max()));

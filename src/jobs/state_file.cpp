@@ -72,7 +72,7 @@ bool state_file::load() {
   for (std::size_t end = 0; (end = text->find('\n', begin)) != std::string::npos; begin = end + 1) {
     const auto line = std::string_view(*text).substr(begin, end - begin);
     if (!(begin == 0 ? read_summary(line) : read_record(line))) damaged_ = true;
-  }  // what stands behind the last newline was torn by a crash: its attempt was not sent yet
+  }  // a torn record after the last newline is ignored: its attempt was not sent yet
   if (begin == 0) damaged_ = true;
   return true;
 }
@@ -272,7 +272,8 @@ void state_file::reconcile(const std::function<line_told(const hash128& id)>& li
     } else if (at->second.open) {
       apply_end(at->second, at->first, attempt_end::lost);
     } else if (std::exchange(at->second.has_result, false)) {
-      ++counters_.maybe_billed_attempts;  // the line was lost, and what it told of the cost
+      // The line was lost, and with it the cost that it contained.
+      ++counters_.maybe_billed_attempts;
       at->second.kept += at->second.line_cost;
       counters_.kept += std::exchange(at->second.line_cost, {});
     }
@@ -376,7 +377,7 @@ std::string state_file::summary() const {
 }
 
 state_file::rewrite state_file::begin_writing() {
-  write_records();  // else they would be missing in the old file until the new one is placed
+  write_records();  // otherwise they would be missing in the old file until the new one replaces it
   rewrite fresh;
   fresh.files_ = &files_;
   fresh.shown_ = path_;
@@ -426,7 +427,7 @@ void state_file::place(rewrite& fresh) {
 
 void state_file::write() {
   rewrite fresh = begin_writing();
-  end_writing();  // nobody else writes meanwhile
+  end_writing();  // no other thread writes at this time
   fresh.write_beside();
   place(fresh);
   if (const auto error = files_.sync_folder_of(fresh.target_)) cannot_write(error);

@@ -17,7 +17,7 @@
 
 namespace sluice {
 
-/// Counters of a job's whole life that stand in none of its lines.
+/// Counters of a job's whole life that none of its lines contains.
 struct life_counters {
   std::uint64_t attempts = 0;
   std::uint64_t retries = 0;
@@ -26,43 +26,44 @@ struct life_counters {
   double wall_s = 0;
   /// The rate limit of the last run that sent something, in requests per minute; 0: it had none.
   std::optional<std::uint64_t> rpm;
-  /// What counts for the budget beside the lines: the most that attempts of unknown outcome can
-  /// have cost, and what results did that had to make room.
+  /// The amount that counts against the budget in addition to the lines: the highest possible cost
+  /// of attempts with an unknown outcome, and the cost of results that were removed.
   usd kept;
-  /// What the lines had cost when somebody took their file away; zero: nobody did.
+  /// The cost of the lines of an output file that was taken away; zero if none was.
   usd taken;
 };
 
-/// The sidecar of a job, `x.state`: what must outlive a crash beside the lines themselves. It opens
-/// with a summary, and each attempt adds a record when it starts and one when it ends without a
-/// line. Records are written together: write_records() comes before the first byte of the attempts
-/// goes out, and before a line that belongs to an end. An attempt that has neither a record of its
-/// end nor a line was in flight when the run died. Lines win over it: a record that they contradict
-/// counts no more.
+/// The state file of a job, `x.state`. It stores what must survive a crash in addition to the
+/// lines. It begins with a summary. Each attempt adds a record when it starts, and another when it
+/// ends without a line. Records are written together: write_records() is called before the first
+/// byte of the attempts is sent, and before a line whose attempt has an end record. An attempt with
+/// neither an end record nor a line was in flight when the run died. If a record contradicts a
+/// line, the line counts.
 ///
-/// Not thread safe. Throws fatal_error when it cannot be written.
+/// Not thread safe. Throws fatal_error if the file cannot be written.
 class state_file {
  public:
-  /// What is known of a request that has been sent and has no line for it yet.
+  /// The state of a request that was sent and has had no line since.
   struct unfinished {
-    std::uint32_t attempts = 0;  ///< over the life of the request, its earlier lines' included
-    bool open = false;           ///< the last of them has not ended
-    bool has_result = false;     ///< it has, with a result whose line is about to be written
-    usd reserved;                ///< for the open one
-    usd line_cost;               ///< of a result: what its line is to tell
-    usd kept;                    ///< of the budget, for attempts since its last line
-    std::string model;           ///< that the rejected replies were for
+    /// Over the life of the request, including those in its earlier lines.
+    std::uint32_t attempts = 0;
+    bool open = false;        ///< the last attempt has not ended
+    bool has_result = false;  ///< the last attempt has a result whose line is about to be written
+    usd reserved;             ///< for the open attempt
+    usd line_cost;            ///< for a result: the cost that its line will contain
+    usd kept;                 ///< of the budget, for attempts since its last line
+    std::string model;        ///< the model of the rejected replies
     std::vector<rejected_reply> rejected;  ///< since its last line
   };
 
-  /// `output`: the name of the file that it records the results of.
+  /// `output`: the name of the output file that this state file belongs to.
   state_file(file_system& files, std::string path, std::string output)
       : files_(files), path_(std::move(path)), output_(std::move(output)) {}
 
-  /// Reads what an earlier run left. False: there is none. Throws when there is, and it cannot be
-  /// read, is not ours or records another output.
+  /// Reads the file that an earlier run left. False: there is none. Throws if it cannot be read, is
+  /// not ours, or belongs to another output.
   bool load();
-  /// Whether it is on record that the output is ours.
+  /// Whether the file records that the output is ours.
   bool records_output() const noexcept { return records_output_; }
   bool damaged() const noexcept { return damaged_; }
   const std::string& identity() const noexcept { return identity_; }
@@ -70,81 +71,84 @@ class state_file {
   life_counters& counters() noexcept { return counters_; }
   const life_counters& counters() const noexcept { return counters_; }
 
-  /// Of a request that was sent and has no line since; null when there is nothing to tell.
+  /// The state of a request that was sent and has had no line since; null if there is none.
   const unfinished* find(const hash128& id) const;
   bool has_unfinished() const noexcept { return !unfinished_.empty(); }
-  /// What is kept for requests that have no line for it yet.
+  /// The amount kept for requests whose lines do not contain it yet.
   usd kept_for_unfinished() const;
-  /// What the lines tell of a request.
+  /// The facts that the lines contain about a request.
   struct line_told {
     std::uint32_t attempts = 0;
-    std::optional<attempt_end> last_end;  ///< of the last one; unset: a result whose cost is known
+    /// Of the last attempt; unset: a result whose cost is known.
+    std::optional<attempt_end> last_end;
   };
-  /// Holds what was loaded against the lines. An attempt that they know of has ended as they tell,
-  /// should a power cut have taken the record of that; one that is still open was in flight as the
-  /// run died.
+  /// Compares the loaded records with the lines. If the lines contain an attempt, it has ended as
+  /// they say, even if a power failure destroyed its end record. An attempt that is still open
+  /// after that was in flight when the run died.
   void reconcile(const std::function<line_told(const hash128& id)>& lines);
 
   void started(const hash128& id, std::uint32_t attempt, usd reserved);
-  /// The attempt ended without a line, or its line is about to be written and does not settle what
-  /// was reserved: of that is kept what the line's own cost, an estimate, does not cover.
+  /// The attempt ended without a line, or its line is about to be written and does not replace the
+  /// reservation. In the second case, the part of the reservation that the estimated cost in the
+  /// line does not cover is kept.
   void ended(const hash128& id, attempt_end how, usd line_cost = {});
-  /// Writes the records of started(), ended() and rejected() to the file. When it throws, they are
-  /// kept, and the next call writes them.
+  /// Writes the records of started(), ended() and rejected() to the file. If it throws, the records
+  /// are kept, and the next call writes them.
   void write_records();
-  /// The attempt ended with a reply that is rejected. `keep`: of its reservation, what its cost
+  /// The attempt ended with a rejected reply. `keep`: the part of its reservation that its cost
   /// does not cover.
   void rejected(const hash128& id, const std::string& model, const rejected_reply& reply, usd keep);
-  /// Visits the requests that have no line for a rejected reply yet.
+  /// Visits the rejected replies of requests that have no line for them yet.
   void for_each_rejected(const std::function<void(const std::string& model,
                                                   const rejected_reply& reply)>& visit) const;
-  /// Forgets the rejected replies; what they have cost is kept from here on.
+  /// Removes the rejected replies; their cost is kept from now on.
   void keep_rejected();
-  /// The request has its line.
+  /// Call it when the request has its line.
   void settled(const hash128& id) { unfinished_.erase(key(id)); }
 
-  /// Forgets all that was loaded but the money that is to be kept.
+  /// Removes everything that was loaded, except the money that must be kept.
   void start_over(std::string identity, usd kept);
 
-  /// Writes the file anew, with the summary alone. Lines that settled something must have reached
-  /// the disk before. When it throws, nothing more must be sent: what still ends is not kept, and
-  /// counts as in flight for the next run.
+  /// Writes the file again, with only the summary. Lines that ended an attempt must be on the disk
+  /// before. If it throws, nothing more may be sent: attempts that still end are not recorded, and
+  /// count as in flight for the next run.
   void write();
 
-  /// The same in steps, so that nobody waits for a disk meanwhile: begin_writing(), then
-  /// write_beside() on another thread beside any other call, then place(), the folder's sync, and
-  /// end_writing(), whatever came between. What is recorded meanwhile goes to both files.
+  /// The same in steps, so that no other thread waits for a disk: begin_writing(); then
+  /// write_beside() on another thread, at the same time as any other call; then place(), the sync
+  /// of the folder, and end_writing(), even if a step failed. Records that are added in the
+  /// meantime go to both files.
   class rewrite {
    public:
-    /// Writes the new file beside the old one, and has it on the disk.
+    /// Writes the new file next to the old one, and syncs it to disk.
     void write_beside();
 
    private:
     friend class state_file;
     file_system* files_ = nullptr;
-    std::string shown_;   // as the user named it
-    std::string target_;  // behind links
+    std::string shown_;   // the path as the user named it
+    std::string target_;  // the path with links resolved
     std::string fresh_;
     std::string summary_;
     std::shared_ptr<file> file_;
     std::uint64_t size_ = 0;
   };
   rewrite begin_writing();
-  /// Adds to it what was recorded since it was begun, up to now. True: there was something, which
-  /// sync() of its file is to bring to the disk before place().
+  /// Adds the records since begin_writing() to the new file. True: there were some; sync() must
+  /// bring them to the disk before place().
   bool catch_up(rewrite& fresh);
   std::error_code sync(rewrite& fresh) const { return fresh.file_->sync(); }
-  /// Puts the new file in the place of the old one. Records that catch_up() has not seen are in it
-  /// as well, but not on the disk.
+  /// Replaces the old file with the new one. Records that catch_up() has not added are added as
+  /// well, but they are not synced to disk.
   void place(rewrite& fresh);
   void end_writing() noexcept {
     writing_ = false;
     since_.clear();
   }
 
-  /// The file that records go into now, to be synced by another thread.
+  /// The file to which records are written now; another thread may sync it.
   std::shared_ptr<file> opened() const noexcept { return file_; }
-  /// Removes the file, where there is one, so that it stays removed.
+  /// Removes the file if it exists, and syncs its folder, so that it stays removed.
   std::error_code remove();
 
  private:
@@ -164,14 +168,14 @@ class state_file {
   bool records_output_ = false;
   std::shared_ptr<file> file_;
   std::uint64_t size_ = 0;
-  bool torn_ = false;      // half a record stands behind that
-  std::string unwritten_;  // records that write_records() is to write
+  bool torn_ = false;      // an incomplete record follows after `size_` bytes
+  std::string unwritten_;  // records that write_records() will write
   std::string identity_;
   life_counters counters_;
   std::map<id_key, unfinished> unfinished_;
   bool damaged_ = false;
   bool writing_ = false;
-  std::string since_;  // records since begin_writing() that the new file lacks
+  std::string since_;  // records since begin_writing() that the new file does not have yet
 };
 
 }  // namespace sluice

@@ -35,8 +35,8 @@ json share_json(const job_totals::share& share) {
           {"cost_usd", share.cost ? json(share.cost->to_string()) : json(nullptr)}};
 }
 
-// Its members are put behind each other: to look for each in an ordered object takes as long as
-// there are members, and a relay may send very many names.
+// Members are appended without a search. A search in an ordered object takes time proportional to
+// its number of members, and a relay may send very many names.
 template <typename Map, typename ToJson>
 json members_json(const Map& members, const ToJson& to_json) {
   json told = json::object();

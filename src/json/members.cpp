@@ -9,7 +9,7 @@
 namespace sluice {
 namespace {
 
-// Takes apart the outermost bracket of valid JSON: the members of an object, or the elements of an
+// Splits the outermost bracket of valid JSON into the members of an object or the elements of an
 // array.
 class outermost : public json_walk<outermost, json_trust::is_valid> {
  public:
@@ -45,7 +45,8 @@ class outermost : public json_walk<outermost, json_trust::is_valid> {
   std::vector<std::string_view> elements_;
 };
 
-// The key as written. Nearly all keys of one length differ in their first character.
+// Compares the key as it is written. Nearly all keys of the same length differ in their first
+// character.
 inline bool has_key(const json_member& member, std::string_view key) {
   return member.key.size() == key.size() &&
          (key.empty() || (member.key.front() == key.front() && member.key == key));

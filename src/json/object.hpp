@@ -10,24 +10,24 @@
 
 namespace sluice {
 
-/// A JSON object as text: its values are cut out as they are written, and read where they are asked
-/// for. What is no object has no members, so that a path of objects can be followed without a look
-/// at each step. A view of the text, which must outlive it. Where a name stands twice, the last
-/// one counts. Const members may be called from any thread.
+/// A JSON object as text. Its values are views of the text, and they are parsed only when they are
+/// used. A value that is not an object has no members, so a path of objects can be followed without
+/// a check at each step. The text must outlive this object. If a name occurs twice, the last one
+/// counts. Const members may be called from any thread.
 class json_object {
  public:
   json_object() = default;
-  /// Of valid JSON.
+  /// From valid JSON.
   explicit json_object(std::string_view value) {
     if (auto members = json_members(value)) *this = json_object(*std::move(members));
   }
   explicit json_object(std::vector<json_member> members)
       : members_(std::move(members)), is_object_(true) {}
 
-  /// Of any text: no object where the text is not valid JSON.
+  /// From any text; if the text is not valid JSON, the result is not an object.
   static json_object parse(std::string_view text);
 
-  /// Whether there is an object at all, perhaps an empty one.
+  /// Whether this is an object; it may be empty.
   bool is_object() const noexcept { return is_object_; }
   bool empty() const noexcept { return members_.empty(); }
   const std::vector<json_member>& members() const& noexcept { return members_; }
@@ -35,20 +35,20 @@ class json_object {
   auto begin() const noexcept { return members_.begin(); }
   auto end() const noexcept { return members_.end(); }
 
-  /// Null where there is no such member.
+  /// Null if there is no such member.
   const json_member* find(std::string_view name) const { return find_member(members_, name); }
-  /// The member is there, perhaps as null.
+  /// Whether the member exists, possibly as null.
   bool has(std::string_view name) const { return find(name) != nullptr; }
-  /// The member is there, and is not null.
+  /// Whether the member exists and is not null.
   bool has_value(std::string_view name) const { return !value(name).empty(); }
 
-  /// The value as it is written; empty where it is missing or null.
+  /// The value as it is written; empty if it is missing or null.
   std::string_view value(std::string_view name) const;
-  /// The text of a string; nothing where the value is no string.
+  /// The text of a string; nothing if the value is not a string.
   std::optional<std::string> text(std::string_view name) const;
-  /// The object that the value is; one that is no object where it is something else.
+  /// The value as an object; if it is something else, the result is not an object.
   json_object object(std::string_view name) const { return json_object(value(name)); }
-  /// The elements of a list; none where the value is no list.
+  /// The elements of a list; none if the value is not a list.
   std::vector<std::string_view> list(std::string_view name) const;
 
  private:

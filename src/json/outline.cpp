@@ -17,7 +17,7 @@ class outliner : public json_walk<outliner> {
     outline_.inner.reserve(usual);
   }
 
-  /// Nothing when the value is no object.
+  /// Nothing if the value is not an object.
   std::optional<json_outline> take() {
     return is_object_ ? std::optional(std::move(outline_)) : std::nullopt;
   }
@@ -39,7 +39,8 @@ class outliner : public json_walk<outliner> {
     member.key = quoted.substr(1, quoted.size() - 2);
     member.escaped = escaped;
     member.begin = place(quoted.data());
-    member.value = rest();  // up to where it ends, which is not known yet
+    // It reaches to the end of the text, because the end of the value is not known yet.
+    member.value = rest();
   }
 
   void on_end() {
@@ -54,7 +55,7 @@ class outliner : public json_walk<outliner> {
   }
 
  private:
-  /// Where the members of the innermost bracket are written down; null where they are not.
+  /// The list for the members of the innermost bracket; null if they are not collected.
   std::vector<json_member>* members() {
     if (!is_object_ || depth() == 0 || !in_object()) return nullptr;
     if (depth() == 1) return &outline_.members;
@@ -63,7 +64,7 @@ class outliner : public json_walk<outliner> {
 
   const std::string_view open_key_;
   bool is_object_ = false;
-  bool inside_ = false;  ///< the object at depth two is the one to be opened
+  bool inside_ = false;  ///< the object at depth two is the one to open
   json_outline outline_;
 };
 

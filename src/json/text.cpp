@@ -52,7 +52,7 @@ bool is_low_surrogate(int unit) {
   return unit >= 0xDC00 && unit <= 0xDFFF;
 }
 
-/// Asked for what the fast parser refuses, and for the words that say why.
+/// For text that the fast parser does not accept, and for the reason of an error.
 class checker : public json_walk<checker> {
  public:
   using json_walk::json_walk;
@@ -69,7 +69,7 @@ class depth_meter : public json_walk<depth_meter> {
   std::size_t deepest_ = 0;
 };
 
-/// The length of the UTF-8 sequence at `at`, or 0 where there is none (Unicode, table 3-7).
+/// The length of the UTF-8 sequence at `at`, or 0 if there is none (Unicode, table 3-7).
 std::size_t utf8_length(std::string_view text, std::size_t at) {
   const auto byte = [&](std::size_t i) {
     return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0U;
@@ -95,13 +95,14 @@ std::size_t utf8_length(std::string_view text, std::size_t at) {
 #ifdef __SSE2__
 constexpr std::size_t lanes = 16;
 
-/// A bit for each of 16 bytes that a JSON string cannot hold as it is, the first byte's lowest.
+/// One bit for each of 16 bytes that must be escaped in a JSON string; the lowest bit is for the
+/// first byte.
 unsigned stops_in(const char* bytes, bool ascii_only) {
   const __m128i read = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
   const auto are = [&](char c) { return _mm_cmpeq_epi8(read, _mm_set1_epi8(c)); };
   const __m128i controls = _mm_cmpeq_epi8(_mm_min_epu8(read, _mm_set1_epi8(0x1F)), read);
   __m128i stops = _mm_or_si128(controls, _mm_or_si128(are('"'), are('\\')));
-  if (ascii_only) stops = _mm_or_si128(stops, read);  // of each byte only the high bit counts
+  if (ascii_only) stops = _mm_or_si128(stops, read);  // only the high bit of each byte is used
   return static_cast<unsigned>(_mm_movemask_epi8(stops));
 }
 #endif
@@ -110,11 +111,11 @@ bool is_valid_utf8(std::string_view text) {
   return simdjson::validate_utf8(text.data(), text.size());
 }
 
-/// True for valid JSON of ordinary numbers and paired surrogates. The parser is kept from call to
-/// call, but not the memory that a huge text takes.
+/// True for valid JSON with ordinary numbers and paired surrogates. The parser is reused by later
+/// calls, but the memory for a very large text is released.
 bool fast_parser_takes(std::string_view text) {
   constexpr std::size_t huge = std::size_t{1} << 20;
-  if (text.empty()) return false;  // there may be no data at all to point to
+  if (text.empty()) return false;  // an empty text may have a null pointer
   static thread_local simdjson::dom::parser kept;
   if (text.size() < huge) return kept.parse(text.data(), text.size()).error() == simdjson::SUCCESS;
   simdjson::dom::parser passing;
@@ -141,7 +142,7 @@ void append_utf8(std::string& out, unsigned point) {
   }
 }
 
-/// The surrogate that three bytes at `at` stand for in WTF-8; 0 where they do not.
+/// The surrogate that the three bytes at `at` encode in WTF-8; 0 if they encode none.
 unsigned surrogate_at(std::string_view text, std::size_t at) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[at + i]); };
   if (text.size() < at + 3 || byte(0) != 0xED || byte(1) < 0xA0 || byte(1) > 0xBF ||
@@ -151,7 +152,7 @@ unsigned surrogate_at(std::string_view text, std::size_t at) {
   return 0xD000U | (byte(1) & 0x3FU) << 6U | (byte(2) & 0x3FU);
 }
 
-/// The character that a backslash and `c` stand for; NUL for none.
+/// The character that a backslash and `c` encode; NUL if there is none.
 char unescaped(char c) {
   constexpr std::string_view letters = "\"\\/bfnrt";
   constexpr std::string_view meant = "\"\\/\b\f\n\r\t";
@@ -159,7 +160,7 @@ char unescaped(char c) {
   return at == std::string_view::npos ? '\0' : meant[at];
 }
 
-/// What stands for `c` inside a JSON string; empty where it stands for itself.
+/// The escape for `c` inside a JSON string; empty if `c` needs none or has no short one.
 std::string_view escape_of(char c) {
   switch (c) {
     case '"':
@@ -181,7 +182,7 @@ std::string_view escape_of(char c) {
   }
 }
 
-/// What stands between the quotes of a JSON string for valid UTF-8.
+/// Appends valid UTF-8 as the content of a JSON string, without the quotes.
 void append_escaped(std::string& out, std::string_view text) {
   std::size_t done = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -210,7 +211,7 @@ std::optional<std::string> json_fault(std::string_view text) {
 
 bool is_nested_deeper(std::string_view text, std::size_t most) {
   if (text.size() / 2 <= most) return false;
-  // Nearly no text has so many brackets at all.
+  // Few texts contain that many brackets at all, so they are counted first.
   const auto brackets =
       std::count_if(text.begin(), text.end(), [](char c) { return c == '{' || c == '['; });
   if (static_cast<std::size_t>(brackets) <= most) return false;

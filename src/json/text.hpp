@@ -7,47 +7,52 @@
 
 namespace sluice {
 
-/// JSON kept as text: what a job or a relay wrote goes out as it was written, numbers and escapes
-/// included. Pure; every function may be called from any thread.
+/// Functions for JSON as text. Text from a job or a relay is passed on as it was written, including
+/// numbers and escapes. All functions are pure and may be called from any thread.
 
-/// Nothing when `text` is one JSON value (RFC 8259) and nothing else; otherwise why not, in a few
-/// words. Numbers may have any size; a lone surrogate in an escape is allowed, as the RFC's grammar
-/// does.
+/// Nothing if `text` is exactly one JSON value (RFC 8259); otherwise the reason why it is not, in a
+/// few words. Numbers may have any size. A lone surrogate in an escape is allowed, as in the RFC's
+/// grammar.
 std::optional<std::string> json_fault(std::string_view text);
 
-/// What of a reply a reader takes that keeps its depth on a stack.
+/// The deepest nesting of a reply that is accepted, because some readers keep their depth on the
+/// stack.
 constexpr std::size_t deepest_body = 1000;
-/// Whether more than so many brackets of `text`, which is valid JSON, are open at once.
+/// Whether more than `most` brackets of `text` are open at the same time. `text` must be valid
+/// JSON.
 bool is_nested_deeper(std::string_view text, std::size_t most);
 
-/// `text`, which is valid JSON, without the white space between its tokens: one line.
+/// `text` without the white space between its tokens, so that it is one line. `text` must be valid
+/// JSON.
 std::string json_compact(std::string_view text);
 
-/// How many bytes at the start of `text` a JSON string holds as they are, up to the first quote,
-/// backslash or control character; of ASCII only, where that is asked for.
+/// The number of bytes at the start of `text` that need no escape in a JSON string: those before
+/// the first quote, backslash or control character, and with `ascii_only` also before the first
+/// byte that is not ASCII.
 std::size_t plain_prefix(std::string_view text, bool ascii_only = false);
 
 /// `text` as a JSON string with its quotes. Invalid UTF-8 becomes U+FFFD.
 std::string json_quote(std::string_view text);
 void append_json_quoted(std::string& out, std::string_view text);
 
-/// What JSON says in a string, with its lone surrogates: the inverse of json_string_wtf8. They
-/// become escapes again, in lower case; other bytes that are no part of valid UTF-8, U+FFFD.
+/// Appends the text as a JSON string that keeps its lone surrogates; the inverse of
+/// json_string_wtf8. They become escapes in lower case. Other bytes that are not part of valid
+/// UTF-8 become U+FFFD.
 void append_json_wtf8(std::string& out, std::string_view text);
 
-/// `text` with every byte that is no part of valid UTF-8 replaced by U+FFFD.
+/// `text` with U+FFFD in place of every byte that is not part of valid UTF-8.
 std::string valid_utf8(std::string text);
 
-/// As much of `text` as fits into so many bytes without cutting a character in two.
+/// The longest prefix of `text` that fits into `bytes` bytes without splitting a character.
 std::string_view utf8_prefix(std::string_view text, std::size_t bytes);
 
-/// What stands between the quotes of a JSON string, without escapes; nothing where one is bad,
-/// or where the text is no valid UTF-8. A lone surrogate becomes U+FFFD, or stays as the three
-/// bytes that UTF-8 forbids it to have (WTF-8, https://simonsapin.github.io/wtf-8/).
+/// The content of a JSON string (the text between its quotes) without escapes. Nothing if an escape
+/// is invalid or the text is not valid UTF-8. A lone surrogate becomes U+FFFD, or stays as three
+/// bytes that are not valid UTF-8 (WTF-8, https://simonsapin.github.io/wtf-8/).
 std::optional<std::string> json_unescaped(std::string_view text, bool keep_lone_surrogates);
 
-/// `text` with every escape of a lone surrogate replaced by `\ufffd`, byte for byte at the same
-/// places, for parsers that refuse them.
+/// `text` with every escape of a lone surrogate replaced by `\ufffd`. This does not change any
+/// offset. It is for parsers that refuse lone surrogates.
 std::string without_lone_surrogates(std::string text);
 
 }  // namespace sluice

@@ -13,29 +13,30 @@
 
 namespace sluice {
 
-/// What a walk may take for granted.
+/// What a walk may assume about its text.
 enum class json_trust : std::uint8_t {
-  none,      ///< every byte is checked, and every bracket entered
-  is_valid,  ///< the text is valid JSON: only the outermost bracket is entered, the rest is skipped
+  none,  ///< nothing: every byte is checked, and every bracket is entered
+  /// The text is valid JSON: only the outermost bracket is entered, and nested values are skipped.
+  is_valid,
 };
 
-/// Walks over one JSON value by RFC 8259 to the letter: no limit on a number's size, on depth, or
-/// on surrogates. It does not check UTF-8. Keeps the open brackets on a stack of its own, so that
-/// depth costs memory and not the thread's stack. Not thread safe.
+/// Walks over one JSON value strictly by RFC 8259, with no limit on the size of numbers, on depth,
+/// or on surrogates. It does not check UTF-8. It keeps the open brackets on its own stack, so deep
+/// nesting does not use the thread's stack. Not thread safe.
 ///
-/// `Walker` derives from it, and hides those of the three moments that it wants to see.
+/// `Walker` derives from this class, and hides those of the three on_ functions that it needs.
 template <typename Walker, json_trust trust = json_trust::none>
 class json_walk {
  public:
   explicit json_walk(std::string_view text)
       : begin_(text.data()), at_(begin_), end_(begin_ + text.size()) {}
 
-  /// Whether the text is one value and nothing else.
+  /// Whether the text is exactly one value.
   bool run() {
     skip_space();
     for (;;) {
-      // Here a value is due; what opens a bracket leaves the next value, or its end, to another
-      // turn.
+      // A value must begin here. If it opens a bracket, its first value or its end is handled by
+      // the next round.
       if (!value()) return false;
       if (!value_ended_) continue;
       do {
@@ -47,17 +48,17 @@ class json_walk {
     }
   }
 
-  /// After run() returned false: why.
+  /// The reason, after run() returned false.
   std::string fault() const { return fmt::format("{} at byte {}", reason_, place()); }
 
  protected:
-  // The moments: a bracket opens; a member's value is about to begin, its key read; a value has
-  // ended, and the walk stands behind it.
+  // Called when a bracket opens; when a key was read and the value of its member is about to begin;
+  // and when a value has ended, with the walk just after it.
   void on_open(char /*bracket*/) {}
   void on_key(std::string_view /*quoted*/, bool /*escaped*/) {}
   void on_end() {}
 
-  /// Brackets that are open, and whether the innermost is an object's.
+  /// The number of open brackets, and whether the innermost one belongs to an object.
   std::size_t depth() const { return open_.size(); }
   bool in_object() const { return open_.back() == '{'; }
   std::size_t place() const { return static_cast<std::size_t>(at_ - begin_); }
@@ -65,7 +66,8 @@ class json_walk {
     return static_cast<std::size_t>(in_text - begin_);
   }
   std::string_view rest() const { return {at_, static_cast<std::size_t>(end_ - at_)}; }
-  /// In on_end() of a trusting walk: the value that has ended inside of the outermost bracket.
+  /// The value that has just ended inside the outermost bracket. Only in on_end() of a walk that
+  /// trusts its text.
   std::string_view last_value() const { return {value_, static_cast<std::size_t>(at_ - value_)}; }
 
  private:
@@ -73,7 +75,7 @@ class json_walk {
 
   Walker& self() { return static_cast<Walker&>(*this); }
 
-  /// Steps over a value, or into one that is not empty.
+  /// Skips a value, or enters it if it is a bracket that is not empty.
   bool value() {
     value_ended_ = true;
     if constexpr (is_trusting) {
@@ -103,7 +105,7 @@ class json_walk {
     }
   }
 
-  /// Steps over an opening bracket; true where its closing one follows at once.
+  /// Reads an opening bracket. True if its closing bracket follows at once.
   bool enter(char closing) {
     const char bracket = *at_++;
     skip_space();
@@ -116,7 +118,7 @@ class json_walk {
     return false;
   }
 
-  /// Steps over the comma behind a value to the next one, or over the end of its bracket.
+  /// Reads the comma after a value and moves to the next one, or reads the closing bracket.
   bool next_item() {
     if (peek() == ',') {
       ++at_;
@@ -166,7 +168,7 @@ class json_walk {
     }
   }
 
-  /// Steps to the last character of an escape.
+  /// Moves to the last character of an escape.
   bool escape() {
     ++at_;
     if (peek() != 'u') {
@@ -179,7 +181,7 @@ class json_walk {
     return true;
   }
 
-  // Steps over a value of valid JSON, whatever is nested in it.
+  // Skips a value of valid JSON, with everything nested in it.
   bool skip_value() {
     switch (kind_of(peek())) {
       case kind::quote:
@@ -193,7 +195,7 @@ class json_walk {
     return true;
   }
 
-  // The same of a string: its end is a quote behind an even number of backslashes.
+  // Skips a string. Its end is a quote after an even number of backslashes.
   bool skip_string() {
     const char* const first = at_ + 1;
     for (;;) {
@@ -211,7 +213,7 @@ class json_walk {
     return true;
   }
 
-  // The same of a bracket.
+  // Skips a bracket and its content.
   void skip_nested() {
     std::size_t depth = 0;
     do {
@@ -262,7 +264,7 @@ class json_walk {
   void skip_space() {
     while (peek() == ' ' || peek() == '\n' || peek() == '\r' || peek() == '\t') ++at_;
   }
-  /// The next character, NUL at the end: no rule takes one.
+  /// The next character, or NUL at the end, which no rule accepts.
   char peek() const { return at_ != end_ ? *at_ : '\0'; }
   static bool is_digit(char c) { return c >= '0' && c <= '9'; }
   static bool is_hex(char c) {
@@ -273,8 +275,8 @@ class json_walk {
     return false;
   }
 
-  // What a byte means where values are skipped. Inside of a nested one only those from `quote` on
-  // matter.
+  // The meaning of a byte when values are skipped. Inside a nested value only the kinds from
+  // `quote` on matter.
   enum class kind : std::uint8_t { other, space, comma, quote, open, close };
   static kind kind_of(char c) noexcept { return kinds[static_cast<unsigned char>(c)]; }
   static constexpr std::array<kind, 256> kinds = [] {
@@ -291,9 +293,10 @@ class json_walk {
   const char* at_;
   const char* const end_;
   const char* value_ = nullptr;
-  std::string open_;          ///< the brackets that are open
-  bool value_ended_ = false;  ///< false behind an opening bracket or a comma: a value is due
-  bool escaped_ = false;      ///< the last string has escapes
+  std::string open_;  ///< the open brackets
+  /// False after an opening bracket or a comma, where a value must follow.
+  bool value_ended_ = false;
+  bool escaped_ = false;  ///< the last string has escapes
   std::string_view reason_;
 };
 

@@ -8,15 +8,16 @@
 
 namespace sluice {
 
-/// What a command may spend over all its jobs, and what of it is spoken for: an attempt goes out
-/// only when the most it can cost still fits beside what was spent and what others in flight may
-/// cost. Hence the bill never passes the limit, whatever becomes of them. Pure; not thread safe.
+/// The amount that a command may spend on all its jobs. An attempt may start only if its highest
+/// possible cost still fits into the limit, together with the amount already spent and the highest
+/// possible cost of the attempts in flight. So the bill never exceeds the limit, whatever happens
+/// to the attempts. Pure; not thread safe.
 class budget {
  public:
   explicit budget(usd limit) : limit_(limit) {}
 
-  /// What lines and attempts of unknown outcome have cost before, or what was spent elsewhere;
-  /// below zero: less was spent there than was added before.
+  /// Adds the cost of earlier lines and of attempts with an unknown outcome, or an amount that was
+  /// spent elsewhere. A negative amount corrects an earlier call that added too much.
   void add_spent(usd amount) noexcept { spent_ += amount; }
 
   funds reserve(usd most) noexcept {
@@ -26,16 +27,16 @@ class budget {
     }
     return reserved_ > usd{} ? funds::wait : funds::spent;
   }
-  /// What is neither spent nor reserved.
+  /// The amount that is neither spent nor reserved.
   usd left() const noexcept {
     usd left = limit_;
     left -= spent_;
     left -= reserved_;
     return left;
   }
-  /// The attempt cost nothing.
+  /// Releases a reservation; the attempt cost nothing.
   void give_back(usd most) noexcept { reserved_ -= most; }
-  /// It cost so much; `most` where that is unknown.
+  /// Replaces a reservation by the cost of the attempt; `cost` is `most` if the cost is unknown.
   void settle(usd most, usd cost) noexcept {
     reserved_ -= most;
     spent_ += cost;
@@ -47,7 +48,7 @@ class budget {
   usd reserved_;
 };
 
-/// The limit of each reply with which the request would cost no more than `left`, in tokens; 0: its
+/// The largest limit for each reply, in tokens, with which the request costs at most `left`; 0: its
 /// prompt alone costs more. Pure.
 inline std::int64_t reply_limit_within(usd left, const request& next) noexcept {
   const usd::units for_replies = left.count() - next.most_for_prompt.count();

@@ -23,8 +23,9 @@ constexpr std::int64_t most_tokens = 1'000'000'000'000;  // so that no product o
 constexpr std::size_t longest_shown = 64;                // bytes of a word of the body
 constexpr std::size_t most_models = 8;                   // that one body may name
 
-// A key as Go's encoding/json compares it: without regard to case, where two more characters fold
-// into ASCII (https://pkg.go.dev/encoding/json#Unmarshal, unicode.SimpleFold).
+// The key in the form in which Go's encoding/json compares it: it ignores case, and two characters
+// outside ASCII count as ASCII letters (https://pkg.go.dev/encoding/json#Unmarshal,
+// unicode.SimpleFold).
 std::string folded(std::string_view key) {
   std::string name;
   for (std::size_t at = 0; at < key.size(); ++at) {
@@ -42,9 +43,9 @@ std::string folded(std::string_view key) {
   return name;
 }
 
-// An object as the readers of relays may read it. Of two members with one name, some parsers take
-// the first and some the last, and some take names without regard to case: whatever a member may be
-// read as, it is here.
+// An object in all the ways in which relays may read it. If two members have the same name, some
+// parsers take the first and some the last; some ignore case in names. This class contains every
+// member under every name that it may be read as.
 class readings {
  public:
   explicit readings(const json_object& object) {
@@ -59,7 +60,7 @@ class readings {
   struct reading {
     std::string name;        ///< folded
     std::string_view value;  ///< as JSON
-    bool exact;              ///< every reader takes it for that name
+    bool exact;              ///< every parser reads the member under this name
   };
 
   template <typename Visit>
@@ -78,7 +79,7 @@ class readings {
       return value != "null" && value != "[]" && value != "{}" && value != "\"\"";
     });
   }
-  /// The value that every reader finds under the name; empty where they may differ, or find none.
+  /// The value that every parser finds under the name; empty if parsers may differ or find none.
   std::string_view only(std::string_view name) const {
     const reading* found = nullptr;
     for (const reading& one : all_) {
@@ -107,10 +108,10 @@ std::optional<std::int64_t> positive(std::string_view text) {
   return std::min(value, most_tokens);
 }
 
-// The largest that a reader may find under the name.
+// The largest count that a parser may find under the name.
 struct count {
   std::int64_t most = 0;
-  bool may_be_unset = true;  // for a reader that takes null, or the name to the letter
+  bool may_be_unset = true;  // for a parser that accepts null, or compares names exactly
 };
 
 count count_of(const readings& body, std::string_view name) {
@@ -130,8 +131,8 @@ constexpr std::string_view without_limit = "says nowhere how long its reply may 
 constexpr std::string_view no_count = " that is no plain whole number above zero";
 constexpr std::string_view too_many_choices = "asks for more choices than can be paid";
 
-// A count that is there and no plain whole number above zero: the relay may read it otherwise than
-// we do, and be right.
+// The name of a count that exists but is not a plain whole number above zero. The relay may
+// understand it although this program does not.
 std::optional<std::string_view> unreadable_count(const readings& body) {
   for (const std::string_view name :
        {"max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of"}) {
@@ -141,7 +142,7 @@ std::optional<std::string_view> unreadable_count(const readings& body) {
   return std::nullopt;
 }
 
-// The larger of the body's own limits: which of two holds is the relay's choice.
+// The larger of the body's limits, because each relay chooses for itself which of the two applies.
 count own_limit(const readings& body, endpoint target) {
   if (target == endpoint::responses) return count_of(body, "max_output_tokens");
   const count older = count_of(body, "max_tokens");
@@ -150,7 +151,7 @@ count own_limit(const readings& body, endpoint target) {
   return {std::max(older.most, newer.most), older.may_be_unset && newer.may_be_unset};
 }
 
-// Choices that a whole reply has, as request::choices.
+// Number of choices in a complete reply, like request::choices.
 std::int64_t most_choices(const readings& body, endpoint target) {
   if (target == endpoint::responses) return 1;
   const std::int64_t n = std::max<std::int64_t>(count_of(body, "n").most, 1);
@@ -166,18 +167,18 @@ std::int64_t most_choices(const readings& body, endpoint target) {
 
 // ---------------------------------------------------------------- prompts
 
-// Looks a prompt through for what its bytes do not bound.
+// Searches a prompt for parts whose tokens are not bounded by their bytes.
 class prompt_parts {
  public:
   explicit prompt_parts(std::string_view model) : model_(model), rule_(image_rule_of(model)) {}
 
-  /// Why the prompt has no bound: a sentence without its subject.
+  /// Why the prompt has no bound, as a sentence without its subject.
   const std::optional<std::string>& fault() const noexcept { return fault_; }
-  /// Of pictures: their tokens, and the bytes of the body that stand for nothing else.
+  /// For images: their tokens, and the bytes of the body that contain only image data.
   std::int64_t image_tokens() const noexcept { return image_tokens_; }
   std::int64_t image_bytes() const noexcept { return image_bytes_; }
 
-  // A list of messages, or of the items of a response's input.
+  // A list of messages, or of the input items of a response.
   void add_messages(std::string_view list) {
     if (!list.starts_with('[')) return;
     for (const std::string_view element : json_elements(list).value_or(elements())) {
@@ -207,7 +208,7 @@ class prompt_parts {
 
   void add_part(std::string_view element) {
     const json_object object(element);
-    if (!object.is_object()) return;  // a string, or a token's number
+    if (!object.is_object()) return;  // a string or a token id
     const readings part(object);
     bool typed = false;
     std::string image;
@@ -278,7 +279,7 @@ std::optional<std::string> why_unbounded(const readings& body, endpoint target) 
   for (const std::string_view place : {"web_search_options", "audio"}) {
     if (body.any(place)) return fmt::format("has {}, whose tokens cannot be bounded", place);
   }
-  // OpenRouter's other models to fall back to, and its searches; Anthropic's speed and place.
+  // OpenRouter's fallback models and searches; Anthropic's speed and location.
   for (const std::string_view place : {"models", "plugins", "speed", "inference_geo"}) {
     if (body.any(place)) return fmt::format("has {}, which may change what it costs", place);
   }
@@ -304,8 +305,8 @@ std::optional<std::string> why_unbounded(const readings& body, endpoint target) 
   return fault;
 }
 
-// The service tiers that the body may be read to ask for. Where a reader may find none, or "auto",
-// it is the account's own.
+// The service tiers that a relay may read in the body. If a parser may find none, or "auto", the
+// tier of the account counts.
 std::vector<std::string> tiers_in(const readings& body, const bound_defaults& defaults) {
   const std::string own = defaults.tier.empty() ? "auto" : defaults.tier;
   std::vector<std::string> tiers;
@@ -313,7 +314,7 @@ std::vector<std::string> tiers_in(const readings& body, const bound_defaults& de
   body.each("service_tier", [&](const readings::reading& one) {
     if (one.value == "null") return tiers.push_back(own);
     always_set = always_set || one.exact;
-    // What is no string keeps its JSON, so that no tier has its name.
+    // A value that is not a string keeps its JSON text, which is not the name of any tier.
     std::string tier = json_string(one.value).value_or(std::string(one.value));
     if (tier == "auto") tier = own;
     tiers.push_back(std::move(tier));
@@ -322,7 +323,7 @@ std::vector<std::string> tiers_in(const readings& body, const bound_defaults& de
   return tiers;
 }
 
-// Members that no relay puts into a prompt.
+// Members that no relay adds to a prompt.
 constexpr std::string_view beside_the_prompt[] = {"model",
                                                   "max_tokens",
                                                   "max_completion_tokens",
@@ -366,7 +367,7 @@ std::string_view prompt_key(endpoint target) {
   return "input";
 }
 
-// The request's own first, each once, and no more than one above the most that are borne.
+// The request's model first, without duplicates. The list stops at one model more than the limit.
 std::vector<std::string> models_in(const readings& body, const request& asked) {
   std::vector<std::string> models{asked.model};
   body.each("model", [&](const readings::reading& one) {
@@ -447,7 +448,7 @@ boost::system::result<token_bound, std::string> bound_tokens(
     return std::string(too_many_choices);
   bound.replies = choices * candidates;
   bound.completion = limit * bound.replies;
-  // Predicted text that is not used is billed as completion beside the limit.
+  // Predicted text that is not used is billed as completion tokens in addition to the limit.
   if (body.any("prediction")) {
     if (bound.prompt > most_tokens / choices / candidates) return std::string(too_many_choices);
     bound.completion += bound.prompt * choices * candidates;

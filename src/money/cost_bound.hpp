@@ -12,56 +12,57 @@
 
 namespace sluice {
 
-// Bounds hold however a relay reads the body: where a member stands twice, parsers take the first
-// or the last, and Go's encoding/json takes names without regard to case. A count is the largest
-// that can be read, null and a name in other letters may also be read as no count, and a part or a
-// tool may be whatever one of its readings says.
+// Bounds are correct for every way in which a relay may read the body. If a name occurs twice,
+// parsers take the first or the last member, and Go's encoding/json ignores case in names. So a
+// count is the largest that may be read. If it is null, or its name is written in another case, it
+// may also be read as missing. A part or a tool counts as anything that one of its readings says.
 
-/// The most tokens that one attempt can be billed for.
+/// The largest number of tokens for which one attempt can be billed.
 struct token_bound {
   std::int64_t prompt = 0;
-  std::int64_t completion = 0;  ///< of all choices together
-  std::int64_t replies = 1;     ///< choices and candidates, of which each ends at the limit
+  std::int64_t completion = 0;  ///< sum over all choices
+  std::int64_t replies = 1;     ///< number of choices and candidates; each ends at the limit
 
   usd cost(const model_prices::bound& rates) const noexcept;
 };
 
-/// The most tokens that the body lets each choice have; nothing where it does not say. Pure.
+/// The largest number of tokens that the body allows for each choice; nothing if it sets no limit.
+/// Pure.
 std::optional<std::int64_t> named_output_limit(const request& asked);
 
-/// The models that the body may be read to ask for, the request's own first. Pure.
+/// The models that may be read in the body, the request's own first. Pure.
 std::vector<std::string> named_models(const request& asked);
 
-/// What a bound relies on where the body does not say it.
+/// Values for a bound that the body does not set.
 struct bound_defaults {
-  std::optional<std::int64_t> reply_tokens = {};  ///< of a model without a known output limit
-  /// The service tier of the account; empty: not known.
+  std::optional<std::int64_t> reply_tokens = {};  ///< for a model without a known output limit
+  /// The service tier of the account; empty: unknown.
   std::string tier = {};
 };
 
-/// Bounds the tokens of a request by its body alone, without counting any, where `model` answers:
-/// no text has more tokens than bytes, an image no more than the model's rule gives one, and each
-/// choice ends at the body's own limit, else at `model_limit`, else at `assumed`. An empty model is
-/// an unknown one. The error is a sentence without its subject, why there is no bound: a part that
-/// is neither text nor an image that the model has a rule for, input that is stored elsewhere,
-/// tools that fetch more, what may change the price, a count that is no plain whole number, no
-/// limit of the output, or too many models. Pure.
+/// Computes the bound of a request's tokens from its body alone, for replies of `model`. It counts
+/// no tokens: a text has at most one token per byte, an image has at most the number in the model's
+/// rule, and each choice ends at the body's own limit, otherwise at `model_limit`, otherwise at
+/// `assumed`. If `model` is empty, the model is unknown. The error is a sentence without its
+/// subject that says why there is no bound: a part that is neither text nor an image with a known
+/// rule, input that is stored elsewhere, tools that fetch more input, a member that may change the
+/// price, a count that is not a plain whole number, no output limit, or too many models. Pure.
 boost::system::result<token_bound, std::string> bound_tokens(
     const request& asked, std::string_view model, std::optional<std::int64_t> model_limit,
     std::optional<std::int64_t> assumed);
 
-/// What to do about such an error, in an imperative sentence without its full stop. Pure.
+/// What to do about such an error, as an imperative sentence without its full stop. Pure.
 std::string advice_on(std::string_view why_no_bound);
 
-/// A closer bound of the prompt of a request that has one, by counting its tokens: where the count
-/// is exact, that, with a margin for models whose messages are framed otherwise than OpenAI's (a
-/// token for each message or input, and eight more), and a token a byte for every member of the
-/// body that is not known to leave the prompt alone. Else `by_bytes`, the bound of bound_tokens().
-/// It holds for the model that the body names; a relay that serves another one under that name
-/// counts otherwise. Pure.
+/// A tighter bound of the prompt, found by counting its tokens. If the count is exact, the bound is
+/// the count plus a margin, because some models frame messages differently from OpenAI's (one token
+/// for each message or input, and eight more), plus one token per byte for each member of the body
+/// that may become part of the prompt. Otherwise it is `by_bytes`, the bound of bound_tokens(). It
+/// is correct for the model that the body names; a relay that serves another model under that name
+/// counts differently. Pure.
 std::int64_t bound_prompt(const request& asked, std::int64_t by_bytes);
 
-/// What one attempt costs at most, and what that follows from.
+/// The highest cost of one attempt, and the values from which it is computed.
 struct cost_bound {
   token_bound tokens;
   model_prices::bound rates;
@@ -69,32 +70,33 @@ struct cost_bound {
   usd cost() const noexcept { return tokens.cost(rates); }
 };
 
-/// Why an attempt's cost has no bound.
+/// Why the cost of an attempt has no bound.
 struct no_bound {
-  std::string why;  ///< a sentence without its full stop, which says what to do
+  std::string why;  ///< a sentence without its full stop; it says what to do
 };
 
-/// The highest rates at which the model may be billed for this request, at the dearest tier that
-/// its body may be read to ask for. `relay`: the one it goes to; nothing: it may go to any of them.
-/// Pure.
+/// The highest rates at which the model may be billed for this request, at the most expensive tier
+/// that may be read in its body. `relay`: the relay that gets the request; nothing: any relay may
+/// get it. Pure.
 boost::system::result<model_prices::bound, no_bound> bound_rates(
     const request& asked, const std::string& model, std::int64_t most_prompt_tokens,
     const relay_prices& prices, std::optional<std::string_view> relay,
     const bound_defaults& defaults);
 
-/// The tier that is likely to serve the request: the one that its body asks for, else the
-/// account's, else the standard one, which is empty. Pure.
+/// The tier that will probably serve the request: the one in its body, otherwise the account's,
+/// otherwise the standard tier, which is empty. Pure.
 std::string likely_tier(const request& asked, const bound_defaults& defaults);
 
-/// Bounds what one attempt costs, by the bytes of the request: of the models that it names, the
-/// dearest. `relay` as in bound_rates(). Pure.
+/// The bound of the cost of one attempt, from the bytes of the request. If the request names
+/// several models, it is that of the most expensive one. `relay`: as in bound_rates(). Pure.
 boost::system::result<cost_bound, no_bound> bound_cost(const request& asked,
                                                        const relay_prices& prices,
                                                        std::optional<std::string_view> relay,
                                                        const bound_defaults& defaults);
 
-/// Sets `most` and `model_in_doubt` of the request, by bound_cost() and the closer bound of its
-/// prompt. Counts its tokens, which takes a while. Nothing: it is done. Pure.
+/// Sets the cost bound of the request (`most` and its parts) and `model_in_doubt`, with
+/// bound_cost() and the tighter bound of its prompt. This counts its tokens, which takes time.
+/// Returns nothing on success. Pure.
 std::optional<no_bound> set_cost_bound(request& asked, const relay_prices& prices,
                                        std::optional<std::string_view> relay,
                                        const bound_defaults& defaults);

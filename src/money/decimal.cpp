@@ -11,7 +11,7 @@ namespace {
 
 using boost::multiprecision::cpp_int;
 
-// A larger one is no size that anybody counts money in; it keeps the powers of ten short, too.
+// No price has a larger exponent. The limit also keeps the powers of ten small.
 constexpr int sane_exponent = 1000;
 
 cpp_int power_of_ten(int exponent) {
@@ -25,7 +25,7 @@ cpp_int power_of_ten(int exponent) {
 }  // namespace
 
 std::optional<decimal> parse_decimal(std::string_view text) {
-  constexpr usd::units room = usd::units{1} << 123;  // for one digit more
+  constexpr usd::units room = usd::units{1} << 123;  // leaves room for one more digit
   decimal value;
   bool point = false;
   bool any = false;
@@ -70,7 +70,7 @@ std::optional<decimal> parse_json_number(std::string_view text) {
 }
 
 decimal without_binary_noise(decimal value) {
-  constexpr usd::units most = 1'000'000'000'000'000;  // fifteen digits: a double keeps as many
+  constexpr usd::units most = 1'000'000'000'000'000;  // fifteen digits, the precision of a double
   int dropped = 0;
   usd::units rounded = value.digits;
   for (; rounded >= most; rounded /= 10) ++dropped;

@@ -19,7 +19,7 @@ namespace {
 constexpr std::string_view input_cost = "input_cost_per_token";
 constexpr std::string_view output_cost = "output_cost_per_token";
 
-// The fields of rates: the kind of token behind the name, before what is appended to it.
+// The fields of rates, without suffixes: each name with its kind of token.
 constexpr std::array<std::pair<std::string_view, token_kind>, 8> rate_fields = {{
     {input_cost, token_kind::input},
     {output_cost, token_kind::output},
@@ -31,7 +31,7 @@ constexpr std::array<std::pair<std::string_view, token_kind>, 8> rate_fields = {
     {"output_cost_per_image_token", token_kind::image_output},
 }};
 
-// Fees for searches and tools: a request that asks for them has no bound.
+// Fees for searches and tools. A request that uses these has no cost bound anyway.
 constexpr std::array<std::string_view, 6> fees = {
     "search_context_cost_per_query",    "code_interpreter_cost_per_session",
     "file_search_cost_per_1k_calls",    "file_search_cost_per_gb_per_day",
@@ -43,10 +43,10 @@ bool take_suffix(std::string_view& name, std::string_view suffix) {
   return true;
 }
 
-// What a field of a rate stands for: "input_cost_per_token_above_200k_tokens_priority".
+// The meaning of a rate field such as "input_cost_per_token_above_200k_tokens_priority".
 struct rate_field {
   token_kind kind = token_kind::input;
-  std::int64_t above = 0;  // tokens of the prompt; 0: any
+  std::int64_t above = 0;  // prompt tokens above which it applies; 0: always
   std::string_view tier;   // empty: standard
 };
 
@@ -84,7 +84,7 @@ std::optional<rate_field> parse_rate_field(std::string_view name) {
   return field;
 }
 
-// The rates of the card for prompts above that many tokens.
+// The rates of the card for prompts of more than `above` tokens.
 token_rates& rates_above(rate_card& card, std::int64_t above) {
   if (above == 0) return card.base;
   auto at = std::lower_bound(
@@ -110,7 +110,8 @@ class litellm_entry {
       if (name.find("cost") == std::string::npos || !fields_.has_value(name) ||
           std::find(fees.begin(), fees.end(), name) != fees.end())
         continue;
-      // The model costs the same when it thinks, or this program does not know what it costs.
+      // If reasoning costs the same as output, no rate is needed. Otherwise the price is not
+      // understood.
       if (name == "output_cost_per_reasoning_token" && usd_field(name) == output) continue;
       const auto field = parse_rate_field(name);
       if (!field) {
@@ -145,7 +146,7 @@ class litellm_entry {
     return price;
   }
 
-  // A model of the endpoints that a job may name.
+  // Whether the model is for the endpoints that a job may name.
   bool is_of_text() const {
     constexpr std::array<std::string_view, 4> modes = {"chat", "completion", "responses",
                                                        "embedding"};

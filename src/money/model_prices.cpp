@@ -11,7 +11,7 @@ namespace {
 
 constexpr double hour_s = 3600;
 constexpr double day_s = 24 * hour_s;
-// A day begins first at UTC+14, and last at UTC-12.
+// A day begins first in UTC+14 and last in UTC-12.
 constexpr double earliest_day_begin_s = 14 * hour_s;
 constexpr double latest_day_begin_s = 12 * hour_s;
 
@@ -23,8 +23,9 @@ std::optional<usd> larger(const std::optional<usd>& a, const std::optional<usd>&
   return !a ? b : !b ? a : std::max(*a, *b);
 }
 
-// OpenAI says "default", Groq "on_demand", Anthropic "standard" and, in requests, "standard_only".
-// "auto" in a reply repeats the request: the relay does not say.
+// The standard tier is "default" for OpenAI, "on_demand" for Groq, and "standard" for Anthropic
+// ("standard_only" in its requests). A reply with "auto" only repeats the request, so the tier is
+// not reported.
 bool is_standard(std::string_view tier) {
   constexpr std::array<std::string_view, 6> names = {"",     "default",   "standard",
                                                      "auto", "on_demand", "standard_only"};
@@ -42,12 +43,13 @@ bool is_open(const rate_hours& hours, double unix_time) {
 usd times(usd rate, std::pair<std::int64_t, int> factor) {
   usd::units product = rate.count() * factor.first;
   for (int up = factor.second; up > 0; --up) product *= 10;
-  for (int down = factor.second; down < 0; ++down) product /= 10;  // exact: the reader made sure
+  // This is exact: the reader of the price list has checked it.
+  for (int down = factor.second; down < 0; ++down) product /= 10;
   return usd::from_units(product);
 }
 
-// The rates of a card for a prompt of that many tokens. A step that names an input rate and no
-// cached one has no discount.
+// The rates of a card for a prompt of this many tokens. If a step has an input rate but no cached
+// rate, cached tokens get no discount.
 token_rates rates_of(token_rates rates, const std::vector<rate_card::step>& steps,
                      std::int64_t prompt_tokens) {
   for (const auto& step : steps) {
@@ -62,7 +64,7 @@ bool reaches_a_step(const rate_card& card, std::int64_t prompt_tokens) {
   return !card.steps.empty() && prompt_tokens > card.steps.front().above;
 }
 
-// Adds up what the tokens of one kind cost.
+// Adds up the costs of the tokens of each kind.
 class bill {
  public:
   explicit bill(const token_rates& rates) : rates_(rates) {}
@@ -85,7 +87,7 @@ class bill {
 
 bill bill_of(const token_usage& usage, const token_rates& rates) {
   bill all(rates);
-  // Pictures in the prompt of a chat are plain input where the model has no rate for them.
+  // Images in the prompt of a chat count as plain input if the model has no rate for them.
   const std::int64_t images =
       rates[token_kind::image_input] ? usage.image_prompt_tokens : std::int64_t{0};
   const std::int64_t apart = usage.cached_tokens + usage.cache_write_tokens +
@@ -118,7 +120,7 @@ void token_rates::set(const token_rates& over) {
 
 const tier_prices* model_prices::find_tier(std::string_view name, double unix_time) const {
   auto found = tiers.find(name);
-  // OpenAI spells priority "fast" (https://openai.com/api-fast-mode/).
+  // "fast" is OpenAI's other name for the priority tier (https://openai.com/api-fast-mode/).
   if (found == tiers.end() && name == "fast") found = tiers.find("priority");
   if (found == tiers.end()) return nullptr;
   const bool ended = found->second.until && unix_time >= *found->second.until + latest_day_begin_s;
@@ -231,7 +233,8 @@ std::optional<model_prices::bound> model_prices::dearest_at(const tier_prices* t
       for (const std::int64_t tokens : prompts) {
         const token_rates usual = standard_rates(come, open, tokens);
         token_rates rates = tier == nullptr ? usual : at_tier(*tier, usual, tokens);
-        if (rates == token_rates{}) {  // too long a prompt for the tier: the dearer of both
+        // If the prompt is too long for the tier, the higher rate of both tiers is used.
+        if (rates == token_rates{}) {
           rates = at_tier(*tier, usual, 0);
           for (std::size_t i = 0; i < token_kinds; ++i) {
             const auto kind = static_cast<token_kind>(i);

@@ -14,7 +14,7 @@ std::optional<usd> checked(usd::units units) {
   return usd::from_units(units);
 }
 
-// value × 10^places; nothing when that is too many.
+// Value × 10^places; nothing if the result is too large.
 std::optional<usd> scaled_up(usd::units value, int places) {
   for (; places > 0; --places) {
     if (value >= too_many / 10) return std::nullopt;
@@ -36,7 +36,7 @@ std::optional<usd> usd::nearest(std::string_view json_number) {
   if (!value) return std::nullopt;
   int down = -decimals - value->exponent;
   if (down <= 0) return scaled_up(value->digits, -down);
-  units rounded = value->digits;  // a digit that was cut off is too far behind to matter
+  units rounded = value->digits;  // digits that were cut off are too small to matter
   for (; down > 1 && rounded > 0; --down) rounded /= 10;
   return checked((rounded + 5) / 10);
 }

@@ -4,11 +4,11 @@
 
 namespace sluice {
 
-/// The text of `prices.json`, a price list of format 2 (docs/prices.md). Data only: the client and
-/// the simulator each do their own arithmetic with it.
+/// The text of `prices.json`, a price list of format 2 (docs/prices.md). It is only data; the
+/// client and the simulator each compute with it in their own way.
 std::string_view price_table_json() noexcept;
 
-/// The day of its newest fact, as YYYY-MM-DD.
+/// The date of its newest entry, as YYYY-MM-DD.
 std::string_view price_table_date() noexcept;
 
 }  // namespace sluice

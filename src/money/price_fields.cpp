@@ -6,7 +6,7 @@
 namespace sluice {
 
 std::optional<std::string> number_text(const json_object& object, std::string_view name) {
-  constexpr std::size_t enough = 80;  // bytes; no number has as many
+  constexpr std::size_t enough = 80;  // bytes; every real number is shorter
   if (!object.has_value(name)) return std::nullopt;
   auto text = object.text(name).value_or(std::string(object.value(name)));
   if (text.size() > enough) text = std::string(utf8_prefix(text, enough)) + "…";

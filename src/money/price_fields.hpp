@@ -11,19 +11,19 @@
 
 namespace sluice {
 
-/// Fields of the documents that tell prices. Their numbers are read as text. Pure.
+/// Fields of the documents that contain prices. Their numbers are read as text. Pure.
 
-/// The text of a number, whether in quotes or not; nothing where the field is missing or null. Of a
-/// field that is something else, the start of its JSON.
+/// The text of a number, with or without quotes; nothing if the field is missing or null. If the
+/// field is something else, the beginning of its JSON.
 std::optional<std::string> number_text(const json_object& object, std::string_view name);
 
-/// The number itself; nothing where number_text has none, or what is no number.
+/// The number itself; nothing if the field is missing, null or not a number.
 std::optional<decimal> number_field(const json_object& object, std::string_view name);
 
-/// A whole number of tokens above zero; nothing where the field is none.
+/// A whole number of tokens above zero; nothing if the field is not such a number.
 std::optional<std::int64_t> count_field(const json_object& object, std::string_view name);
 
-/// The price unless a token may not cost so much.
+/// The price; nothing if it is too high for a token.
 std::optional<usd> sane_price(const std::optional<usd>& price);
 
 }  // namespace sluice

@@ -20,7 +20,7 @@ namespace {
 constexpr double day_s = 24 * 60 * 60;
 constexpr std::array<std::string_view, 5> tier_names = {"batch", "flex", "priority", "ultrafast",
                                                         "fast"};
-// What an entry may say besides its rates.
+// The fields that an entry may have in addition to its rates.
 constexpr std::array<std::string_view, 16> other_fields = {
     "provider", "above",     "tiers",   "hours",     "next",       "from",     "until",   "geo",
     "retired",  "converted", "context", "max_input", "max_output", "encoding", "aliases", "src"};
@@ -94,7 +94,7 @@ class entry_reader {
     return *price;
   }
 
-  // The rates that an object names. `others`: members that are no rates.
+  // The rates in an object. `others`: members that are not rates.
   token_rates rates_of(const json_object& object,
                        std::initializer_list<std::string_view> others) const {
     token_rates rates;
@@ -237,7 +237,7 @@ price_table read_price_list(const json_object& document, std::string_view origin
     }
     table.set(model, priced ? std::optional(prices) : std::nullopt, limits);
   }
-  aliases.merge(table);  // an entry of its own wins
+  aliases.merge(table);  // a model's own entry has priority over an alias
   return aliases;
 }
 

@@ -17,7 +17,7 @@
 namespace sluice {
 namespace {
 
-// A price of the short form, per token.
+// A price in the short form, converted to USD per token.
 std::optional<usd> short_price(const json_object& fields, std::string_view name,
                                std::string_view model, std::string_view origin) {
   constexpr usd::units million = 1'000'000;
@@ -71,7 +71,7 @@ bool is_fine_tuned(std::string_view name) {
   return name.starts_with("ft:") || name.find("/ft:") != std::string_view::npos;
 }
 
-// Whether eight digits are a day: "20240806".
+// Whether the eight digits are a date: "20240806".
 bool is_day(std::string_view digits) {
   if (!std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; }))
     return false;
@@ -80,7 +80,8 @@ bool is_day(std::string_view digits) {
   return digits.starts_with("20") && month >= "01" && month <= "12" && day >= "01" && day <= "31";
 }
 
-// How many characters at the end of a name are the date of a snapshot, with the mark before it.
+// The number of characters at the end of a name that are the date of a snapshot, including the mark
+// before it.
 std::size_t date_length(std::string_view name) {
   constexpr std::size_t plain = 9;    // -20240806
   constexpr std::size_t dashed = 11;  // -2024-08-06
@@ -163,7 +164,7 @@ void price_table::multiply(std::string_view factor) {
   }
 }
 
-// The entry of the name, or of what stands behind one of its slashes.
+// Finds the entry of the name, or of the part after one of its slashes.
 const price_table::entry* price_table::find_behind_slashes(std::string_view name) const {
   for (;;) {
     if (const auto found = entries_.find(name); found != entries_.end()) return &found->second;
@@ -174,7 +175,7 @@ const price_table::entry* price_table::find_behind_slashes(std::string_view name
 }
 
 const price_table::entry* price_table::find_entry(std::string_view model) const {
-  constexpr std::size_t longest = 256;  // of a name that is taken apart
+  constexpr std::size_t longest = 256;  // the longest name that is taken apart
   if (model.size() > longest) {
     const auto found = entries_.find(model);
     return found == entries_.end() ? nullptr : &found->second;
@@ -203,7 +204,7 @@ const model_prices* price_table::listed(std::string_view model) const {
 
 std::vector<std::string> price_table::nearest(std::string_view model) const {
   constexpr std::size_t most = 3;
-  constexpr std::size_t longest = 256;  // of a name that is compared
+  constexpr std::size_t longest = 256;  // the longest name that is compared
   model.remove_prefix(model.rfind('/') + 1);
   if (model.size() > longest) return {};
   const std::size_t far = model.size() / 3 + 1;

@@ -16,7 +16,7 @@
 namespace sluice {
 namespace {
 
-// As much of the relay's words as an error shows.
+// The part of the relay's text that an error message shows.
 std::string words_of(std::string_view text) {
   constexpr std::size_t enough = 200;
   return printable_text(utf8_prefix(valid_utf8(std::string(text)), enough));
@@ -33,7 +33,7 @@ std::string names_of(const json_object& groups) {
   return names.empty() ? "none" : fmt::format("{}{}", fmt::join(names, ", "), more ? ", …" : "");
 }
 
-// Why a body is not JSON, as far as that helps whoever asked for it.
+// Why a body is not JSON, in words that help the user.
 std::string why_no_json(std::string_view document) {
   const std::size_t first = document.find_first_not_of(" \t\r\n");
   if (first == std::string_view::npos) return "is empty; the relay tells no prices there";
@@ -46,7 +46,7 @@ struct group_ratio {
   std::string text;
 };
 
-// The ratio of the group, or why there is none.
+// The ratio of the group, or the reason why there is none.
 boost::system::result<group_ratio, std::string> ratio_of_group(const json_object& document,
                                                                const std::string& group) {
   const json_object ratios = document.object("group_ratio");
@@ -74,7 +74,7 @@ bool is_offered(const json_object& model, const std::string& group) {
   });
 }
 
-// How a call of the model is billed; `unreadable` where that is told in no known way.
+// How a call of the model is billed; `unreadable`: the list says it in an unknown way.
 enum class billing { by_ratio, per_call, by_expression, unreadable };
 
 billing billing_of(const json_object& model) {
@@ -140,7 +140,8 @@ class list_reader {
     return ratio ? std::optional(without_binary_noise(*ratio)) : std::nullopt;
   }
 
-  // The price that a further ratio makes, where the model has one; false when that is no ratio.
+  // Sets the price that results from another ratio, if the model has one. False if the ratio is
+  // invalid.
   bool multiply(const json_object& model, std::string_view name, const decimal& ratio,
                 std::optional<usd>& price) const {
     if (!number_text(model, name)) return true;

@@ -7,12 +7,12 @@
 
 namespace sluice {
 
-/// The name that the relay has for the request's model. Pure.
+/// The relay's name for the request's model. Pure.
 const std::string& model_at(const relay_member& relay, const request& asked);
 
-/// The request's body with the name that the relay has for its model; empty where that is the
-/// request's own. The name changes in every place where it stands: parsers differ in which of two
-/// members they take. Pure.
+/// The request's body with the relay's name for its model; empty if the relay uses the same name.
+/// The name is replaced in every `model` member, because parsers differ in which of two members
+/// they use. Pure.
 std::string renamed_body(const relay_member& relay, const request& asked);
 
 }  // namespace sluice

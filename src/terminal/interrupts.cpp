@@ -17,7 +17,7 @@ namespace {
 // earlier signal and are ignored; after that, `to_let_pass` more signals are ignored.
 volatile std::sig_atomic_t echoes_until = 0;
 volatile std::sig_atomic_t to_let_pass = 0;
-// What the handler writes then; null: nothing.
+// The text that the handler writes for each of these; null: nothing.
 const char* volatile words_to_pass = nullptr;
 
 std::sig_atomic_t seconds_now() noexcept {
@@ -67,7 +67,7 @@ interrupts::interrupts(boost::asio::io_context& loop) : signals_(loop, SIGCONT),
   }
 }
 
-// After the terminal closed, the SIGHUP of the shell may still come; it must not end the process.
+// After the terminal has closed, the shell may still send a SIGHUP, which must not end the process.
 interrupts::~interrupts() {
   boost::system::error_code unlikely;
   signals_.clear(unlikely);

@@ -28,7 +28,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr std::size_t most_queued = std::size_t{64} << 10;  // bytes
-// Progress is noticed after each piece, so a slow reader counts as reading.
+// Progress is counted after each piece, so that a slow reader is not taken for a stopped one.
 constexpr std::size_t piece = 4096;
 constexpr std::string_view erase_live = "\r\x1b[K";
 
@@ -64,7 +64,7 @@ std::size_t rows_of(int terminal) {
   return known ? size.ws_row : 24U;
 }
 
-// Shared with the thread, which may be in write() for longer than the writer lives.
+// Shared with the thread, which may wait in write() longer than the writer exists.
 class screen_writer::state : public std::enable_shared_from_this<state> {
  public:
   explicit state(int file) : file_(file) {}
@@ -115,7 +115,7 @@ class screen_writer::state : public std::enable_shared_from_this<state> {
   bool has_work() const { return !lines_.empty() || live_changed_; }
   bool settled() const { return !has_work() && !writing_; }
 
-  // With the mutex held.
+  // The caller holds the mutex.
   void wake() {
     if (!started_) start();
     if (started_) {
@@ -149,7 +149,8 @@ class screen_writer::state : public std::enable_shared_from_this<state> {
     }
   }
 
-  // For a system without more threads: writes only while the file takes something.
+  // For a system that allows no more threads: writes only if the file can take data without
+  // blocking.
   void write_what_fits() {
     while (has_work()) {
       const std::string text = next_piece();
@@ -158,8 +159,8 @@ class screen_writer::state : public std::enable_shared_from_this<state> {
     }
   }
 
-  // The next text to write: whole lines, with the live line below them. Lines are dropped before
-  // this, so that the rest stands in its place.
+  // The next text to write: whole lines, with the live line below them. The notice about dropped
+  // lines comes first, because older lines are dropped before newer ones.
   std::string next_piece() {
     std::string text;
     if (live_drawn_) text += erase_live;

@@ -9,19 +9,19 @@
 
 namespace sluice::cli {
 
-/// Writes lines for a person to a file that may block: a terminal that Ctrl-S stopped, a pager that
-/// waits, a full pipe. Safe to use from any thread; the callers never wait for the file. Lines wait
-/// in a queue of a limited size. When it is full, the oldest are dropped, and their number stands
-/// before the next line. Below the lines there may be one live line, which is written over; only
-/// its newest text is kept.
+/// Writes lines for a person to a file that may block: a terminal that was stopped with Ctrl-S, a
+/// pager that waits, a full pipe. Safe to use from any thread; the callers never wait for the file.
+/// Lines wait in a queue of limited size. If it is full, the oldest lines are dropped, and a notice
+/// with their number is written before the next line. Below the lines there may be one live line,
+/// which is overwritten by its newest text.
 ///
-/// A thread of its own writes, since the other ways do not work for every kind of standard error:
+/// It uses its own thread, because the other ways do not work for every kind of standard error:
 /// - O_NONBLOCK belongs to the open file description, so it would also apply to the shell and to
 ///   every other program on the terminal.
 /// - A new file description, from /proc/self/fd/2, does not exist for a socket or for the terminal
 ///   of another user (su), and it would move the offset of a file.
-/// - poll() says that a terminal takes something, but not that it takes a whole line. Another
-///   program may fill a pipe between poll() and write().
+/// - poll() tells that a terminal can take some data, but not that it can take a whole line.
+///   Another program may fill a pipe between poll() and write().
 /// A thread that waits in write() has none of these problems, and does not keep the process from
 /// ending.
 class screen_writer {
@@ -30,22 +30,22 @@ class screen_writer {
   explicit screen_writer(int file);
   screen_writer(const screen_writer&) = delete;
   screen_writer& operator=(const screen_writer&) = delete;
-  /// Drops what has not been written.
+  /// Drops everything that has not been written.
   ~screen_writer();
 
   /// One or more lines, without the last newline.
   void line(const std::string& text);
   /// The same, for lines that have their final form.
   void finished_line(const std::string& text);
-  /// Gives every text of line() another form from now on. `form` is called on the thread of the
-  /// caller, and must be safe to call from several.
+  /// From now on every text of line() is changed by `form`. It is called on the caller's thread,
+  /// and must be safe to call from several threads.
   void set_form(std::function<std::string(const std::string&)> form);
-  /// Replaces the live line, cut to the width of the terminal; empty: there is none. It may have
-  /// colours, and must be fit for a terminal.
+  /// Replaces the live line, cut to the width of the terminal; empty: no live line. It may have
+  /// colours, and must be safe for a terminal.
   void live(const std::string& text);
 
-  /// Waits until everything is written: at most `patience` without progress, and five times that in
-  /// total. False when something is left.
+  /// Waits until everything is written: at most `patience` without progress, and at most five times
+  /// that in total. False if something is left.
   bool settle(std::chrono::milliseconds patience);
   /// The same, but returns at once if the last such wait failed and nothing was written since.
   bool settle_unless_stuck(std::chrono::milliseconds patience);
@@ -57,9 +57,9 @@ class screen_writer {
   std::function<std::string(const std::string&)> form_;
 };
 
-/// The width of a terminal, in cells; 80 where it does not say.
+/// The width of a terminal, in cells; 80 if the terminal does not report it.
 std::size_t columns_of(int terminal);
-/// Its height, in lines; 24 where it does not say.
+/// Its height, in lines; 24 if the terminal does not report it.
 std::size_t rows_of(int terminal);
 
 /// The writer of standard error, which the whole program shares.

@@ -15,7 +15,8 @@
 namespace sluice::cli {
 namespace {
 
-// The address of a socket by its path, or by its abstract name behind an @; empty: it is neither.
+// The address of a socket, from its path or from its abstract name after an @; empty: it is
+// neither.
 std::string socket_address(std::string_view name) {
   sockaddr_un address{};
   const bool usable = name.size() > 1 && name.size() < sizeof address.sun_path &&
@@ -60,7 +61,8 @@ void service_manager::tell(std::string_view state) const {
                  static_cast<socklen_t>(address_.size()));
 }
 
-// It wants the time of the clock that it compares with others, to know which READY=1 is meant.
+// The service manager needs the time of the monotonic clock to know which READY=1 belongs to this
+// message.
 void service_manager::reloading() const {
   if (socket_ < 0) return;
   timespec now{};

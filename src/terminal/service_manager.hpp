@@ -7,9 +7,9 @@
 
 namespace sluice::cli {
 
-/// The service manager that started the program, systemd mostly: it learns when the program is
-/// ready, what it does and that it is alive (sd_notify(3)). Every message is one datagram to the
-/// socket that $NOTIFY_SOCKET names; without one, or when nothing reads it, the message is dropped.
+/// The service manager that started the program, usually systemd. It is told when the program is
+/// ready, what it does, and that it is alive (sd_notify(3)). Every message is one datagram to the
+/// socket in $NOTIFY_SOCKET. If there is no socket, or nothing reads it, the message is dropped.
 /// Never blocks. For one thread at a time.
 class service_manager {
  public:
@@ -19,14 +19,14 @@ class service_manager {
   service_manager& operator=(const service_manager&) = delete;
   ~service_manager();
 
-  /// A line of the protocol, like "READY=1"; several are parted by newlines.
+  /// Sends a line of the protocol, like "READY=1"; several lines are separated by newlines.
   void tell(std::string_view state) const;
-  /// The program reads its settings again; READY=1 ends that.
+  /// Reports that the program reads its settings again; a later READY=1 ends this state.
   void reloading() const;
-  /// "STATUS=" and the text, in one line.
+  /// Sends "STATUS=" and the text, as one line.
   void show(std::string_view text) const;
-  /// How often it wants to hear "WATCHDOG=1", with a margin: half of its patience. Nothing: it does
-  /// not watch this process.
+  /// The interval at which "WATCHDOG=1" should be sent. It is half of the service manager's
+  /// timeout, as a margin. Nothing: the service manager does not watch this process.
   std::optional<std::chrono::microseconds> watchdog_interval() const noexcept { return interval_; }
   bool is_there() const noexcept { return socket_ >= 0; }
 
@@ -36,8 +36,8 @@ class service_manager {
   std::optional<std::chrono::microseconds> interval_;
 };
 
-/// Half of the time that WATCHDOG_USEC gives, where WATCHDOG_PID names this process or is not set.
-/// Either may be null.
+/// Half of the time in WATCHDOG_USEC, if WATCHDOG_PID is this process or not set. Either may be
+/// null.
 std::optional<std::chrono::microseconds> read_watchdog(const char* microseconds, const char* pid,
                                                        long own_pid);
 

@@ -16,7 +16,7 @@
 namespace sluice::cli {
 
 void print(const std::string& lines) {
-  // Both may be the same terminal.
+  // Standard output and standard error may be the same terminal.
   standard_error().settle_unless_stuck(std::chrono::milliseconds(100));
   std::string_view rest = lines;
   while (!rest.empty()) {

@@ -6,10 +6,10 @@
 
 namespace sluice::cli {
 
-/// SIGUSR1 and SIGUSR2: a person asks a command for its status, or to read its settings again.
-/// While this object exists they do not end the process, also before listen() and after leave().
-/// Those that were ignored when the program started stay ignored. To be used on the thread of its
-/// event loop.
+/// SIGUSR1 and SIGUSR2, with which a person asks a command for its status, or to read its settings
+/// again. While this object exists they do not end the process, also before listen() and after
+/// leave(). Signals that were ignored when the program started stay ignored. Use it on the thread
+/// of its event loop.
 class user_signals {
  public:
   explicit user_signals(boost::asio::io_context& loop);
@@ -17,9 +17,9 @@ class user_signals {
   user_signals& operator=(const user_signals&) = delete;
   ~user_signals() = default;
 
-  /// Calls these functions for the signals from now on. One that came before counts, too.
+  /// Calls these functions for the signals from now on, and for a signal that came before.
   void listen(std::function<void()> on_first, std::function<void()> on_second);
-  /// Calls nothing any more, and the loop may end.
+  /// Stops calling the functions, so that the event loop can end.
   void leave();
 
  private:
