@@ -11,10 +11,10 @@
 
 namespace sluice {
 
-/// The USD that a key has left, zero when it is spent. Nothing when it has no limit, or the relay
-/// does not tell it, or cannot be reached: whoever asks goes on without. Asks the billing routes
-/// alone, with two questions where there are none and three where there are, and says nothing but
-/// to the debug log. Belongs to the event loop's thread; all three outlive it.
+/// The USD that a key has left; zero if it is used up. nullopt: the key has no limit, the relay
+/// does not report it, or cannot be reached; the caller continues without it. Sends one to three
+/// requests to the billing routes only, and reports only to the debug log. Call it on the event
+/// loop's thread. All references must outlive the call.
 boost::asio::awaitable<std::optional<usd>> ask_balance(http_client& client,
                                                        const relay_options& relay,
                                                        const clock& time,

@@ -9,19 +9,19 @@
 
 namespace sluice::account {
 
-/// Members of a relay's answer, read leniently: relays write numbers as strings, flags as numbers,
-/// and null for what they leave out. Each is nothing where the member is missing, null, or
-/// something else. Amounts lose no digit. Pure.
+/// Functions that read members of a relay's answer leniently. Relays write numbers as strings,
+/// flags as numbers, and null for missing values. Each function returns nullopt if the member is
+/// missing, null, or of another kind. Amounts are exact. Pure.
 
-/// A number as JSON has it, or a string that holds one, with or without a minus. Also reads plain
-/// numbers that are no amount of dollars.
+/// A JSON number, or a string that contains a number, with or without a minus. Also reads plain
+/// numbers that are not amounts in dollars.
 std::optional<usd> amount_of(const json_object& answer, std::string_view name);
 /// The nearest integer.
 std::optional<std::int64_t> integer_of(const json_object& answer, std::string_view name);
 std::optional<bool> flag_of(const json_object& answer, std::string_view name);
 
-/// Whether the object says, in whatever way and with whatever status, that the question was
-/// refused: `error` with something in it, `success` or `code` false.
+/// Whether the object means a refusal, whatever its format and HTTP status: a non-empty `error`, or
+/// `success` or `code` is false.
 bool is_refusal(const json_object& answer);
 
 }  // namespace sluice::account

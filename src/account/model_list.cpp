@@ -39,7 +39,7 @@ std::optional<std::vector<offered_model>> read_model_list(std::string_view body)
       models.push_back(std::move(*model));
     }
   }
-  // A list of something else.
+  // It is a list of something else.
   if (models.empty() && !elements->empty()) return std::nullopt;
   return models;
 }

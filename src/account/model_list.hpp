@@ -13,9 +13,10 @@ struct offered_model {
   std::optional<std::string> owned_by;
 };
 
-/// Reads GET /v1/models in each of its shapes: OpenAI's list, with or without its `object`, and a
-/// bare array, of objects or of names. In the relay's order, each model once. Nothing when the body
-/// is no such list: an error, with whatever status, or a page.
+/// Reads the answer to GET /v1/models in all its formats: OpenAI's list, with or without its
+/// `object`, and a bare array, of objects or of names. The result is in the relay's order, with
+/// each model once. nullopt: the body is not such a list, but for example an error (with any
+/// status) or a web page.
 std::optional<std::vector<offered_model>> read_model_list(std::string_view body);
 
 }  // namespace sluice::account

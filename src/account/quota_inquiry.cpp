@@ -14,10 +14,11 @@ namespace {
 
 namespace asio = boost::asio;
 
-// Where the billing routes hang: OpenAI's own place, and the one that its page had.
+// The prefixes of the billing routes: OpenAI's own, and the one that its web page used.
 constexpr std::array<std::string_view, 2> billing_prefixes{"/v1", ""};
 
-// OpenAI took a hundred days at most; relays look at no dates, and tell the whole life of a key.
+// OpenAI accepted at most 100 days. Relays ignore the dates and report the usage of the key's whole
+// life.
 std::string usage_path(std::string_view prefix, double now_unix) {
   constexpr std::time_t day = 24L * 60 * 60;
   constexpr std::time_t days = 99;
@@ -26,7 +27,7 @@ std::string usage_path(std::string_view prefix, double now_unix) {
                      prefix, fmt::gmtime(end - days * day), fmt::gmtime(end));
 }
 
-// There is nothing of this API at the path: another path may do better.
+// Whether the path has no route of this API, so that another path may work.
 bool is_elsewhere(const relay_answer& answer) {
   if (!answer.trouble.empty()) return true;
   return answer.status < 400 || answer.status == 404 || answer.status == 405 ||
@@ -41,7 +42,7 @@ asio::awaitable<relay_answer> quota_inquiry::get(std::string path) {
   co_return answer;
 }
 
-// Keeps what a route said in place of what it was asked for.
+// Records an answer that does not contain the quota.
 void quota_inquiry::note(const relay_answer& answer) {
   answers_.push_back(fmt::format("{}: {}", answer.url, sluice::said(answer)));
   if (!answer.trouble.empty()) return;
@@ -81,7 +82,7 @@ asio::awaitable<void> quota_inquiry::ask_usage(std::string prefix, subscription 
 }
 
 asio::awaitable<bool> quota_inquiry::ask_token_usage() {
-  const std::string path = "/api/usage/token/";  // without the last slash it is a redirect
+  const std::string path = "/api/usage/token/";  // without the last slash, the relay redirects
   const relay_answer answer = co_await get(path);
   if (answer.succeeded()) co_await learn_units();
   const auto told = answer.succeeded()
@@ -111,7 +112,7 @@ asio::awaitable<bool> quota_inquiry::ask_credit_grants() {
   co_return false;
 }
 
-// What was told and what was refused, together.
+// Combines the amounts that were read with the refusals.
 void quota_inquiry::settle() {
   if (!told_ && (told_status_ == key_status::exhausted || told_status_ == key_status::expired ||
                  told_status_ == key_status::disabled)) {
@@ -124,13 +125,14 @@ void quota_inquiry::settle() {
     told_->status = *told_status_;
   } else if (key_refused_ && told_->source == quota_source::token_usage &&
              told_->status == key_status::active) {
-    told_->status = key_status::disabled;  // refused although it has money and time left
+    told_->status = key_status::disabled;  // refused, although it has money and time left
   }
 }
 
 asio::awaitable<std::optional<quota>> quota_inquiry::ask() {
   bool done = co_await ask_billing();
-  // A hundred million quota units are 200 USD, or the mark of no limit.
+  // A limit of 100,000,000 may be quota units, which are 200 USD, or may mean that there is no
+  // limit.
   const bool doubtful = done && told_->unlimited && units_ && units_->shows_quota();
   if (doubtful) done = false;
   if (!done && !is_hopeless()) done = co_await ask_token_usage();

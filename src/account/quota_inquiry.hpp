@@ -14,27 +14,27 @@
 
 namespace sluice::account {
 
-/// Finds out what a key may spend, and what it has spent it on. Relays tell it on one route or
-/// another: billing is asked first, as OpenAI had it and nearly all have kept it; then what newer
-/// relays have for a key alone, which answers for an exhausted key as well, and is asked once at
-/// most since 20 calls in 20 minutes shut it; then credit grants. One object for each command and
-/// relay; belongs to the event loop's thread.
+/// Finds out how much a key may spend, and what it was spent on. Relays report this on different
+/// routes. The billing routes come first, as OpenAI had them and almost all relays still have. The
+/// second is the token usage route of newer relays, which also answers for an exhausted key. It is
+/// called at most once, since it blocks after 20 calls in 20 minutes. The last are credit grants.
+/// One object for each command and relay. Not thread safe: use it on the event loop's thread.
 class quota_inquiry {
  public:
-  /// Both outlive it.
+  /// Both references must outlive this object.
   quota_inquiry(relay_inquiry& relay, const clock& time) : relay_(relay), time_(time) {}
 
-  /// Nothing when no route tells it; answers() has what each answered. A key that has come to its
-  /// end is an answer, too.
+  /// nullopt: no route reports the quota; answers() contains what each one answered. An exhausted,
+  /// expired or disabled key is a result too.
   boost::asio::awaitable<std::optional<quota>> ask();
-  /// Asks the billing routes alone: one to three questions, none that is rationed.
+  /// Uses only the billing routes: one to three requests, none on a route with its own limit.
   boost::asio::awaitable<std::optional<quota>> ask_thriftily();
-  /// What was billed; nothing when the relay shows no log, and answers() has why.
+  /// The billed calls. nullopt: the relay shows no log; answers() contains the reason.
   boost::asio::awaitable<std::optional<std::vector<usage_log_row>>> ask_log();
 
-  /// What each route answered that did not tell: "https://host/path: 404 (words)".
+  /// The answers of all routes that did not report the quota: "https://host/path: 404 (message)".
   const std::vector<std::string>& answers() const noexcept { return answers_; }
-  /// How the exchange ended that made all further questions hopeless; complete: none did.
+  /// The end of an exchange that made more requests useless; complete: there was none.
   exchange_end::how trouble() const noexcept { return trouble_; }
 
  private:
@@ -52,8 +52,8 @@ class quota_inquiry {
   const clock& time_;
   std::optional<site_units> units_;
   std::optional<quota> told_;
-  std::optional<key_status> told_status_;  // by a refusal
-  bool key_refused_ = false;               // on billing
+  std::optional<key_status> told_status_;  // from a refusal
+  bool key_refused_ = false;               // by a billing route
   std::vector<std::string> answers_;
   exchange_end::how trouble_ = exchange_end::how::complete;
 };

@@ -16,13 +16,13 @@ usd hundredth(usd amount) {
   return usd::from_units(amount.count() / 100);
 }
 
-// No object where the relay refuses.
+// An empty object if the relay refuses.
 json_object read_answer(std::string_view body) {
   json_object answer = json_object::parse(body);
   return is_refusal(answer) ? json_object() : answer;
 }
 
-// 0 and less stand for never; some relays count in milliseconds.
+// 0 and less mean never. Some relays use milliseconds.
 std::optional<std::int64_t> read_expiry(const json_object& answer, std::string_view name) {
   constexpr std::int64_t last_second = 100'000'000'000;  // in the year 5138
   const auto moment = integer_of(answer, name);
@@ -30,7 +30,7 @@ std::optional<std::int64_t> read_expiry(const json_object& answer, std::string_v
   return *moment < last_second ? *moment : *moment / 1000;
 }
 
-// Two of the amounts tell the third.
+// Computes the third amount from two others.
 void complete(quota& told, const site_units& units) {
   if (told.unlimited) told.granted = told.remaining = std::nullopt;
   auto& [source, granted, used, remaining, unlimited, expires_at, status] = told;
@@ -43,7 +43,7 @@ void complete(quota& told, const site_units& units) {
   }
 }
 
-// OpenAI's own answer, once: what each day cost by its kinds, in cents.
+// OpenAI's own format: the costs of each day by kind, in cents.
 std::optional<usd> sum_of_days(const json_object& usage) {
   const auto days = json_elements(usage.value("daily_costs"));
   if (!days) return std::nullopt;
@@ -150,7 +150,7 @@ quota billing_quota(const subscription& granted, const std::optional<usd>& total
 }
 
 std::optional<key_status> told_status(const openai::error_body& refusal) {
-  // These pages refuse with any status, 200 among them: it says nothing.
+  // The status of these answers says nothing: relays refuse with any status, even 200.
   constexpr int refused = 401;
   if (openai::meaning_of(refusal, refused) == openai::error_meaning::spent) {
     return key_status::exhausted;

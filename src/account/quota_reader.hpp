@@ -10,7 +10,7 @@
 
 namespace sluice::account {
 
-/// Which of a relay's routes told the quota.
+/// The route of a relay that reported the quota.
 enum class quota_source : std::uint8_t {
   billing,        ///< /dashboard/billing/subscription and /dashboard/billing/usage
   token_usage,    ///< /api/usage/token/
@@ -21,44 +21,47 @@ std::string_view to_string(quota_source source) noexcept;
 enum class key_status : std::uint8_t { active, exhausted, expired, disabled };
 std::string_view to_string(key_status status) noexcept;
 
-/// What a key may spend. Amounts are exact, and nothing where the relay does not tell them.
+/// What a key may spend. Amounts are exact; nullopt: the relay does not report it.
 struct quota {
   quota_source source = quota_source::billing;
   std::optional<usd> granted = {};
   std::optional<usd> used = {};
-  std::optional<usd> remaining = {};  ///< below zero where the relay let a call through too many
-  bool unlimited = false;             ///< nothing is granted, and nothing remains
-  std::optional<std::int64_t> expires_at = {};  ///< in seconds since the epoch; nothing: never
+  /// Below zero if the relay allowed more calls than the key could pay.
+  std::optional<usd> remaining = {};
+  bool unlimited = false;  ///< no limit; then `granted` and `remaining` are not set
+  std::optional<std::int64_t> expires_at = {};  ///< seconds since the epoch; nullopt: never
   key_status status = key_status::active;
 };
 
-/// GET …/dashboard/billing/subscription.
+/// The answer to GET …/dashboard/billing/subscription.
 struct subscription {
-  usd hard_limit;  ///< all that was ever granted, as the site shows money
+  usd hard_limit;  ///< everything that was ever granted, in the unit in which the site shows money
   std::optional<std::int64_t> expires_at;
 
-  /// The limit is what stands for none: 100,000,000, whatever the site shows.
+  /// The limit has the value that means no limit: 100,000,000 in any unit.
   bool is_unlimited() const;
 };
 
-// Each is nothing when the body is no such document: an error, with whatever status, or a page.
+// Each function returns nullopt if the body is not such a document, but for example an error (with
+// any status) or a web page.
 std::optional<subscription> read_subscription(std::string_view body);
-/// GET …/dashboard/billing/usage: what was used, in hundredths of what the site shows.
+/// The answer to GET …/dashboard/billing/usage: the amount used, in hundredths of the unit that the
+/// site shows.
 std::optional<usd> read_total_usage(std::string_view body);
 std::optional<quota> read_token_usage(std::string_view body, const site_units& units);
 std::optional<quota> read_credit_grants(std::string_view body, const site_units& units);
 
-/// Subscription and usage together; without a usage what remains is not known.
+/// Combines subscription and usage. Without a usage, the remaining amount is not known.
 quota billing_quota(const subscription& granted, const std::optional<usd>& total_usage,
                     const site_units& units);
 
-/// What a refusal of an account page says of the key: most relays tell it in words alone, and the
-/// newest not at all. Beside the errors that requests get, it knows words that mean the key only
-/// here: in the reply to a request they may also speak of the quota of a minute. Nothing when the
-/// refusal says nothing of the key.
+/// The status of the key according to a refusal of an account page. Most relays say it only in the
+/// message, and the newest not at all. In addition to the errors of normal requests, this knows
+/// messages that mean the key only here; in the answer to a request they could also mean a quota
+/// per minute. nullopt: the refusal says nothing about the key.
 std::optional<key_status> told_status(const openai::error_body& refusal);
 
-/// The status that follows from amounts and expiry.
+/// The status that follows from the amounts and the expiry.
 key_status status_at(const quota& told, double now_unix);
 
 }  // namespace sluice::account

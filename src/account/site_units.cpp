@@ -10,10 +10,11 @@ namespace {
 
 constexpr usd::units dollar = 1'000'000'000'000'000'000;
 
-// No rate of exchange is smaller; amounts divided by it stay within their type.
+// The smallest exchange rate that is accepted, so that amounts divided by it stay within their
+// type.
 constexpr usd::units least_millionths = 10'000;
 
-// A number in millionths, or `otherwise` where it cannot be a rate.
+// A number in millionths; `otherwise` if it cannot be an exchange rate.
 std::int64_t millionths(const json_object& site, std::string_view name, std::int64_t otherwise) {
   const auto number = amount_of(site, name);
   if (!number) return otherwise;
@@ -42,7 +43,7 @@ std::uint64_t site_units::quota_per_dollar() const noexcept {
   return static_cast<std::uint64_t>(std::max<std::int64_t>(quota_per_dollar_ / millionth, 1));
 }
 
-// Whole part and rest apart, so that nothing overflows.
+// Divides the whole part and the rest separately, so that nothing overflows.
 usd site_units::divided(usd amount, std::int64_t millionths) {
   const usd::units whole = amount.count() / millionths;
   const usd::units rest = amount.count() % millionths;
@@ -52,7 +53,7 @@ usd site_units::divided(usd amount, std::int64_t millionths) {
 usd site_units::rounded(usd amount) const {
   constexpr usd::units micro = dollar / 1'000'000;
   const usd::units exact = dollar * millionth;
-  // A unit that has no end as a decimal: to a millionth of a dollar.
+  // If a unit has no finite decimal form, a millionth of a dollar is used.
   const usd::units unit = exact % quota_per_dollar_ == 0 ? exact / quota_per_dollar_ : micro;
   const usd::units half = amount.count() < 0 ? -unit / 2 : unit / 2;
   return usd::from_units((amount.count() + half) / unit * unit);

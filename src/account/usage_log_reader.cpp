@@ -5,9 +5,9 @@
 namespace sluice::account {
 namespace {
 
-constexpr std::int64_t consumption = 2;  // of top-ups, management, errors and refunds
+constexpr std::int64_t consumption = 2;  // other kinds are top-ups, management, errors and refunds
 
-// new-api puts what it knows more of a call into a string of JSON.
+// new-api puts more details of a call into a string that contains JSON.
 std::optional<std::string> admitted_model(const json_object& row) {
   const auto more = row.text("other").value_or(std::string());
   const json_object other = json_object::parse(more);
@@ -16,7 +16,7 @@ std::optional<std::string> admitted_model(const json_object& row) {
   return served && !served->empty() ? served : std::nullopt;
 }
 
-// Milliseconds in one-api, whole seconds in new-api.
+// one-api counts in milliseconds, new-api in whole seconds.
 std::optional<double> duration_of(const json_object& row) {
   if (const auto milliseconds = integer_of(row, "elapsed_time")) {
     return static_cast<double>(*milliseconds) / 1000;
@@ -50,7 +50,8 @@ std::optional<std::vector<usage_log_row>> read_usage_log(std::string_view body,
   if (const json_object page = answer.object("data"); page.is_object()) {
     rows = json_elements(page.value("items"));
   }
-  // A key that was never used: Go writes a list that was not begun as null.
+  // A key that was never used has null in place of the list, because Go writes an empty slice as
+  // null.
   if (!rows && !answer.has_value("data") && flag_of(answer, "success") == true) rows.emplace();
   if (!rows) return std::nullopt;
   std::vector<usage_log_row> log;

@@ -11,20 +11,21 @@
 
 namespace sluice::account {
 
-/// One call that a relay has billed. What it does not tell is nothing.
+/// One call that a relay has billed. nullopt: the relay does not report it.
 struct usage_log_row {
-  std::optional<std::int64_t> time;  ///< in seconds since the epoch
-  std::string model;                 ///< as it was asked for
+  std::optional<std::int64_t> time;  ///< seconds since the epoch
+  std::string model;                 ///< the model that was requested
   std::optional<std::int64_t> prompt_tokens;
   std::optional<std::int64_t> completion_tokens;
   std::optional<usd> cost;
   std::optional<double> seconds;
   std::optional<bool> streamed;
-  std::optional<std::string> served_model;  ///< that the relay admits to have put in its place
+  /// The other model that served the call, if the relay says so.
+  std::optional<std::string> served_model;
 };
 
-/// Reads GET /api/log/token, or a page of /api/log/self, of one-api and new-api: its rows of
-/// consumption, as the relay orders them. Nothing when the body is no log.
+/// Reads GET /api/log/token, or a page of /api/log/self, of one-api and new-api: the rows about
+/// consumption, in the relay's order. nullopt: the body is not a log.
 std::optional<std::vector<usage_log_row>> read_usage_log(std::string_view body,
                                                          const site_units& units);
 

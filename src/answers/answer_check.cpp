@@ -21,10 +21,10 @@ namespace sluice::answers {
 namespace {
 
 constexpr std::size_t longest_reason = 300;     // bytes
-constexpr std::size_t longest_refusal = 120;    // bytes of it in a reason
+constexpr std::size_t longest_refusal = 120;    // bytes of the refusal in a reason
 constexpr std::size_t longest_echo = 16 << 10;  // bytes of a rejected reply in the conversation
 
-// What all checks have in common: they look at the text of each choice.
+// The common part of all checks: they look at the text of each choice.
 class text_check : public reply_check {
  public:
   std::optional<std::string> why_unchecked(const request& asked) const override {
@@ -61,10 +61,10 @@ class text_check : public reply_check {
   }
 
  protected:
-  /// What is wrong with a text that came whole, for a sentence that begins with "the reply".
+  /// The fault of a text that is complete, for a sentence that begins with "the reply".
   virtual std::optional<std::string> fault_of_text(const request& asked,
                                                    std::string_view text) const = 0;
-  /// What a reply should be.
+  /// Describes what a reply should be.
   virtual std::string wanted() const = 0;
 
  private:
@@ -107,7 +107,7 @@ class schema_check final : public text_check {
   std::shared_ptr<const json_schema> schema_;
 };
 
-// The schema of a request, as JSON; empty: it has none.
+// The schema of a request, as JSON; empty: none.
 std::string own_schema(const request& asked) {
   const json_object body(asked.body);
   const json_object format = asked.target == endpoint::responses
@@ -146,7 +146,7 @@ class own_schema_check final : public text_check {
  private:
   using outcome = boost::system::result<std::shared_ptr<const json_schema>, std::string>;
 
-  // Most jobs have few schemas, and many lines of each.
+  // The compiled schemas are kept, because most jobs have few schemas and many requests with each.
   outcome compiled(const std::string& schema) const {
     constexpr std::size_t most_kept = 256;
     const hash128 id = hash_of(schema);

@@ -16,7 +16,7 @@ bool is_thought(const json_object& part) {
   return openai::names_thought(text_of(part, "type")) || part.value("thought") == "true";
 }
 
-// A content is a text, or a list of parts.
+// Adds a content, which is a text or a list of parts.
 void add_content(choice_text& said, std::string_view content) {
   if (auto text = json_string(content)) {
     said.text += *text;
@@ -44,7 +44,7 @@ ending ending_named(std::string_view reason) {
 choice_text choice_of(const json_object& choice) {
   choice_text said;
   said.end = ending_named(text_of(choice, "finish_reason"));
-  add_content(said, choice.value("text"));  // of a completion
+  add_content(said, choice.value("text"));  // for the completions endpoint
   const json_object message = choice.object("message");
   add_content(said, message.value("content"));
   said.refusal += text_of(message, "refusal");

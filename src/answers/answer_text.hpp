@@ -7,22 +7,22 @@
 
 namespace sluice::answers {
 
-/// How a choice of a reply ended, as far as its text is concerned.
+/// How the text of a choice ended.
 enum class ending : std::uint8_t {
   whole,
-  cut_off,   ///< at the limit of its tokens
+  cut_off,   ///< at the token limit
   filtered,  ///< by a content filter
 };
 
-/// What one choice of a reply says, without what its model thought.
+/// The text of one choice of a reply, without reasoning.
 struct choice_text {
   std::string text;
-  std::string refusal;  ///< empty: it did not refuse
+  std::string refusal;  ///< empty: the model did not refuse
   bool calls_tool = false;
   ending end = ending::whole;
 };
 
-/// The choices of a whole reply in their order; a response object is one choice. `body` is valid
+/// The choices of a complete reply, in order. A response object is one choice. `body` is valid
 /// JSON. Pure.
 std::vector<choice_text> choice_texts(std::string_view body);
 

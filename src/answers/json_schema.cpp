@@ -74,7 +74,7 @@ struct known_format {
   std::string_view name;
   const char* pattern;
 };
-// RFC 3339 and RFC 4122. Other formats are notes, as JSON Schema allows.
+// These follow RFC 3339 and RFC 4122. Other formats are not checked, as JSON Schema allows.
 constexpr std::array formats = {
     known_format{"date", R"(^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$)"},
     known_format{
@@ -112,7 +112,7 @@ void append_pointer_token(std::string& pointer, std::string_view name) {
   }
 }
 
-// valijson writes a path as "<root>", then `[name]` for each step.
+// The JSON pointer for a path of valijson, which is "<root>" and then `[name]` for each step.
 std::string pointer_of(const std::vector<std::string>& context) {
   std::string pointer;
   for (std::size_t i = 1; i < context.size(); ++i) {
@@ -126,7 +126,7 @@ std::string pointer_of(const std::vector<std::string>& context) {
   return pointer;
 }
 
-// valijson's descriptions are sentences of their own.
+// Shortens a description of valijson, and turns it from a sentence into a clause.
 std::string shortened(std::string description) {
   if (!description.empty() && description.back() == '.') description.pop_back();
   description = utf8_prefix(description, longest_shown);
@@ -135,7 +135,7 @@ std::string shortened(std::string description) {
   return description;
 }
 
-// What the value at a place is, for the one fault that valijson describes without it.
+// The description of a value with a wrong type. valijson's description does not name the type.
 std::string wrong_type(const json& document, const std::string& pointer) {
   try {
     return fmt::format("a value of type {} may not stand here",
@@ -145,7 +145,7 @@ std::string wrong_type(const json& document, const std::string& pointer) {
   }
 }
 
-// The first that valijson finds is the innermost one: what leads to it follows.
+// valijson reports the innermost error first; the errors after it follow from it.
 std::string fault_in(const valijson::ValidationResults& results, const json& document) {
   if (results.begin() == results.end()) return "does not fit the schema";
   const auto& first = *results.begin();
@@ -187,7 +187,7 @@ boost::system::result<std::shared_ptr<const json_schema>, std::string> json_sche
   if (auto fault = prepare_schema(document)) return *std::move(fault);
   const std::shared_ptr<json_schema> made(new json_schema);
   try {
-    valijson::SchemaParser parser;  // takes over the builders
+    valijson::SchemaParser parser;  // owns the builders that are added
     parser.addConstraintBuilder(own_pattern, new pattern_builder);
     parser.addConstraintBuilder(own_format, new format_builder);
     parser.populateSchema(adapter(document), made->compiled_->schema);

@@ -8,17 +8,17 @@
 
 namespace sluice::answers {
 
-/// What is wrong with a text as JSON; nothing: it is one JSON value. In a few words, for a sentence
-/// that begins with "the reply". Pure.
+/// The fault of a text as JSON, in a few words, for a sentence that begins with "the reply".
+/// nullopt: the text is one JSON value. Pure.
 std::optional<std::string> json_answer_fault(std::string_view text);
 
-/// A JSON Schema: drafts 4 and 7, and of later ones `$defs` with references to them. Not checked,
-/// and therefore refused, are patternProperties, prefixItems and other keywords of later drafts. Of
-/// `format`, date, time, date-time and uuid are checked. Immutable: all calls may be made from any
-/// thread.
+/// A JSON Schema of draft 4 or 7; of later drafts only `$defs` and references to them. A schema
+/// with patternProperties, prefixItems or other keywords of later drafts is refused, because they
+/// cannot be checked. Of `format`, the values date, time, date-time and uuid are checked.
+/// Immutable: all calls may be made from any thread.
 class json_schema {
  public:
-  /// The error says in a few words why the schema cannot be used.
+  /// Returns the compiled schema, or says in a few words why it cannot be used.
   static boost::system::result<std::shared_ptr<const json_schema>, std::string> compile(
       std::string_view text);
 
@@ -26,8 +26,8 @@ class json_schema {
   json_schema& operator=(const json_schema&) = delete;
   ~json_schema();
 
-  /// What is wrong with a text; nothing: it is JSON that fits the schema. Names the place as a JSON
-  /// pointer.
+  /// The fault of a text, with its place as a JSON pointer. nullopt: the text is JSON that fits the
+  /// schema.
   std::optional<std::string> fault_of(std::string_view text) const;
 
  private:

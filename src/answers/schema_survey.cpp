@@ -13,7 +13,8 @@ namespace {
 
 using nlohmann::json;
 
-// What a part of a schema is applied to: the same value as the schema itself, or one inside it.
+// The value to which a part of a schema applies: the same value as the schema itself, or a value
+// inside it.
 enum class applies_to { same, inner };
 enum class holds { schema, list, map, schema_or_list };
 struct keyword {
@@ -40,7 +41,7 @@ constexpr std::array keywords = {
     keyword{"$defs", holds::map, applies_to::inner},
 };
 
-// Keywords that restrict answers, and that valijson 1.0 does not know or matches with std::regex.
+// Keywords that restrict answers, but that valijson 1.0 does not know or matches with std::regex.
 constexpr std::array<std::string_view, 11> unknown = {"patternProperties",
                                                       "prefixItems",
                                                       "dependentRequired",
@@ -107,7 +108,7 @@ class surveyor {
     }
   }
 
-  // A schema that leads back to itself for the same value has no end.
+  // A schema that refers back to itself for the same value would be followed forever.
   void find_loops() {
     for (const json* schema : all_) follow(*schema);
   }

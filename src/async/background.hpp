@@ -13,14 +13,15 @@
 namespace sluice {
 
 /// Threads for work that blocks: disk, database, long calculations. A coroutine of the event loop
-/// waits for the end of its work without holding up the loop. Not thread safe: use it on the event
-/// loop's thread; only the work itself runs elsewhere. Work begins in the order of the calls.
+/// waits for the end of its work; meanwhile the loop continues. Not thread safe: use it on the
+/// event loop's thread; only the work itself runs elsewhere. Work begins in the order of the calls.
 class background {
  public:
-  /// `threads`: how much runs at the same time. 0: work runs at once on the caller's thread, so
-  /// that tests in virtual time are repeatable.
+  /// `threads`: number of threads. 0: work runs at once on the caller's thread, so that tests in
+  /// virtual time are repeatable.
   background(boost::asio::io_context& loop, std::size_t threads);
-  /// Waits for work that has begun; what has not begun is dropped, and its coroutine never resumes.
+  /// Waits for work that has begun. Work that has not begun is dropped, and its coroutine never
+  /// resumes.
   ~background();
   background(const background&) = delete;
   background& operator=(const background&) = delete;

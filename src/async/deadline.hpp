@@ -13,7 +13,7 @@ namespace sluice {
 
 /// Two timeouts of one operation: for its current step, and for the whole. Not thread safe: use it
 /// on the event loop's thread. If one expires, `cut` is called. The timeouts change often, so the
-/// clock is not set each time; the alarm checks them when it rings.
+/// alarm is not set again each time; it checks the timeouts when it rings.
 ///
 /// If the alarm rings late, the program or the machine was suspended (Ctrl-Z, a paused virtual
 /// machine). That time does not count: the step starts again, and the whole is extended. If it
@@ -21,11 +21,13 @@ namespace sluice {
 /// each step, so that the data is read first.
 class deadline {
  public:
-  /// An alarm that is later than this means a standstill; a busy event loop is never so late.
+  /// If the alarm is later than this, the program was suspended; a busy event loop is never so
+  /// late.
   static constexpr duration standstill = std::chrono::milliseconds{500};
   /// The least time left for the whole after a standstill, but never more than its full timeout.
   static constexpr duration after_standstill = std::chrono::seconds{10};
-  /// At most this number of standstills is compensated: an event loop that is often late is slow.
+  /// At most this number of standstills is compensated. An event loop that is often late is simply
+  /// slow.
   static constexpr unsigned most_standstills = 8;
   /// Extra time to read data that has arrived.
   static constexpr duration last_look = std::chrono::milliseconds{100};
@@ -53,7 +55,7 @@ class deadline {
     keep_alarm();
   }
   void end_step() noexcept { step_ = {}; }
-  /// Stops the time until go_on(): the delay is this program's, not the relay's.
+  /// Stops the time until go_on(), because this program causes the delay, not the relay.
   void hold() noexcept { held_since_ = clock_.now(); }
   void go_on() {
     const duration lost = clock_.now() - *std::exchange(held_since_, std::nullopt);

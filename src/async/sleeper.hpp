@@ -23,7 +23,7 @@ class sleeper {
   /// coroutine is cancelled.
   boost::asio::awaitable<void> sleep_until(time_point when);
 
-  /// Ends every sleep, and every later one at once.
+  /// Ends every sleep now. Later sleeps end at once.
   void wake_all();
 
  private:

@@ -22,7 +22,7 @@ class wait_queue::place {
     if (passes_on_) left.wake_one();
   }
 
-  /// `passes_on`: if this waiter does not resume, wake the next one.
+  /// `passes_on`: if this waiter never resumes, the next one is woken instead.
   void wake(bool passes_on) {
     in_->woken_.splice(in_->woken_.end(), in_->line_, at_);
     woken_ = true;

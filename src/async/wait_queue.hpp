@@ -35,7 +35,7 @@ class wait_queue {
   class place;
 
   std::list<place*> line_;
-  std::list<place*> woken_;  // have not resumed yet
+  std::list<place*> woken_;  // woken, but not resumed yet
 };
 
 }  // namespace sluice

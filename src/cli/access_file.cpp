@@ -24,7 +24,7 @@ namespace sluice::cli {
 namespace {
 
 constexpr std::size_t most_waiting = std::size_t{4} << 20;
-// A pipe that is ready takes this much without blocking.
+// A pipe that is ready accepts this many bytes without blocking.
 constexpr std::size_t at_once = PIPE_BUF;
 constexpr int look_interval_ms = 200;
 constexpr std::string_view begin_of_line = R"({"time":")";
@@ -105,9 +105,9 @@ void access_file::work() {
     const bool again = std::exchange(reopen_, false);
     const std::string text = std::exchange(waiting_, {});
     const std::uint64_t dropped = std::exchange(dropped_, 0);
-    if (text.empty() && !again) return;  // and it is ending
+    if (text.empty() && !again) return;  // and `ending_` is set
     lock.unlock();
-    // What came before the request to open it again belongs to the old file.
+    // Lines that came before the request to reopen belong to the old file.
     if (!text.empty()) write(text);
     if (again) open_again();
     if (dropped > 0)
@@ -116,7 +116,8 @@ void access_file::work() {
   }
 }
 
-// Standard output may be a pipe without a reader: it must not delay the end of the program.
+// Whether more can be written. Standard output may be a pipe without a reader, which must not delay
+// the end of the program.
 bool access_file::takes_more() {
   for (;;) {
     pollfd query{descriptor_, POLLOUT, 0};

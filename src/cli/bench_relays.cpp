@@ -15,10 +15,11 @@
 namespace sluice::cli {
 namespace {
 
-// The default of a search for the limit.
+// The default maximum of requests in a search for the limit.
 constexpr std::uint64_t most_search_requests = 10'000;
 
-// The number of connections that the system allows at the same time, without a few other files.
+// The number of connections that the system allows at the same time, minus a reserve for other
+// files.
 std::size_t most_connections() {
   constexpr rlim_t other_files = 64;
   constexpr std::size_t many = 1'000'000;
@@ -41,7 +42,7 @@ void check_connections(const bench_settings& chosen, std::size_t targets) {
                   *most, open / targets));
 }
 
-// A search keeps to its ceiling and not to the usual limit.
+// A search uses its ceiling instead of the usual limit.
 unsigned cap_of(const relay_member& member, const pace_options& pace,
                 const bench_settings& chosen) {
   if (chosen.find_limit) return chosen.ceiling;

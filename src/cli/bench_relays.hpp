@@ -21,23 +21,23 @@
 namespace sluice::cli {
 
 /// The relays that a benchmark measures, each with its rate limit window, start gate, client and
-/// requests. For the thread of the event loop.
+/// requests. Not thread safe: use it on the event loop's thread.
 class bench_relays {
  public:
-  /// All references must outlive it. Throws fatal_error where two relays share a limit, where the
-  /// system does not allow enough connections, or where the jobs cannot be read.
+  /// All references must outlive it. Throws fatal_error if two relays share a limit, if the system
+  /// does not allow enough connections, or if the jobs cannot be read.
   bench_relays(boost::asio::io_context& loop, clock& time, const config& options,
                const std::vector<relay_member>& members, const bench_settings& chosen,
                std::uint64_t seed);
 
   std::vector<bench::target*> targets();
   const bench::request_supply& requests() const { return *all_.front().supply; }
-  /// Throws fatal_error where there is a budget and a request has no price or no bound.
+  /// Throws fatal_error if there is a budget and a request has no price or no highest cost.
   void check_budget(const bench::spending& money) const;
   /// One search for the rate limit of each target.
   std::vector<bench::limit_search*> searches(bench::spending& money, const std::string& id);
 
-  /// Closes the connections that stay open, which would keep the loop running.
+  /// Closes idle connections, which would keep the event loop running.
   void leave();
 
  private:

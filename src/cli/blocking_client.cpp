@@ -30,7 +30,7 @@ blocking_client::blocking_client(const relay_options& relay)
       time_(loop_),
       client_(make_http_client(loop_, time_, relay)) {}
 
-// Connections that stay open would keep the loop running.
+// Idle connections would keep the event loop running.
 void blocking_client::close() {
   client_->stop_sending();
   client_->abort();

@@ -10,8 +10,8 @@
 
 namespace sluice::cli {
 
-/// An HTTP client with an event loop of its own, for a few requests during which the command does
-/// nothing else. For one thread.
+/// An HTTP client with its own event loop, for a few requests during which the command does nothing
+/// else. For one thread.
 class blocking_client {
  public:
   explicit blocking_client(const relay_options& relay);
@@ -19,10 +19,10 @@ class blocking_client {
   http_client& client() noexcept { return *client_; }
   const clock& time() const noexcept { return time_; }
 
-  /// Runs a task that uses the client, and returns when it has ended; to be called once. Rethrows
-  /// what the task throws.
+  /// Runs a task that uses the client, and returns when it has ended. Call it once. Rethrows what
+  /// the task throws.
   void run(boost::asio::awaitable<void> task);
-  /// The same, where a signal aborts the requests of the task; false when one came.
+  /// The same, but a signal aborts the requests of the task. Returns false if a signal came.
   bool run_interruptibly(boost::asio::awaitable<void> task);
 
  private:

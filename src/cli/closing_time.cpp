@@ -12,7 +12,7 @@
 namespace sluice::cli {
 namespace {
 
-// The wall clock may be set anew while the command waits.
+// The wall clock may be changed while the command waits.
 constexpr std::chrono::seconds longest_sleep{30};
 
 }  // namespace

@@ -11,13 +11,13 @@
 
 namespace sluice::cli {
 
-/// What --until and --deadline ask for.
+/// The values of --until and --deadline.
 struct closing_options {
   std::optional<time_of_day> until = {};
   std::optional<duration> deadline = {};
 };
 
-/// The start of a command by both clocks.
+/// The start time of a command by both clocks.
 struct command_start {
   time_point at = std::chrono::steady_clock::now();
   double unix_time =
@@ -25,15 +25,15 @@ struct command_start {
 };
 
 /// Decides when a command may start nothing more. Pure: both clocks are passed in. --until follows
-/// the wall clock, also when that is set anew or the machine sleeps; --deadline counts from the
+/// the wall clock, even if that clock is changed or the machine sleeps; --deadline counts from the
 /// start of the command.
 class closing_time {
  public:
   closing_time(const closing_options& asked, time_point now, double unix_now);
 
-  /// Why nothing may start any more, as the begin of a sentence; empty: it may.
+  /// Why nothing may start any more, as the beginning of a sentence; empty: requests may start.
   wording why(time_point now, double unix_now) const;
-  /// When to ask again; nothing: neither flag was set.
+  /// When to ask again; nullopt: neither flag was set.
   std::optional<time_point> next_look(time_point now, double unix_now) const;
 
  private:
@@ -43,8 +43,8 @@ class closing_time {
   std::optional<time_point> deadline_;
 };
 
-/// Calls `close` once when the closing time has come: on the event loop, or in the constructor. To
-/// be used on the thread of the event loop; the clock must outlive it.
+/// Calls `close` once when the closing time has come: on the event loop, or in the constructor. Use
+/// it on the thread of the event loop. The clock must outlive it.
 class closing_watch {
  public:
   closing_watch(clock& time, closing_time closing, std::function<void(const wording& why)> close);
@@ -52,7 +52,7 @@ class closing_watch {
   closing_watch& operator=(const closing_watch&) = delete;
   ~closing_watch() { leave(); }
 
-  /// Calls nothing any more, and the loop may end.
+  /// From now on calls nothing, and the loop may end.
   void leave();
   /// Why nothing started any more; empty: the time has not come.
   const wording& why() const noexcept { return why_; }

@@ -39,7 +39,7 @@ relay_options way_to(const notify::message& sent) {
   return way;
 }
 
-// The tries of one message, on an event loop of their own.
+// The tries to deliver one message, on their own event loop.
 class delivery {
  public:
   delivery(const notify_options& to, notify::message sent, std::string id)
@@ -124,7 +124,7 @@ void announce_end(const notify_options& to, const notify::run_end& end) noexcept
     try {
       spdlog::warn("the end of the run could not be posted: {}", fault.what());
     } catch (...) {
-      return;  // a log that cannot be written changes nothing either
+      return;  // if the log cannot be written, nothing more can be done
     }
   }
 }

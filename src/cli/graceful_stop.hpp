@@ -14,23 +14,23 @@ namespace sluice::cli {
 
 /// Ends the work of a command when a signal asks for it. The first signal stops the work: nothing
 /// new starts, and what is in flight has a grace period. The second signal, or the end of the grace
-/// period, aborts it. To be used on the thread of the event loop; one object at a time.
+/// period, aborts it. Use it on the thread of the event loop; only one object may exist at a time.
 class graceful_stop {
  public:
   struct actions {
     /// Starts nothing new.
     std::function<void()> stop;
-    /// Ends what is in flight.
+    /// Aborts the work in flight.
     std::function<void()> abort;
-    /// Counts what is in flight, for the message after the first signal; empty: there is no
+    /// Counts the work in flight, for the message after the first signal; empty: there is no
     /// message.
     std::function<std::uint64_t()> in_flight = {};
-    /// Said when the first signal comes after leave(), where it ends nothing yet; null: nothing.
-    /// It must live as long as the program.
+    /// The message if the first signal comes after leave(), when it does not end the process yet;
+    /// null: none. It must live as long as the program.
     const char* while_finishing = nullptr;
   };
 
-  /// Listens to the signals from now on.
+  /// From now on it receives the signals.
   graceful_stop(boost::asio::io_context& loop, clock& time, duration grace, actions work);
   graceful_stop(const graceful_stop&) = delete;
   graceful_stop& operator=(const graceful_stop&) = delete;
@@ -41,15 +41,15 @@ class graceful_stop {
   /// The work is over: no action is called any more, and the loop may end.
   void leave();
 
-  /// How long what is in flight may still take, in seconds; nothing: the work goes on as usual.
+  /// The remaining time for the work in flight, in seconds; nullopt: no signal has come.
   std::optional<double> seconds_left() const;
 
-  /// What was in flight when its time was over, or when the second signal came.
+  /// The work that was in flight when its time was over, or when the second signal came.
   std::uint64_t abandoned() const noexcept { return abandoned_; }
 
-  /// A signal came while the work went on.
+  /// Whether a signal came while the work was active.
   bool interrupted() const noexcept { return signals_.came(); }
-  /// The exit status of work that ended with `ended`: cli::interrupted where a signal came, unless
+  /// The exit status of work that ended with `ended`: cli::interrupted if a signal came, unless
   /// `ended` says that the command could not start or lost results.
   exit_status status(exit_status ended) const noexcept;
 

@@ -8,8 +8,8 @@ namespace sluice::cli {
 
 using log_time = std::chrono::time_point<std::chrono::system_clock, std::chrono::milliseconds>;
 
-/// Names this run of the program, so that its lines can be told apart from those of other runs in
-/// the same log, and joined with its webhook: eight hex digits, new for each process.
+/// A name for this run of the program: eight hex digits, new for each process. With it, its lines
+/// in a shared log can be distinguished from those of other runs, and matched with its webhook.
 const std::string& run_id();
 
 /// One line of --json-log, without its newline: an object with time, level, run and text.

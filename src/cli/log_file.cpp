@@ -55,7 +55,7 @@ log_file open_log(const std::string& path) {
   require_no_job_file("--log-file", path);
   require_no_strange_link("--log-file", path);
   constexpr mode_t for_its_owner = 0600;
-  // O_NONBLOCK: a pipe without a reader must not block.
+  // O_NONBLOCK, because a pipe without a reader must not block.
   const int flags = O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
   log_file opened(::open(path.c_str(), flags, for_its_owner));
   const int descriptor = opened.descriptor();

@@ -16,20 +16,20 @@ class log_file {
   ~log_file();
 
   int descriptor() const noexcept { return descriptor_; }
-  /// 0, or the error number.
+  /// Returns 0, or the error number.
   int append(std::string_view text);
 
  private:
   int descriptor_;
 };
 
-/// Opens the file of --log-file. Only its owner may read a new file, since requests and replies
-/// stand in it. An existing file must belong to the user, and be empty or begin as a log does: log
+/// Opens the file of --log-file. Only its owner may read a new file, since it contains requests and
+/// replies. An existing file must belong to the user, and be empty or begin like a log, because log
 /// entries at the end of a job or of other data would damage it. A pipe or a terminal is refused,
 /// because the run could wait for it. Throws fatal_error.
 log_file open_log(const std::string& path);
 
-/// The form of a log entry, as a pattern of spdlog.
+/// The format of a log entry, as a pattern of spdlog.
 constexpr const char* log_pattern = "%Y-%m-%dT%H:%M:%S.%e%z %l %*";
 
 /// Whether a text begins with an entry of that pattern.

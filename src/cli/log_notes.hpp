@@ -10,10 +10,10 @@
 
 namespace sluice::cli {
 
-/// For --log-file: that a command starts, its command line and its settings, without secrets.
+/// Writes the start of a command to --log-file: its command line and its settings, without secrets.
 void log_start(screen& shown, const shown_command& command, const settings& flags);
 
-/// For --log-file: how a command has ended. `lines`: what else is known at its end, one line each.
+/// Writes the end of a command to --log-file. `lines`: further facts, one line each.
 void log_end(screen& shown, const std::string& summary, exit_status status,
              const std::vector<std::string>& lines = {});
 

@@ -4,8 +4,8 @@
 
 namespace sluice::cli {
 
-/// The observer that writes every notice to the log of the program, after the name of its run where
-/// it has one. Safe to use from any thread.
+/// The observer that writes every notice to the log of the program. If the notice has the name of a
+/// run, the name comes first. Safe to use from any thread.
 observer& log_observer();
 
 }  // namespace sluice::cli

@@ -8,11 +8,11 @@
 
 namespace sluice::cli {
 
-/// A name that no other process on any machine has.
+/// A name that is unique among all processes on all machines.
 std::string worker_name();
 
-/// The limits that an engine shares with other machines, through a PostgreSQL. To be used on the
-/// thread of the event loop. It must outlive the engine.
+/// The limits that an engine shares with other machines, through a PostgreSQL database. Use it on
+/// the thread of the event loop. It must outlive the engine.
 class machine_limits {
  public:
   /// Opens the database. Blocks. Throws fatal_error.
@@ -21,9 +21,9 @@ class machine_limits {
   machine_limits& operator=(const machine_limits&) = delete;
   ~machine_limits();
 
-  /// For the settings of the engine, before it is made.
+  /// Sets the shared limits in the settings of an engine. Call it before the engine is made.
   void share_with(pace_options& pace) noexcept;
-  /// Renews what this process may send, until stop(). The loop does not end before.
+  /// Renews this process's part of the limits, until stop(). Until then the loop does not end.
   void begin();
   void stop();
 

@@ -25,7 +25,7 @@ fs::path one_name(const std::string& path) {
   return error ? whole.lexically_normal() : name;
 }
 
-// Whether two paths name one file, directly or through links.
+// Whether two paths name the same file, directly or through links.
 bool same_file(const std::string& one, const std::string& other) {
   std::error_code not_there;
   return fs::equivalent(one, other, not_there) || one_name(one) == one_name(other);

@@ -7,9 +7,9 @@
 
 namespace sluice::cli {
 
-/// Refuses a file for `flag` that is one of these jobs or one of their result files, under whatever
-/// path, and a file with the name of a result file of another job. The name counts because an empty
-/// file, or one that does not exist yet, has no content to check. Throws fatal_error.
+/// Refuses a file for `flag` that is one of these jobs or one of their result files, under any
+/// path, and a file with the name of a result file of another job. The name is checked because an
+/// empty or missing file has no content to check. Throws fatal_error.
 void require_no_job_file(const std::string& flag, const std::string& path,
                          const std::vector<job_files>& jobs = {});
 

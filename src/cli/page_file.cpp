@@ -23,7 +23,7 @@ namespace {
       fmt::format("--html {}: {}; name a file in a folder that you may write", path, why));
 }
 
-// An existing file is replaced only where it is empty or a page of ours.
+// An existing file is replaced only if it is empty or a report page.
 void require_replaceable(const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code error;
@@ -47,7 +47,7 @@ void require_replaceable(const std::string& path) {
 }  // namespace
 
 void require_page(const std::string& path, const std::vector<job_files>& jobs) {
-  if (!has_report_page()) (void)report_page({});  // throws the reason
+  if (!has_report_page()) (void)report_page({});  // this throws an error with the reason
   const auto files = system_files();
   if (path.empty()) refuse(path, "the name is empty");
   if (files->is_folder(path)) refuse(path, "that is a folder");

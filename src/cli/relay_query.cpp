@@ -16,7 +16,7 @@ namespace {
 
 namespace asio = boost::asio;
 
-// A person waits for the answer.
+// Short, because a person waits for the answer.
 constexpr std::chrono::seconds usual_timeout{30};
 
 asio::awaitable<void> send_query(http_client& client, const clock& time, const relay_member& member,
@@ -25,7 +25,7 @@ asio::awaitable<void> send_query(http_client& client, const clock& time, const r
   co_await query(relay, time, member, reply);
 }
 
-// False when a signal ended it.
+// False: a signal ended it.
 bool query_relay(const relay_member& member, const relay_query& query, relay_reply& reply) {
   blocking_client asking(member.relay);
   return asking.run_interruptibly(send_query(asking.client(), asking.time(), member, query, reply));
@@ -54,7 +54,7 @@ void print_lines(const std::deque<relay_reply>& replies) {
   print(lines);
 }
 
-// Where no relay answered, the last exchange decides.
+// If no relay answered, the end of the last exchange decides.
 exit_status status_of(const std::deque<relay_reply>& replies, std::size_t answered) {
   if (answered == replies.size()) return success;
   if (answered > 0) return some_failed;

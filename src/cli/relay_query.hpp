@@ -25,14 +25,14 @@ struct query_settings {
 
   run_settings run;
   bool json = false;
-  /// Balance of the simulated key; nothing: no limit.
+  /// Balance of the simulated key; nullopt: no limit.
   std::optional<simulator::usd> simulated_balance = {};
   /// Which prompts the simulated relay reads from its cache.
   simulator::prompt_cache simulated_cache = simulator::prompt_cache::by_text;
 };
 
 /// The flags that all such commands have, and those flags of `run` that `more` names. The config
-/// file may still set everything that `run` takes.
+/// file may still contain all settings of `run`.
 std::vector<setting> query_flags(query_settings& target, const std::set<std::string>& more = {});
 
 /// What such a command needs from prepared_relays.
@@ -45,7 +45,7 @@ struct relay_reply {
   relay_reply(const relay_reply&) = delete;
   relay_reply& operator=(const relay_reply&) = delete;
 
-  /// Nothing: there is no answer.
+  /// nullopt: there is no answer.
   std::optional<nlohmann::ordered_json> document = {};
   /// The answer as text that is safe to show.
   std::string lines = {};
@@ -60,8 +60,8 @@ using relay_query = std::function<boost::asio::awaitable<void>(
 
 /// Sends the query to one relay after the other and prints the answers: the only document, or
 /// `{"relays":{NAME:…}}` for a pool, where a member without an answer has an `error`. Prints
-/// nothing when there is no answer at all. `prepare` is called before the first query. Throws
-/// fatal_error when a setting cannot be used.
+/// nothing if no relay answered. `prepare` is called before the first query. Throws fatal_error if
+/// a setting cannot be used.
 exit_status query_relays(query_settings& chosen, const relay_query& query,
                          const std::function<void(prepared_relays&)>& prepare = {});
 

@@ -16,7 +16,8 @@
 namespace sluice::cli {
 namespace {
 
-// What the server would do with the folder. It would be created in the first parent that exists.
+// Describes what the server would do with the folder. A missing folder would be created in the
+// first parent that exists.
 std::string checked_folder(const std::string& path, file_system& disk) {
   if (disk.exists(path)) {
     if (!disk.is_folder(path)) refuse(fmt::format("--data {}: it is not a folder", path));
@@ -76,7 +77,7 @@ exit_status check_serve(const serve_settings& chosen, const server::batch_server
     rows.emplace_back(relays.simulated() ? "simulates" : "relay",
                       relay_text(member, chosen.run.engine.pace.requests_per_minute));
   }
-  // A relay's own list is not asked for: nothing goes over the network here.
+  // The relay's own price list is not requested, because this check sends nothing over the network.
   if (asks_for_prices(chosen.run)) {
     rows.emplace_back("prices", "are asked of the relay at the start");
   } else {

@@ -12,19 +12,19 @@
 
 namespace sluice::cli {
 
-/// A run of one request, whose text is shown while it arrives. For one run; the source's part may
-/// be called from another thread, all else from the event loop's.
+/// A run of one request, whose text is shown as it arrives. For one run. The functions of
+/// request_source may be called from another thread, all others from the event loop's thread.
 class single_question final : public request_source, public result_sink {
  public:
-  /// What is shown.
+  /// Callbacks that show the text.
   struct view {
     std::function<void(std::string_view more)> text;
-    /// The attempt that showed text has failed, and the next one starts again.
+    /// The attempt that showed text has failed, and the next one starts from the beginning.
     std::function<void()> starts_again;
   };
 
-  /// `identity`: see request_source. `limit`: the budget; then the request's bound must be set.
-  /// `prices` must outlive it.
+  /// `identity`: see request_source. `limit`: the budget; if it is set, the request's highest cost
+  /// must be set too. `prices` must outlive it.
   single_question(request asked, std::string identity, const relay_prices& prices,
                   std::optional<usd> limit, view shown);
 
@@ -41,9 +41,9 @@ class single_question final : public request_source, public result_sink {
   void put(result&& finished) override;
   void flush() override {}
 
-  /// Nothing until it has ended.
+  /// nullopt: it has not ended.
   const std::optional<result>& answer() const noexcept { return answer_; }
-  /// Nothing: unknown.
+  /// nullopt: unknown.
   const std::optional<usd>& cost() const noexcept { return cost_; }
   /// Number of attempts that the relay may have billed without a result.
   unsigned maybe_billed() const noexcept { return maybe_billed_; }

@@ -31,8 +31,8 @@ struct read_template {
   dataset::request_template body;
 };
 
-// The template as the reader of jobs understands it, so that a model, a system message and the
-// endpoint are completed as those of a job line are.
+// Reads the template in the same way as the lines of a job, so that a model, a system message and
+// the endpoint are completed in the same way.
 read_template template_of(const std::string& path, job_options options) {
   const std::ifstream file(path, std::ios::binary);
   std::ostringstream content;
@@ -74,7 +74,7 @@ bool is_same_file(const std::string& one, const std::string& other) {
   return fs::equivalent(one, other, not_there);
 }
 
-// A run that goes on would take the new job for a changed one, and stop.
+// A job must not be replaced during its run. The run would find that the job has changed, and stop.
 void require_no_run(file_system& files, const std::string& job) {
   const std::string output = name_job_files({job}, {}).front().output;
   std::error_code error;
@@ -85,7 +85,7 @@ void require_no_run(file_system& files, const std::string& job) {
          "or stop it first");
 }
 
-// Size and time of a file; another one where it was changed.
+// Size and time of a file. They differ if the file was changed.
 std::string stamp_of(const std::string& path) {
   std::error_code unknown;
   const auto size = fs::file_size(path, unknown);
@@ -181,7 +181,8 @@ table_run::table_run(std::vector<std::string> operands, const dataset_settings& 
 
 std::string table_run::prepare() {
   stamp_ = stamp_of(data_);
-  const std::uint64_t limit = std::exchange(run_.engine.job.limit, 0);  // it is that of the run
+  // --limit applies to the run, not to the new job
+  const std::uint64_t limit = std::exchange(run_.engine.job.limit, 0);
   const auto done = write_table_job(data_, chosen_, run_, job_);
   run_.engine.job.limit = limit;
   run_.engine.output.output_file.clear();

@@ -12,37 +12,37 @@
 namespace sluice::cli {
 
 /// Writes the job of a table and a template to `job`. A file there is replaced if it is such a job,
-/// and left alone if it has the same lines. Refuses to replace the job of a run that goes on.
-/// Throws fatal_error.
+/// and left alone if it has the same lines. Refuses to replace a job that is running. Throws
+/// fatal_error.
 dataset::prepared_job write_table_job(const std::string& data, const dataset_settings& chosen,
                                       const run_settings& run, const std::string& job);
 
-/// How the table is read.
+/// The options with which the table is read.
 dataset::table_options table_options_of(const run_settings& run, const dataset_settings& chosen);
 
-/// Two or three lines about it.
+/// Two or three lines about the prepared job.
 std::string prepared_text(const dataset::prepared_job& done, const std::string& data,
                           const std::string& job);
-/// One line: how many rows have an answer.
+/// One line with the number of rows that have an answer.
 std::string extracted_text(const dataset::extracted_rows& done, const std::string& into,
                            language spoken = language::english);
 
 /// A table, its job and the table of answers of `sluice run DATA --template`.
 class table_run {
  public:
-  /// Checks the names before anything is sent. `output`: of -o. Throws fatal_error.
+  /// Checks the names before anything is sent. `output`: the value of -o. Throws fatal_error.
   table_run(std::vector<std::string> operands, const dataset_settings& chosen, run_settings& run,
             const std::string& output);
 
-  /// Makes the job, and sets where its results go: beside the table of answers. Returns what to say
-  /// of the files that were put in; empty: none were.
+  /// Makes the job, and sets the place of its results: next to the table of answers. Returns a text
+  /// about the files that were inserted; empty: none.
   std::string prepare();
   const std::string& job() const noexcept { return job_; }
-  /// Writes the table of answers. Throws fatal_error where the data has changed since prepare(), as
-  /// the answers would come to stand in wrong rows.
+  /// Writes the table of answers. Throws fatal_error if the data has changed since prepare(),
+  /// because the answers would get into wrong rows.
   dataset::extracted_rows extract() const;
   const std::string& into() const noexcept { return into_; }
-  /// The command that writes what is there so far.
+  /// The command that writes the answers so far.
   std::string extract_command() const;
 
  private:
@@ -53,7 +53,7 @@ class table_run {
   run_settings& run_;
   std::string into_;
   std::string job_;
-  std::string stamp_;  // of the data when the job was made
+  std::string stamp_;  // stamp of the data when the job was made
 };
 
 }  // namespace sluice::cli

@@ -8,13 +8,14 @@
 
 namespace sluice::bench {
 
-/// The schedule of an open loop: when each start is meant to be, from the load's begin on. Kept to
-/// whether the relay follows or not: latency that counts from here leaves nothing out (Gil Tene,
-/// "How NOT to Measure Latency", 2013). Pure.
+/// The schedule of an open loop: the intended time of each start, counted from the beginning of the
+/// load. The schedule does not depend on whether the relay keeps up. So a latency that is measured
+/// from the intended start leaves no waiting time out (Gil Tene, "How NOT to Measure Latency",
+/// 2013). Pure.
 class arrivals {
  public:
   arrivals(double per_minute, arrival_kind kind, std::uint64_t seed);
-  /// The first is at 0 where they are even.
+  /// The time of the next start. With even arrivals, the first is 0.
   duration next();
 
  private:

@@ -7,21 +7,21 @@
 
 #include "base/resampling.hpp"
 
-// Parts of a document of `sluice bench --json`, of which any member may be missing or null. Pure.
+// Parts of a document of `sluice bench --json`. Any member of it may be missing or null. Pure.
 namespace sluice::bench {
 
-/// Null where there is none.
+/// The member; null if it is missing.
 const nlohmann::ordered_json& member(const nlohmann::ordered_json& of, const char* name);
 std::optional<double> number(const nlohmann::ordered_json& of, const char* name);
 std::string text(const nlohmann::ordered_json& of, const char* name);
 
-/// The targets of the document; of a single one, the document itself.
+/// The targets of the document; if it has only one, the document itself.
 std::vector<const nlohmann::ordered_json*> targets_of(const nlohmann::ordered_json& document);
 /// "concurrency 8", "120 a minute, poisson".
 std::string label_of(const nlohmann::ordered_json& load);
 /// The steps of a histogram of the load, ascending; empty if there is none.
 std::vector<counted_value> histogram_of(const nlohmann::ordered_json& load, const char* name);
-/// The number of its values.
+/// The number of values in the histogram.
 double total(const std::vector<counted_value>& steps);
 
 }  // namespace sluice::bench

@@ -2,21 +2,21 @@
 
 namespace sluice::bench {
 
-/// How much of the calling thread's time it ran, or waited for a processor to run on: the share in
-/// which this program, and not the relay, was what a measurement waited for. By the kernel's
-/// schedstat; without it the time on a processor alone.
+/// Measures how long the calling thread ran, or waited for a processor. A measurement in that time
+/// waited for this program and not for the relay. Uses the kernel's schedstat; without it, only the
+/// processor time is known.
 class client_load {
  public:
   struct usage {
-    double cpu_s = 0;   ///< it ran
-    double busy_s = 0;  ///< it ran or waited for a processor
+    double cpu_s = 0;   ///< time in which it ran
+    double busy_s = 0;  ///< time in which it ran or waited for a processor
   };
 
   client_load() : begin_(so_far()) {}
-  /// Since the object was made, by the same thread.
+  /// The processor time since this object was made. Call it from the same thread.
   usage since() const;
 
-  /// Past this share the client's own slowness shows in what it measures.
+  /// Above this share, the client itself is so slow that it changes what it measures.
   static constexpr double too_busy = 0.7;
 
  private:

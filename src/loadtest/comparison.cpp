@@ -20,8 +20,8 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr double beyond_quantile = 5;    // samples, on the rarer side of a quantile
-constexpr std::size_t least_steps = 15;  // of a timeline
+constexpr double beyond_quantile = 5;    // samples on the rarer side of a quantile
+constexpr std::size_t least_steps = 15;  // steps of a timeline
 constexpr double least_requests = 20;
 constexpr double histogram_step = 1;  // percent
 
@@ -54,9 +54,9 @@ constexpr std::array timeline_metrics{
     timeline_metric{"output_tokens_per_s", "output_tokens"},
 };
 
-/// A load with the target that it was run at.
+/// A load, and the target on which it was run.
 struct placed_load {
-  std::string target;  ///< its name; empty: it has none
+  std::string target;  ///< the target's name; empty: none
   std::size_t place = 0;
   const ordered_json* load = nullptr;
   std::string label;
@@ -82,7 +82,7 @@ std::string full_label(const placed_load& of) {
   return of.target.empty() ? of.label : of.target + ", " + of.label;
 }
 
-/// Amounts a second, of the steps that the load lasted for from end to end.
+/// Amounts per second, from the time steps that lie completely within the load.
 std::vector<double> series_of(const ordered_json& load, const char* name) {
   std::vector<double> series;
   const auto& line = member(load, "timeline");
@@ -119,8 +119,8 @@ ordered_json metric(std::string_view name, std::string_view unit, const sides& t
           {"verdict", too_few}};
 }
 
-/// What was drawn for both sides, as changes. `least`: a smaller change is none; `up` and `down`:
-/// what a change in that direction is called.
+/// How to judge the resampled changes. `least`: smaller changes do not count; `up` and `down`: the
+/// verdicts for an increase and a decrease.
 struct judged_by {
   double least = 0;
   std::string_view up;
@@ -150,7 +150,7 @@ std::vector<double> percent_changes(const std::vector<double>& before,
   return changes;
 }
 
-/// What two loads of one kind are compared by; each metric has its own chance.
+/// The metrics by which two loads of one kind are compared. Each metric has its own random numbers.
 class load_pair {
  public:
   load_pair(const ordered_json& before, const ordered_json& after, const comparison_options& chosen)
@@ -187,7 +187,7 @@ class load_pair {
     const double seen_before = mean_of(before);
     const double seen_after = mean_of(after);
     if (seen_before <= 0 || seen_after <= 0) return one;
-    // The steps leave the last part of one out: their spread is taken, not their mean.
+    // The last, incomplete step is left out. So only the spread comes from the steps, not the mean.
     const double scale = (*told.after / *told.before) / (seen_after / seen_before);
     judge(one, change,
           percent_changes(random.means(before, times_), random.means(after, times_), scale),
@@ -260,8 +260,8 @@ bool is_better(const ordered_json& metric) {
   return metric.at("verdict") == faster || metric.at("verdict") == fewer_failures;
 }
 
-/// So many of `judged` may be called different by chance alone, in 95 of 100 comparisons of equals:
-/// the quantile of the binomial distribution with a share of 5 %.
+/// The number of `judged` metrics that may differ by chance alone, in 95 of 100 comparisons of
+/// equal loads: the quantile of the binomial distribution with a share of 5 %.
 std::size_t by_chance(std::size_t judged) {
   constexpr double share = 0.05;
   double probability = std::pow(1 - share, static_cast<double>(judged));
@@ -280,7 +280,7 @@ std::string counted(std::size_t n, std::string_view noun) {
   return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s");
 }
 
-/// What all the metrics together say, once those that chance alone may call different are allowed.
+/// The overall verdict, after subtracting the number of metrics that may differ by chance.
 std::string verdict_of(const std::vector<const ordered_json*>& metrics) {
   std::size_t judged = 0;
   std::size_t better = 0;
@@ -312,7 +312,7 @@ std::string upper_first(std::string sentence) {
   return sentence;
 }
 
-/// What else is not the same, and may be what made the difference.
+/// Other differences between the documents that may be the cause of a change.
 ordered_json notes_on(const ordered_json& before, const ordered_json& after) {
   auto notes = ordered_json::array();
   const auto* was = targets_of(before).empty() ? &before : targets_of(before).front();

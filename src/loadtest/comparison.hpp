@@ -8,19 +8,18 @@
 
 namespace sluice::bench {
 
-/// Two documents of `sluice bench --json` held against each other: what has changed at each load,
-/// and whether that is more than noise. For requests and output tokens a second the timelines are
-/// drawn anew, for latencies the histograms, for failures their share (resampling.hpp); a change is
-/// called one where 95 % of the changes drawn so lie on one side of none, which without any change
-/// happens in about one of twenty. A change of a latency by less than the histograms' steps is
-/// never called one. What has too few samples, as a p99 with less than five beyond it, isn't
-/// judged.
+/// Compares two documents of `sluice bench --json`: what has changed for each load, and whether the
+/// change is more than noise. The data is resampled (resampling.hpp): for requests and output
+/// tokens per second the timelines, for latencies the histograms, for failures their share. A
+/// change is reported if 95 % of the resampled changes have the same sign. Without a real change,
+/// that happens in about one of twenty cases. A change of a latency by less than a step of the
+/// histograms is never reported. A metric with too few samples, for example a p99 with fewer than
+/// five values beyond it, is not judged.
 ///
-/// All of it is pure. Documents are taken as they are: a member that is missing or null is one that
-/// was not measured.
+/// All functions are pure. In a document, a member that is missing or null was not measured.
 
-/// An earlier document, from the file that was given to `flag`. Throws fatal_error where the text
-/// is none.
+/// Parses an earlier document, from the file that was given to `flag`. Throws fatal_error if the
+/// text is not such a document.
 nlohmann::ordered_json parse_bench_document(std::string_view text, std::string_view flag,
                                             std::string_view file);
 
@@ -38,15 +37,16 @@ struct comparison_options {
 ///                              "verdict"}]}],
 ///      "only_before": [load…], "only_after": [load…]}
 ///
-/// `change`, `low` and `high` are null where it can't be told. Verdicts: "faster", "slower",
+/// `change`, `low` and `high` are null if they cannot be computed. Verdicts: "faster", "slower",
 /// "fewer failures", "more failures", "no difference beyond the noise", "too few samples to tell".
-/// Loads are those of the same concurrency, or the same rate and kind of rate, at targets of the
-/// same name, or in the same place where they have none.
+/// Two loads are compared if they have the same concurrency, or the same rate and kind of rate, and
+/// their targets have the same name, or the same position if they have no names.
 nlohmann::ordered_json compare(const nlohmann::ordered_json& before,
                                const nlohmann::ordered_json& after,
                                const comparison_options& chosen = {});
 
-/// The same for a person, one line each; names from the documents are made fit for a screen.
+/// The same for people, one line for each sentence. Names from the documents are made safe to show
+/// on a terminal.
 std::vector<std::string> comparison_lines(const nlohmann::ordered_json& comparison);
 
 }  // namespace sluice::bench

@@ -9,39 +9,39 @@
 
 namespace sluice::bench {
 
-/// Which loads follow each other: a list, or a sweep that doubles the load until throughput no
-/// longer grows. Pure.
+/// The sequence of loads: a list, or a sweep that doubles the load until the throughput no longer
+/// grows. Pure.
 class load_plan {
  public:
-  /// How a target did under the last load.
+  /// The result of a target under the last load.
   struct outcome {
-    double throughput = 0;  ///< successes a second
+    double throughput = 0;  ///< successes per second
     bool held_by_cap = false;
   };
 
-  /// Twice the load must bring so much more, or the sweep has seen its end.
+  /// If twice the load does not increase the throughput by this factor, the sweep ends.
   static constexpr double least_growth = 1.05;
 
   explicit load_plan(std::vector<load> fixed) : list_(std::move(fixed)) {}
-  /// From `first` on, to at most so many in flight or starts a minute.
+  /// A sweep from `first` up to at most `most` requests in flight or starts per minute.
   static load_plan sweep(const load& first, double most);
 
-  /// Nothing: it is over.
+  /// The next load; nullopt: the plan is finished.
   std::optional<load> next();
-  /// The loads that next() has yet to give, as far as they are known.
+  /// The loads that next() has not returned yet, as far as they are known.
   std::vector<load> left() const;
-  /// What became of the load that next() gave, for each target that is still measured.
+  /// Reports the results of the load that next() returned, for each target that is still measured.
   void ended(const std::vector<outcome>& targets);
 
-  /// Why a sweep ended, for a person; empty of a list.
+  /// Why a sweep ended, in words for the user; empty for a list.
   const std::string& why() const noexcept { return why_; }
-  /// How many loads there are; nothing where that is not known before.
+  /// The number of loads; nullopt: not known in advance.
   std::optional<std::size_t> size() const;
 
  private:
   std::vector<load> list_;
   std::size_t at_ = 0;
-  double most_ = 0;  // of a sweep
+  double most_ = 0;  // upper bound of a sweep
   std::vector<outcome> before_;
   std::string why_;
 };

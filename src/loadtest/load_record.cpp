@@ -23,7 +23,7 @@ double in_seconds(duration time) {
   return std::chrono::duration<double>(time).count();
 }
 
-// A rate may be far below one a second.
+// Six significant digits, because a rate may be far below one per second.
 ordered_json six_digits(std::optional<double> value) {
   if (!value || *value == 0) return value ? ordered_json(0) : ordered_json();
   const double scale = std::pow(10, 5 - std::floor(std::log10(*value)));
@@ -40,8 +40,8 @@ ordered_json money(const std::optional<usd>& amount) {
   return amount ? ordered_json(amount->to_string()) : ordered_json();
 }
 
-// Tokens that came to be seen: those of a reasoning that was kept back did not take part in what
-// passed between the first piece and the last.
+// Tokens that were visible in the stream. Hidden reasoning tokens were not sent between the first
+// piece and the last, so they do not count.
 std::int64_t shown_tokens(const measurement& one) {
   const auto& used = *one.usage;
   return used.completion_tokens - (one.thought_aloud ? 0 : used.reasoning_tokens);
@@ -178,7 +178,8 @@ ordered_json load_record::to_json(const client& ran,
   const double lasted = any ? in_seconds(*last_end_ - *first_sent_) : 0;
   std::optional<double> start_rate;
   if (asked_.open() && never_started_ > 0) {
-    // Between the first and the last went out what the limit let, as fast as it could be sent.
+    // Between the first start and the last, requests went out as fast as the limit allowed, so the
+    // rate is computed from the whole time of waiting.
     start_rate = static_cast<double>(sent_) / in_seconds(*waited_until_ - begin_);
   } else if (sent_ > 1 && *last_start_ > *first_start_) {
     start_rate = static_cast<double>(sent_ - 1) / in_seconds(*last_start_ - *first_start_);

@@ -19,33 +19,34 @@
 
 namespace sluice::bench {
 
-/// What a target did under one load: the sums of its measurements. What each member of the document
-/// means is told in docs/bench.md. Flat memory. Not thread safe.
+/// The results of a target under one load: the sums of its measurements. docs/bench.md explains
+/// each member of the document. The memory does not grow with the number of requests. Not thread
+/// safe.
 class load_record {
  public:
-  /// `begin`: moments of the timeline count from here.
+  /// `begin`: times of the timeline are relative to it.
   load_record(const load& asked, unsigned cap, time_point begin, double begin_unix);
 
-  /// The first byte of a request is about to go out; in the order in which they do.
+  /// The first byte of a request is about to be sent. Call it in the order of sending.
   void note_start(time_point sending);
   void add(const measurement& one);
-  /// So long passed between two arrivals of a stream.
+  /// The time between two arrivals of a stream.
   void add_gap(duration gap);
-  /// A request never started: the load ended while it waited for its turn. Of an open loop it
-  /// counts among the latencies from the intended start, with what it had waited.
+  /// A request never started: the load ended while the request waited for its turn. In an open
+  /// loop, its waiting time counts as a latency from the intended start.
   void add_vain_wait(time_point wanted, time_point ended, duration waited_for_cap);
 
   std::uint64_t requests() const noexcept { return succeeded_ + failed_; }
   std::uint64_t succeeded() const noexcept { return succeeded_; }
   std::uint64_t failed() const noexcept { return failed_; }
-  /// Successes a second.
+  /// Successes per second.
   std::optional<double> throughput() const;
-  /// The share of the time in which requests were meant to be in flight that they waited for
-  /// sluice's own limit.
+  /// The share of the time that requests spent waiting for sluice's own limit, of the time in which
+  /// they should have been in flight.
   double held_by_cap() const;
 
-  /// The member of `loads` in a document of `sluice bench`. `ran`: of all targets together, while
-  /// `ran_for` passed and so many requests ended.
+  /// The member of `loads` in a document of `sluice bench`. `ran`: the processor time of the thread
+  /// for all targets together, in a time of `wall_s` in which `requests` requests ended.
   struct client {
     client_load::usage used;
     double wall_s = 0;
@@ -57,7 +58,7 @@ class load_record {
  private:
   enum series : std::size_t { started, ended_well, ended_badly, throttled, in_flight, tokens };
   struct model_share {
-    std::uint64_t requests = 0;  // that succeeded
+    std::uint64_t requests = 0;  // only successful ones
     token_usage tokens;
     std::optional<usd> cost;
   };
@@ -85,12 +86,12 @@ class load_record {
   std::uint64_t failed_ = 0;
   std::uint64_t throttled_ = 0;
   std::optional<time_point> first_sent_;
-  std::optional<time_point> first_start_;  // that went out
+  std::optional<time_point> first_start_;  // of the requests that were sent
   std::optional<time_point> last_start_;
   std::optional<time_point> last_end_;
   std::uint64_t sent_ = 0;
   std::uint64_t never_started_ = 0;
-  std::optional<time_point> waited_until_;  // by those
+  std::optional<time_point> waited_until_;  // of the requests that never started
   start_meter meter_;
   token_usage tokens_;
   std::uint64_t with_usage_ = 0;
@@ -106,11 +107,11 @@ class load_record {
   histogram inter_chunk_;
   histogram latency_;
   histogram from_intended_;
-  histogram tokens_each_;  // a second
+  histogram tokens_each_;  // per second
   double waited_for_cap_s_ = 0;
   double in_flight_s_ = 0;
   timeline timeline_{{.series = 6, .shortest_step_s = 1, .begin_s = 0}};
-  std::vector<told_request> slowest_;  // the slowest first
+  std::vector<told_request> slowest_;  // slowest first
   std::vector<told_request> failures_;
 };
 

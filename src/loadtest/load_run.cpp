@@ -19,11 +19,11 @@ namespace asio = boost::asio;
 
 namespace {
 
-// What takes less is this program's own work.
+// A shorter wait is only this program's own work.
 constexpr duration shortest_wait = std::chrono::milliseconds{5};
 
-// Of a wait at the gate, what was due to sluice's own limit. While the relay wanted to be left
-// alone, or an earlier run knew that it did, it was not the limit that held a start.
+// The part of a wait at the gate that was caused by sluice's own limit. While there is a pause that
+// the relay asked for, in this run or an earlier one, the limit is not the cause.
 duration waited_for_cap(target& of, time_point from, time_point until) {
   if (!of.capped || until - from < shortest_wait) return {};
   return until - std::clamp(of.gate.paused_until(), from, until);
@@ -31,7 +31,7 @@ duration waited_for_cap(target& of, time_point from, time_point until) {
 
 }  // namespace
 
-// Keeps of one attempt what is measured piece by piece.
+// Records the details of one attempt while it runs.
 struct load_run::watch final : attempt_observer {
   watch(load_record* kept, measurement& into) : record(kept), seen(into) {}
 
@@ -49,7 +49,7 @@ struct load_run::watch final : attempt_observer {
     seen.thought_aloud = pieces.reasoning > 0;
   }
 
-  load_record* record;  // null while it is a warm-up
+  load_record* record;  // null during the warm-up
   measurement& seen;
   std::vector<duration> gaps;  // between arrivals
 };
@@ -97,11 +97,11 @@ asio::awaitable<void> load_run::go_through(std::uint64_t requests, duration time
   clock::timer alarm = 0;
   if (time > duration{}) alarm = time_.call_at(begin + time, [this] { close_gates(); });
 
-  ++tasks_;  // so that nothing is over before all have begun
+  ++tasks_;  // so that all_done_ is not signalled before all have begun
   const unsigned each = std::max(options_.asked.concurrency, 1U);
   for (unsigned i = 0; i < each; ++i) {
-    // In between the loop sees to those that were begun: their connections stand, their replies
-    // come.
+    // In between, the event loop serves the requests that have begun: connections are made and
+    // replies are read.
     if (i > 0) co_await asio::post(loop_, asio::use_awaitable);
     for (std::size_t place = 0; place < targets_.size(); ++place) {
       if (targets_[place]->stopped) continue;
@@ -179,7 +179,7 @@ asio::awaitable<void> load_run::keep_asking(std::size_t place) {
 asio::awaitable<void> load_run::ask_by_schedule(std::size_t place, time_point begin) {
   const load& asked = options_.asked;
   arrivals schedule(asked.rate, asked.arrivals, options_.seed);
-  // Targets take turns within the gap of two starts.
+  // The targets start at different times within the gap between two starts.
   const auto gap = std::chrono::duration_cast<duration>(std::chrono::duration<double>(
       60 / asked.rate / static_cast<double>(targets_.size()) * static_cast<double>(place)));
   while (wants_more(place)) {
@@ -313,8 +313,8 @@ void load_run::react(std::size_t place, const failure& why, time_point started) 
   if (const auto stop = of.cutoff.failed(why, started, now, options_.max_wait)) {
     return leave(of, *stop);
   }
-  // A refusal of the key may be a blink of the relay, which is over when the next start confirms
-  // it.
+  // A refusal of the key may be a short error of the relay. The pause lets it pass, so that the
+  // next start can confirm or refute it.
   if (why.kind == failure_class::key_ended) of.gate.pause(now + target_cutoff::blink);
   if (!why.retry_after) return;
   of.pause_status = why.http_status;

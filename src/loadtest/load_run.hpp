@@ -22,51 +22,52 @@
 
 namespace sluice::bench {
 
-/// Puts one load on all targets at once, so that what drifts meanwhile meets them alike: starts
-/// take turns. Through the limit and under the budget of a run, without its retries. On the event
-/// loop; one at a time.
+/// Runs one load on all targets at the same time, so that slow changes affect all of them alike;
+/// their starts take turns. The limit and the budget apply as in a run, but there are no retries.
+/// Not thread safe: use it on the event loop's thread. Only one load_run may run at a time.
 class load_run {
  public:
   struct options {
     load asked;
-    std::uint64_t seed = 1;      ///< of Poisson arrivals; the same for each target
-    std::string id;              ///< begins the Idempotency-Keys; another for each load
-    bool counts_tokens = false;  ///< there is a limit of tokens a minute
-    duration max_wait{};         ///< a relay that asks for a pause of longer is
+    std::uint64_t seed = 1;      ///< for Poisson arrivals; the same for each target
+    std::string id;              ///< prefix of the Idempotency-Keys; different for each load
+    bool counts_tokens = false;  ///< there is a limit in tokens per minute
+    duration max_wait{};         ///< if a relay asks for a longer pause, its target is stopped
   };
 
-  /// All of these outlive it.
+  /// All references must outlive this object.
   load_run(boost::asio::any_io_executor loop, clock& time, std::vector<target*> targets,
            spending& money, const options& chosen);
   load_run(const load_run&) = delete;
   load_run& operator=(const load_run&) = delete;
 
-  /// So many 429s in a row, and the target gets no more of this load: all that follows would be
-  /// refused, too, as fast as it can be sent.
+  /// After this number of 429s in a row, the target gets no more of this load, because all later
+  /// requests would be refused too, as fast as they can be sent.
   static constexpr unsigned most_refusals = 100;
 
-  /// Returns when everything that was started has ended. Rethrows what went wrong here.
+  /// Returns when all started requests have ended. Rethrows exceptions of its own coroutines.
   boost::asio::awaitable<void> run();
 
-  /// Nothing more is started.
+  /// Starts no more requests.
   void stop();
-  /// What is in flight is about to be broken off: it says nothing of its target.
+  /// The requests in flight are about to be aborted. Their results say nothing about the targets.
   void abort();
 
-  /// Of the target at that place, once the run has begun to measure; null where it did not come to
-  /// that.
+  /// The record of the target with this index, after the measurement has begun; null if it did not
+  /// begin.
   const load_record* record(std::size_t target) const noexcept { return records_[target].get(); }
-  /// Of the client, while it measured.
+  /// The processor time of this thread during the measurement.
   const load_record::client& client() const noexcept { return client_; }
   /// The budget does not cover another request.
   bool spent() const noexcept { return spent_; }
-  /// The target at that place refused so much of it that the rest was not sent.
+  /// The target with this index refused so many requests that the rest was not sent.
   bool refused(std::size_t target) const noexcept { return refused_[target]; }
   std::uint64_t ended() const noexcept { return ended_; }
-  /// How fast requests end now, of all targets together; nothing: none has ended.
+  /// The number of requests that end per second now, of all targets together; nullopt: none has
+  /// ended.
   std::optional<double> ended_per_s() const;
-  /// Seconds until the load is over, at that pace and within `cap` starts a minute (0: no limit);
-  /// nothing: it cannot be told yet.
+  /// Seconds until the load is over, at that speed and within `cap` starts per minute (0: no
+  /// limit); nullopt: not known yet.
   std::optional<double> seconds_left(std::uint64_t cap) const;
 
  private:
@@ -95,16 +96,16 @@ class load_run {
   spending& money_;
   options options_;
 
-  // Of what is being gone through: the warm-up, or the load itself.
-  std::uint64_t requests_ = 0;  // 0: until the end of the time
+  // State of the current part: the warm-up, or the load itself.
+  std::uint64_t requests_ = 0;  // 0: until the time is over
   time_point begin_{};
-  time_point end_{};  // of its time, where it has one
+  time_point end_{};  // end of the load's time, if it has one
   std::uint64_t ended_before_ = 0;
   bool warming_up_ = false;
   std::vector<std::uint64_t> asked_;
   std::vector<unsigned> refusals_in_row_;
   std::vector<bool> refused_;
-  bool closed_ = false;  // nothing more starts in it
+  bool closed_ = false;  // nothing more starts in this part
   std::unique_ptr<sleeper> schedule_;
 
   std::vector<std::unique_ptr<load_record>> records_;

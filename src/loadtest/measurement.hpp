@@ -10,29 +10,29 @@
 
 namespace sluice::bench {
 
-/// One request of a load, moment by moment, as the client saw it. Nothing where a moment never
-/// came.
+/// One request of a load with its times, as the client saw them. nullopt: the event did not happen.
 struct measurement {
   std::string id;
-  std::string model;          ///< as the request names it
-  double started_unix = 0;    ///< of `granted`
-  time_point wanted{};        ///< the load asked for it
-  time_point granted{};       ///< the limit let it start
-  duration waited_for_cap{};  ///< in between, for sluice's own limit; not for pauses of the relay
+  std::string model;        ///< the model's name in the request
+  double started_unix = 0;  ///< Unix time of `granted`
+  time_point wanted{};      ///< when the load asked for it
+  time_point granted{};     ///< when the limit let it start
+  /// The part of this wait that sluice's own limit caused, and not a pause of the relay.
+  duration waited_for_cap{};
   bool connected_anew = false;
-  std::optional<time_point> sending;      ///< a connection was there, the first byte about to go
-  std::optional<time_point> head;         ///< of the reply
-  std::optional<time_point> first_piece;  ///< of content, reasoning, refusal or a tool call
+  std::optional<time_point> sending;      ///< connected, and about to send the first byte
+  std::optional<time_point> head;         ///< the response head arrived
+  std::optional<time_point> first_piece;  ///< first content, reasoning, refusal or tool call
   std::optional<time_point> first_content;
   std::optional<time_point> last_piece;
-  bool thought_aloud = false;  ///< pieces of its reasoning came
-  time_point ended{};          ///< the last byte that was needed came, or it failed
+  bool thought_aloud = false;  ///< the reasoning was streamed too
+  time_point ended{};          ///< the last needed byte arrived, or it failed
 
-  std::string error;       ///< of a failure: its status or code; empty: it succeeded
-  std::string message;     ///< of a failure
-  std::string request_id;  ///< the relay's; empty: none
+  std::string error;       ///< for a failure: its status or code; empty: it succeeded
+  std::string message;     ///< for a failure
+  std::string request_id;  ///< from the relay; empty: none
   std::optional<token_usage> usage;
-  bool estimated = false;  ///< the usage was counted here
+  bool estimated = false;  ///< this program counted the usage
   std::optional<usd> cost;
 };
 

@@ -20,7 +20,7 @@ using nlohmann::ordered_json;
 
 constexpr double confidence = 0.95;
 constexpr double fewest_requests = 10;
-constexpr double histogram_step = 1.01;  // of two values, as a factor
+constexpr double histogram_step = 1.01;  // the factor between two values
 
 struct metric {
   const char* histogram;
@@ -38,7 +38,7 @@ struct contender {
   double failed = 0;
 };
 
-// "8 in flight", "120 a minute", as the tables name it.
+// "8 in flight", "120 a minute", as in the tables.
 std::string words_of(const ordered_json& load) {
   if (const auto concurrency = number(load, "concurrency")) {
     return fmt::format("{:g} in flight", *concurrency);
@@ -53,7 +53,7 @@ const ordered_json* load_of(const ordered_json& target, const std::string& label
   return nullptr;
 }
 
-// The last load that every target has answered.
+// The last load for which every target has answers.
 std::string last_common_load(const std::vector<const ordered_json*>& targets) {
   std::string last;
   for (const auto& load : member(*targets.front(), "loads")) {
@@ -88,7 +88,7 @@ std::vector<contender> contenders_at(const std::vector<const ordered_json*>& tar
 
 struct comparison {
   double times = 1;
-  std::optional<confidence_interval> range = {};  // nothing: too few requests
+  std::optional<confidence_interval> range = {};  // nullopt: too few requests
   bool certain = false;
 };
 

@@ -16,14 +16,15 @@
 namespace sluice::bench {
 namespace {
 
-// Each is one token, with the space before it, in cl100k_base and in o200k_base.
+// Each of these words, with its leading space, is one token in cl100k_base and in o200k_base.
 constexpr std::array words{
     " time",   " house",  " water",  " light", " paper", " market", " river", " garden",
     " winter", " music",  " bridge", " stone", " table", " window", " story", " letter",
     " train",  " island", " forest", " king",  " clock", " road",   " field", " ship",
     " bread",  " silver", " cloud",  " door",  " book",  " fire",   " horse", " voice"};
 
-// So many at the begin of a prompt are its own: 32^6 are a thousand million beginnings.
+// This number of words at the beginning of a prompt is unique to it. There are 32^6, about a
+// thousand million, different beginnings.
 constexpr std::uint64_t own_words = 6;
 
 constexpr std::uint64_t most_kept_bytes = std::uint64_t{64} << 20;

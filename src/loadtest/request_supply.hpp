@@ -13,35 +13,37 @@
 
 namespace sluice::bench {
 
-/// The requests of a benchmark, without end. Not thread safe.
+/// An endless series of requests for a benchmark. Not thread safe.
 class request_supply {
  public:
   virtual ~request_supply() = default;
-  /// The same series for each one made alike.
+  /// The next request. Objects with the same options return the same series.
   virtual request next() = 0;
-  /// Calls it with each request that differs from others in what it may cost.
+  /// Calls `each` with one request of every kind that can differ in its highest cost.
   virtual void visit(const std::function<void(const request&)>& each) const = 0;
-  /// `input` of a document.
+  /// The member `input` of a document.
   virtual nlohmann::ordered_json describe() const = 0;
 };
 
-/// Chats of a given length with prompts of random words, no two of which begin alike: a relay that
-/// keeps prompts must read each anew.
+/// Chat requests of a given length with prompts of random words. No two prompts begin alike, so a
+/// relay cannot use a prompt cache.
 class synthetic_supply final : public request_supply {
  public:
   struct options {
     std::string model;
-    std::uint64_t prompt_tokens = 64;  ///< as they are billed; a few fewer are not possible
-    std::int64_t max_tokens = 64;      ///< of a reply
+    /// As billed. The smallest possible number is a little above zero.
+    std::uint64_t prompt_tokens = 64;
+    std::int64_t max_tokens = 64;  ///< maximum tokens of a reply
     std::uint64_t seed = 1;
   };
-  /// `lines`: whether a stream, and its usage, are asked for.
+  /// `lines`: whether a stream, and its usage, are requested.
   synthetic_supply(const options& chosen, const job_options& lines);
   request next() override;
   void visit(const std::function<void(const request&)>& each) const override;
   nlohmann::ordered_json describe() const override;
 
-  /// What a prompt has, as far as that can be counted: the nearest to what was asked for.
+  /// The actual number of tokens of a prompt, as far as it can be counted: as close as possible to
+  /// the requested number.
   std::uint64_t prompt_tokens() const noexcept { return prompt_tokens_; }
 
  private:
@@ -53,15 +55,15 @@ class synthetic_supply final : public request_supply {
   std::mt19937_64 random_;
   std::uint64_t words_ = 0;
   std::uint64_t prompt_tokens_ = 0;
-  std::string shared_words_;  // the end of every prompt
+  std::string shared_words_;  // the common end of all prompts
   std::uint64_t given_ = 0;
 };
 
-/// The requests of jobs, in their order, again and again.
+/// The requests of jobs, in their order, repeated endlessly.
 class job_supply final : public request_supply {
  public:
-  /// Reads them, up to 64 MiB of bodies. Throws fatal_error when one cannot be read or holds a line
-  /// that is no request.
+  /// Reads the requests, up to 64 MiB of bodies. Throws fatal_error if a job cannot be read or
+  /// contains a line that is not a request.
   job_supply(const std::vector<std::string>& paths, const job_options& lines);
   request next() override;
   void visit(const std::function<void(const request&)>& each) const override;

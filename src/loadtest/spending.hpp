@@ -14,28 +14,30 @@
 
 namespace sluice::bench {
 
-/// What the requests of a benchmark cost, and what all of them together may: the rules are those of
-/// a run. Not thread safe.
+/// The costs of a benchmark's requests, and the budget for all of them, with the same rules as in a
+/// run. Not thread safe.
 class spending {
  public:
   /// `tier`: the service tier of the accounts; empty: not known.
   spending(const relay_prices& prices, std::optional<usd> limit, std::string tier = {});
 
-  /// Throws fatal_error where there is a limit and the request has no price, or no bound.
+  /// Throws fatal_error if there is a budget and the request has no price, or no highest cost.
   void check(std::string_view relay, const request& asked) const;
 
-  /// Asks for the most that the request may cost, and sets it.
+  /// Computes the highest cost of the request, stores it in the request, and reserves it.
   funds reserve(std::string_view relay, request& asked);
   void give_back(const request& asked);
-  /// It is over: it cost so much, or, where that is not known, as much as it may.
+  /// The request is over. `cost`: its cost; if it is unknown, the highest cost is used.
   void settle(const request& asked, const std::optional<usd>& cost);
-  /// It has no result: it cost as much as it may, or nothing, by how its attempt ended.
+  /// The request has no result. It cost its highest cost or nothing, depending on how its attempt
+  /// ended.
   void failed(const request& asked, attempt_end how);
 
   std::optional<usd> cost(std::string_view relay, const request& asked, const token_usage& used,
                           const serving& how) const;
   const std::optional<usd>& limit() const noexcept { return limit_; }
-  /// Where those wait who were told to; woken whenever something is settled or given back.
+  /// The queue of requests that wait for the budget. It is woken whenever something is settled or
+  /// given back.
   wait_queue& freed() noexcept { return freed_; }
 
  private:

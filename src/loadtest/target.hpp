@@ -19,8 +19,8 @@
 
 namespace sluice::bench {
 
-/// A relay that is measured, for as long as the benchmark goes on. What it refers to outlives it.
-/// Belongs to the event loop's thread.
+/// A relay that is measured during a benchmark. All references must outlive it. Not thread safe:
+/// use it on the event loop's thread.
 struct target {
   target(const relay_member& chosen, unsigned own_cap, http_client& used, start_gate& limit,
          request_supply& source)
@@ -32,29 +32,30 @@ struct target {
         supply(source),
         hidden(chosen.relay) {}
 
-  /// An attempt at the request, at this target. `watch` may be null.
+  /// Creates an attempt at the request on this target. `watch` may be null.
   attempt begin(clock& time, start_gate::permit turn, const request& asked,
                 attempt_observer* watch) const;
-  /// Sends the request by an attempt of begin(): under the model's name at this relay, and with the
-  /// keys redacted from what comes back. The request and the key outlive it.
+  /// Sends the request with an attempt of begin(). It uses the model's name at this relay, and
+  /// redacts the keys in the result. The request and the key must outlive the call.
   boost::asio::awaitable<attempt_outcome> send(attempt& by, const request& asked,
                                                const std::string& key);
 
   const relay_member& member;
-  const unsigned cap;   ///< starts a minute that sluice allows itself; 0: no limit
-  bool capped = false;  ///< there is a limit of starts or of tokens
+  const unsigned cap;   ///< maximum starts per minute that sluice allows; 0: no limit
+  bool capped = false;  ///< there is a limit in starts or tokens
   http_client& client;
   start_gate& gate;
   request_supply& supply;
   const secrets hidden;
-  observer* seen_by = nullptr;  ///< hears of what failed; may be null
+  observer* seen_by = nullptr;  ///< gets a notice of each failure; may be null
   target_cutoff cutoff;
   token_estimate tokens;
-  int pause_status = 0;    ///< HTTP status of the answer that last paused it; 0: none did
+  int pause_status = 0;    ///< HTTP status of the answer that caused the last pause; 0: none
   duration pause_asked{};  ///< the wait that this answer asked for
-  /// Why nothing more is sent to it.
+  /// Set when nothing more is sent to it, with the reason.
   std::optional<target_cutoff::stop> stopped;
-  std::optional<usd> cost;     ///< of all that was sent, warm-ups included; nothing: no price
+  /// The cost of all requests that were sent, including warm-ups; nullopt: no price.
+  std::optional<usd> cost;
   std::uint64_t answered = 0;  ///< requests that got an answer of any kind
 };
 

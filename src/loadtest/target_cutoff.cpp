@@ -16,7 +16,7 @@ std::optional<target_cutoff::stop> target_cutoff::failed(const failure& why, tim
   const auto stopped = [&](std::string_view what, bool misconfigured = false) {
     return stop{misconfigured, fmt::format("{}: {}", what, described(why, {}))};
   };
-  // Settings that have proved right once are not to blame later.
+  // If a request has succeeded, the settings are right and are not the cause of later failures.
   const bool cut_off = why.kind == unreachable ||
                        (served_ && (why.kind == bad_certificate || why.kind == bad_proxy));
   unreachable_ = cut_off ? unreachable_ + 1 : 0;

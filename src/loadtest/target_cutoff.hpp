@@ -9,34 +9,37 @@
 
 namespace sluice::bench {
 
-/// When a benchmark sends nothing more to a target: it does not retry, and goes on past failures,
-/// but not where every further request would end alike. A run pauses and tries again, by
-/// upstream::relay_health. Pure; takes `now`; one object for each target.
+/// Decides when a benchmark sends nothing more to a target. A benchmark does not retry and
+/// continues after failures, but it stops if every further request would fail in the same way. (A
+/// run pauses and tries again; see upstream::relay_health.) Pure; takes `now`; one object for each
+/// target.
 class target_cutoff {
  public:
   struct stop {
-    /// The address, the certificate or the proxy is not what it should be.
+    /// The address, the certificate or the proxy is wrong.
     bool misconfigured = false;
-    std::string sentence;  ///< what happened, for a person
+    std::string sentence;  ///< what happened, in words for the user
   };
 
-  /// So many requests that meet the same end before any success are enough.
+  /// After this number of requests with the same failure before any success, the target is stopped.
   static constexpr unsigned enough = 3;
-  /// So many in a row without a connection, where there was one before.
+  /// The same for requests in a row without a connection, if there was one before.
   static constexpr unsigned gone = 20;
-  /// How long nothing should start after a refusal of the key, so that the next one confirms it.
+  /// For this time, nothing should start after a refusal of the key, so that the next refusal
+  /// confirms it.
   static constexpr duration blink = std::chrono::seconds{1};
 
   void succeeded();
-  /// Nothing: go on. `started`: when the attempt got its turn. A refusal of the key ends the target
-  /// when another one confirms it whose attempt started after the first was answered.
+  /// nullopt: continue. `started`: when the attempt started. A refusal of the key stops the target
+  /// when a second refusal confirms it, of an attempt that started after the first refusal was
+  /// answered.
   std::optional<stop> failed(const failure& why, time_point started, time_point now,
                              duration max_wait);
 
  private:
   bool served_ = false;
-  unsigned unreachable_ = 0;                  // in a row
-  std::optional<time_point> key_refused_at_;  // and not confirmed yet
+  unsigned unreachable_ = 0;                  // number in a row
+  std::optional<time_point> key_refused_at_;  // first refusal, not confirmed yet
   unsigned misplaced_ = 0;
   unsigned refused_ = 0;
 };

@@ -23,7 +23,7 @@ constexpr int gone = 410;
 message compose(const std::string& url, const std::string& secret, const batch_event& event,
                 double unix_now) {
   const auto seconds = static_cast<std::int64_t>(std::floor(unix_now));
-  // A batch ends once, so its id makes that of the event.
+  // A batch ends only once, so its id also makes the event's id unique.
   const std::string id = "evt_" + event.batch;
   message made{url, {}, {}};
   made.body = fmt::format(

@@ -23,7 +23,7 @@ constexpr std::size_t shown_answer = 200;
 constexpr std::array<std::chrono::seconds, 3> pauses{
     std::chrono::seconds{1}, std::chrono::seconds{3}, std::chrono::seconds{8}};
 
-// The address of a webhook is used as it is written, which a base URL is with a # at its end.
+// The address of a webhook must be used unchanged. A # at its end makes base_url do that.
 base_url parsed(const std::string& url) {
   return base_url::parse(url + "#");
 }
@@ -56,7 +56,7 @@ std::string standard_body(const run_end& end, std::int64_t unix_time) {
       end.exit_status, json_quote(end.sentence), jobs);
 }
 
-// The number in an answer that chat robots give; nothing: there is none.
+// The status code in the answer of a chat robot; empty: none.
 std::string_view code_of(webhook_form form, const json_object& answer) {
   switch (form) {
     case webhook_form::feishu:

@@ -59,7 +59,7 @@ std::string standard_signature(std::string_view key, std::string_view id, std::i
   return "v1," + base64(hmac_sha256(key, fmt::format("{}.{}.{}", id, unix_time, body)));
 }
 
-// The secret is part of the key there, and nothing is signed with it.
+// Feishu makes the secret a part of the key, and signs an empty text.
 std::string feishu_signature(std::string_view secret, std::int64_t unix_time) {
   return base64(hmac_sha256(fmt::format("{}\n{}", unix_time, secret), {}));
 }

@@ -10,12 +10,12 @@ namespace sluice::notify {
 /// The signatures of webhooks. Pure; safe to call from any thread.
 
 std::string base64(std::string_view bytes);
-/// The bytes of a text in base64; nothing: it is none.
+/// Decodes base64; nullopt: the text is not base64.
 std::optional<std::string> from_base64(std::string_view text);
 std::string hmac_sha256(std::string_view key, std::string_view text);
 
-/// The key in a secret of Standard Webhooks: base64, with `whsec_` before it or without. Nothing:
-/// it is none.
+/// The key in a secret of Standard Webhooks: base64, with or without `whsec_` before it. nullopt:
+/// the secret has another format.
 std::optional<std::string> standard_key(std::string_view secret);
 
 /// The value of `webhook-signature` (https://www.standardwebhooks.com): version 1, HMAC-SHA256 over

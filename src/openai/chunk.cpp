@@ -13,7 +13,8 @@ namespace dom = simdjson::dom;
 
 namespace {
 
-/// Whether there is a string, a number or a truth in a value that is not empty, blank or zero.
+/// Whether the value contains any information: a non-blank string, a number other than 0, or true.
+/// Objects and arrays are searched.
 bool says_anything(dom::element value) {
   switch (value.type()) {
     case dom::element_type::OBJECT: {
@@ -65,18 +66,19 @@ void chunk_reader::let_go() {
 }
 
 std::size_t chunk_reader::held() const noexcept {
-  constexpr std::size_t with_index = 4;  // the parser's places of tokens, beside the text itself
+  constexpr std::size_t with_index = 4;  // the parser's token index, in addition to the text itself
   return padded_.size() * with_index;
 }
 
-/// Sizes grow by doubling: the chunks of a stream are each a little longer than the one before.
+/// Copies the text into the padded buffer. The buffer grows by doubling, since each chunk of a
+/// stream may be a little longer than the one before.
 void chunk_reader::load(std::string_view text) {
   const std::size_t needed = text.size() + simdjson::SIMDJSON_PADDING;
   if (padded_.size() < needed) {
     padded_.resize(std::bit_ceil(needed));
     if (const auto error = parser_.allocate(padded_.size())) throw simdjson::simdjson_error(error);
   }
-  text.copy(padded_.data(), text.size());  // memcpy must not be given the null of an empty view
+  text.copy(padded_.data(), text.size());  // not memcpy: the view may be empty with a null pointer
 }
 
 std::string_view raw_json(ondemand::value& value) {

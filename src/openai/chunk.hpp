@@ -9,31 +9,32 @@
 
 namespace sluice::openai {
 
-/// What one JSON object of a stream says.
+/// The meaning of one JSON object of a stream.
 enum class chunk_meaning : std::uint8_t {
   progress,  ///< a piece of the reply, or nothing of interest
-  last,      ///< the reply is whole, and nothing can follow
-  stray,     ///< nothing that this endpoint's chunks have: perhaps an error in a shape of its own
-  error,     ///< the relay gave up
-  garbage,   ///< it is no JSON object at all
+  last,      ///< the reply is complete, and nothing can follow
+  stray,     ///< none of the members of this endpoint's chunks; perhaps an error in another shape
+  error,     ///< the relay reports an error
+  garbage,   ///< not a JSON object
 };
 
-/// Walks JSON objects, one after the other, in buffers that are kept from one to the next. The walk
-/// is lazy: it finds members and their text, and checks no more than it must; what is put together
-/// from them has to be validated as a whole.
+/// Parses JSON objects, one after the other, and reuses its buffers. The parser is lazy: it finds
+/// members and their text, and checks only what is needed for that. Therefore JSON that is built
+/// from these parts must be validated as a whole.
 ///
-/// Not thread safe. Everything here throws simdjson::simdjson_error on a text that is no JSON.
+/// Not thread safe. All functions throw simdjson::simdjson_error if a text is not JSON.
 class chunk_reader {
  public:
-  /// The object that `text` is. Good until the next call. Bytes that are not UTF-8 become U+FFFD.
+  /// Parses `text`, which must be a JSON object. The result is valid until the next call. Bytes
+  /// that are not UTF-8 are replaced with U+FFFD.
   simdjson::ondemand::object object(std::string_view text);
 
-  /// Throws where more text follows the object, which has been walked to its end.
+  /// Throws if more text follows the object. Call it after the object was read to its end.
   void expect_end();
 
-  /// Gives back what a large object took; whatever was read of it is gone then.
+  /// Frees the memory that a large object needed. Everything that was read from it becomes invalid.
   void let_go();
-  /// Bytes that are kept.
+  /// Memory in use, in bytes.
   std::size_t held() const noexcept;
 
  private:
@@ -44,20 +45,22 @@ class chunk_reader {
   std::string padded_;
 };
 
-/// The value's text as it stands in the JSON, without the space around it. Consumes the value.
+/// The text of the value as in the JSON, without white space around it. Consumes the value.
 std::string_view raw_json(simdjson::ondemand::value& value);
 
-/// What stands between the quotes of a string, escapes and all; `raw` is its text.
+/// The content of a JSON string without its quotes, with escapes unchanged. `raw` is the string
+/// with its quotes.
 std::string_view inside_quotes(std::string_view raw);
 
-/// What JavaScript and Python agree to call a value that is there: not null, false, 0, "" or empty.
+/// Whether both JavaScript and Python treat the value as true: not null, false, 0, "" or empty.
 bool is_truthy(std::string_view raw);
 
-/// Whether an `error` is one: some relays send it with every chunk, its members all empty.
+/// Whether an `error` member reports an error. Some relays send one with every chunk, with empty
+/// members.
 bool says_error(std::string_view raw);
 
-/// The whole number that a JSON number, or a string that holds one, says. Relays of loosely typed
-/// languages write an index as "0" or 0.0.
+/// The integer in a JSON number, or in a string that contains one. Relays written in loosely typed
+/// languages send an index as "0" or 0.0.
 std::optional<std::int64_t> whole_number(std::string_view raw);
 
 bool is_string(simdjson::ondemand::value& value);

@@ -13,7 +13,7 @@ namespace {
 
 namespace ondemand = simdjson::ondemand;
 
-/// The members in which one vendor or another puts what was thought.
+/// The members in which the vendors put the text of the reasoning.
 // https://docs.mistral.ai/capabilities/reasoning/
 // https://docs.databricks.com/aws/en/machine-learning/model-serving/query-reason-models
 bool holds_thought(std::string_view key) {
@@ -22,7 +22,7 @@ bool holds_thought(std::string_view key) {
   return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
 
-/// The text of a string, or of a list of parts, one behind the other.
+/// Appends the text of a string, or the texts of a list of parts.
 void collect_text(ondemand::value value, std::string& into) {
   switch (value.type()) {
     case ondemand::json_type::string:
@@ -79,7 +79,8 @@ content_part read_content_part(ondemand::object part, chunk_reader& inner) {
   }
   read.thinking = read.thinking || flagged || (!typed && !read.has_text && !thoughts.empty());
   if (!read.thinking) return read;
-  // One that is sealed says nothing here: it is left as it came.
+  // Reasoning may have neither text nor signature, for example if it is encrypted. Then the part
+  // is kept unchanged.
   read.thinking = read.has_text || !thoughts.empty() || !read.signature.empty();
   std::string thought;
   for (const std::string_view raw : thoughts) {

@@ -19,7 +19,7 @@ using nlohmann::json;
 
 constexpr std::size_t longest_message = 1000;
 constexpr std::size_t longest_excerpt = 200;
-/// A refusal is short; of a longer body only the start is looked at.
+/// Error bodies are short. Of a longer body, only the beginning is read.
 constexpr std::size_t longest_body = std::size_t{1} << 20;
 
 constexpr std::string_view white_space = " \t\r\n\f\v";
@@ -34,7 +34,7 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(white_space) - begin + 1);
 }
 
-/// Where `word`, in lower case, stands in `text`, whatever its case.
+/// The position of `word`, which is in lower case, in `text`, ignoring case.
 std::size_t find_word(std::string_view text, std::string_view word, std::size_t from = 0) {
   const auto found = std::search(
       text.begin() + static_cast<std::ptrdiff_t>(std::min(from, text.size())), text.end(),
@@ -44,7 +44,7 @@ std::size_t find_word(std::string_view text, std::string_view word, std::size_t 
                              : static_cast<std::size_t>(found - text.begin());
 }
 
-/// The first JSON value of a text: some relays write a second one behind it.
+/// The first JSON value of a text. Some relays send a second one after it.
 std::optional<json> first_value(std::string_view text) {
   std::istringstream in(without_lone_surrogates(valid_utf8(std::string(text))));
   json value;
@@ -56,7 +56,7 @@ std::optional<json> first_value(std::string_view text) {
   return value;
 }
 
-/// The text of `object[key]`: a string, or a number as JSON writes it; else empty.
+/// The text of `object[key]`: a string, or a number as written in JSON; otherwise empty.
 std::string text_of(const json& object, const char* key) {
   const auto found = object.is_object() ? object.find(key) : object.end();
   if (!object.is_object() || found == object.end()) return {};
@@ -64,7 +64,7 @@ std::string text_of(const json& object, const char* key) {
   return found->is_number() ? found->dump() : std::string();
 }
 
-/// The member at a path of keys; null where there is none.
+/// The member at a path of keys; null if there is none.
 const json& at(const json& value, std::initializer_list<const char*> path) {
   static const json none;
   const json* place = &value;
@@ -75,7 +75,7 @@ const json& at(const json& value, std::initializer_list<const char*> path) {
   return *place;
 }
 
-/// The words of a list of errors, as validators send it: those of its first element.
+/// The message of the first element in a list of errors, as validators send it.
 std::string first_of(const json& list) {
   if (!list.is_array() || list.empty()) return {};
   if (list.front().is_string()) return list.front().get<std::string>();
@@ -83,21 +83,21 @@ std::string first_of(const json& list) {
   return words.empty() ? text_of(list.front(), "message") : words;
 }
 
-/// The first choice of a completion: some relays put their error there.
+/// The first choice of a completion. Some relays put their error there.
 const json& first_choice(const json& root) {
   static const json none;
   const json& choices = at(root, {"choices"});
   return choices.is_array() && !choices.empty() ? choices.front() : none;
 }
 
-/// The number of MiniMax's status, which stands beside its replies too and is 0 there; else empty.
+/// MiniMax's status code; empty: none. Its successful replies also have a status, which is 0.
 /// https://platform.minimax.io/docs/api-reference/errorcode.md
 std::string mini_max_code(const json& root) {
   const std::string number = text_of(at(root, {"base_resp"}), "status_code");
   return number == "0" ? std::string() : number;
 }
 
-/// The first words in the places where one relay or another puts them.
+/// The first message that is found, in all the places where relays put one.
 std::string words_of(const json& root) {
   const std::string candidates[] = {
       text_of(at(root, {"error"}), "message"),
@@ -126,17 +126,17 @@ std::string words_of(const json& root) {
   return type.empty() ? text_of(at(root, {"error"}), "code") : type;
 }
 
-/// A length of time or a moment: text, a number, or the seconds of a Duration of Protocol Buffers.
+/// A duration or a time: text, a number, or the seconds of a Duration of Protocol Buffers.
 std::string time_of(const json& object, const char* key) {
   const std::string text = text_of(object, key);
   return text.empty() ? text_of(at(object, {key}), "seconds") : text;
 }
 
-/// Adds what one object says of when to try again; what was found before it stands.
+/// Adds the retry times in one object. Those that were found before are not replaced.
 void add_hints(const json& object, error_body& read) {
   using names = std::pair<const char*, const char*>;
   // retryDelay: google.rpc.RetryInfo (https://github.com/googleapis/python-genai/issues/1875);
-  // resets_*: a spent plan of ChatGPT, as relays pass it on.
+  // resets_*: sent by relays when a ChatGPT plan is used up.
   for (const auto& [key, header] :
        {names("retryDelay", "retry-after"), names("retry_delay", "retry-after"),
         names("retry_after", "retry-after"), names("retryAfter", "retry-after"),
@@ -157,7 +157,7 @@ void add_hints(const json& object, error_body& read) {
   }
 }
 
-/// In all the places where one vendor or another says it.
+/// Reads the retry times in all the places where vendors put them.
 void find_hints(const json& root, const json& error, error_body& read) {
   for (const json* place : {&error, &root, &at(error, {"metadata"}), &at(root, {"metadata"})}) {
     add_hints(*place, read);
@@ -169,11 +169,11 @@ void find_hints(const json& root, const json& error, error_body& read) {
   }
 }
 
-/// Python prints a dict with single quotes, None, True and False. The same as JSON, as far as that
-/// goes.
+/// Converts a dict as Python prints it to JSON: single quotes, None, True and False. Other parts of
+/// Python's syntax are not converted.
 std::string json_of_python(std::string_view text) {
   std::string out;
-  char quote = 0;  // of the string that is open
+  char quote = 0;  // the quote of the current string; 0: outside a string
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     if (quote != 0) {
@@ -207,9 +207,10 @@ std::string json_of_python(std::string_view text) {
   return out;
 }
 
-/// The error that a message passes on: a JSON object, or one as Python prints it, that is the whole
-/// message or follows a gateway's own words, as in "litellm.BadRequestError: AnthropicException -
-/// {…}" or "Error code: 402 - {…}". An object elsewhere in a message may be the user's.
+/// The upstream's error inside a message: a JSON object, or a dict as Python prints it. It must be
+/// the whole message, or follow a gateway's prefix, as in "litellm.BadRequestError:
+/// AnthropicException - {…}" or "Error code: 402 - {…}". An object in another place may be a
+/// quotation of the user's text.
 std::optional<json> passed_on(std::string_view message) {
   const std::size_t begin = message.find('{');
   if (begin == std::string_view::npos || begin > 200) return std::nullopt;
@@ -233,18 +234,18 @@ void add(std::vector<std::string>& texts, std::string text) {
   }
 }
 
-/// Whether a text is a name for programs rather than a sentence.
+/// Whether a text is an identifier for programs, not a sentence.
 bool is_name(std::string_view text) {
   return text.size() <= 64 && text.find_first_of(" \t\r\n") == std::string_view::npos;
 }
 
-/// The codes of one object that tells an error.
+/// Adds the codes of one error object.
 void add_codes(std::vector<std::string>& codes, const json& object) {
   for (const char* key : {"code", "type", "status", "error_code", "errorCode", "Code", "err_code",
                           "error_type", "reason"}) {
     add(codes, text_of(object, key));
   }
-  // {"error":"url.not_found","message":"…"}
+  // For example {"error":"url.not_found","message":"…"}.
   if (std::string name = text_of(object, "error"); is_name(name)) add(codes, std::move(name));
   add(codes, text_of(at(object, {"innererror"}), "code"));  // Azure
   if (std::string number = mini_max_code(object); !number.empty()) {
@@ -261,10 +262,10 @@ void add_codes(std::vector<std::string>& codes, const json& object) {
   }
 }
 
-/// Errors inside errors are read so deep.
+/// The maximum depth of errors inside errors.
 constexpr int deepest = 4;
 
-/// Gathers codes and the upstream's messages from an error and from those that it carries.
+/// Collects codes and upstream messages from an error and from the errors nested in it.
 void gather(const json& value, error_body& read, int depth = 0) {
   const json& root = value.is_array() && !value.empty() ? value.front() : value;
   if (!root.is_object() || depth == deepest) return;
@@ -281,7 +282,7 @@ void gather(const json& value, error_body& read, int depth = 0) {
   }
   add_codes(read.codes, root);
   find_hints(root, root, read);
-  // OpenRouter keeps what its upstream said, mostly as a string of JSON:
+  // OpenRouter passes on its upstream's answer, usually as a string that contains JSON:
   // https://openrouter.ai/docs/api-reference/errors
   const json& raw = at(root, {"metadata", "raw"});
   if (raw.is_string()) {
@@ -297,7 +298,7 @@ void gather(const json& value, error_body& read, int depth = 0) {
   for (const char* key : {"message", "error", "msg", "detail"}) pass_on(text_of(root, key));
 }
 
-/// Some vendors put their envelope into an array.
+/// Reads a JSON error. Some vendors send it inside an array.
 error_body read_json(const json& value) {
   const json& root = value.is_array() && !value.empty() ? value.front() : value;
   error_body read;
@@ -316,7 +317,7 @@ error_body read_json(const json& value) {
   return read;
 }
 
-/// The title of a page, or else the first of its text.
+/// The title of a web page; if it has none, the beginning of its text.
 std::string words_of_page(std::string_view page) {
   const std::size_t title = find_word(page, "<title");
   const std::size_t begin = page.find('>', title == std::string_view::npos ? page.size() : title);
@@ -333,7 +334,7 @@ std::string words_of_page(std::string_view page) {
     }
     words += ' ';
     const std::string_view rest = page.substr(i);
-    // What scripts and styles hold is nothing to read.
+    // The content of scripts and styles is not readable text.
     const std::string_view last = find_word(rest.substr(0, 7), "<script") == 0  ? "</script"
                                   : find_word(rest.substr(0, 6), "<style") == 0 ? "</style"
                                   : rest.starts_with("<!--")                    ? "-->"
@@ -344,19 +345,19 @@ std::string words_of_page(std::string_view page) {
   return words;
 }
 
-/// JSON, a page or plain text, without space around it.
+/// Reads JSON, a web page or plain text. `text` has no white space around it.
 error_body read_text(std::string_view text) {
   if (text.starts_with('{') || text.starts_with('[') || text.starts_with('"')) {
     if (const auto root = first_value(text)) return read_json(*root);
   }
   error_body read;
-  if (text.starts_with('{')) return read;  // JSON gone wrong is nobody's words
+  if (text.starts_with('{')) return read;  // broken JSON is not a message
   read.page = text.starts_with('<');
   read.message = one_line(read.page ? words_of_page(text) : text, longest_excerpt);
   return read;
 }
 
-/// The data of a stream's first event.
+/// The data of the first event in a stream.
 std::string first_event(std::string_view body) {
   std::string data;
   sse_parser parser;

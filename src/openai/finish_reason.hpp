@@ -4,8 +4,8 @@
 
 namespace sluice::openai {
 
-/// Whether a finish reason is one. Some relays print the null of their own language into the
-/// string: "null", "None", "undefined", or nothing but blanks. Pure.
+/// Whether `text` is really a finish reason. Some relays write the null value of their programming
+/// language as a string: "null", "None", "undefined", or only blanks. Pure.
 bool is_finish_reason(std::string_view text);
 
 }  // namespace sluice::openai

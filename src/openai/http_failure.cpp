@@ -17,7 +17,7 @@
 namespace sluice::openai {
 namespace {
 
-/// Whether a name stands in a text, and not only a part of a longer name.
+/// Whether a text contains a name as a whole word, not as part of a longer name.
 bool names(std::string_view text, std::string_view name) {
   const auto is_letter = [](char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -37,19 +37,19 @@ bool names(std::string_view text, std::string_view name) {
   return false;
 }
 
-/// One refusal, and all that is known of it.
+/// One error response and what is known about it.
 struct refusal {
   int status = 0;
   const error_body& error;
   std::string_view body;
-  std::string_view model;  ///< the request's; empty: not known
+  std::string_view model;  ///< the model of the request; empty: not known
   std::optional<error_meaning> meaning;
 
   bool is(error_meaning asked) const { return meaning == asked; }
 };
 
-/// Whose trouble a 403 is. What is no JSON comes from a guard before the API, which knows nothing
-/// of requests.
+/// The class of a 403. A response that is not JSON comes from a gateway in front of the API, so the
+/// request is not its cause.
 failure_class class_of_forbidden(const refusal& refused) {
   if (refused.is(error_meaning::throttled)) return failure_class::throttled;
   if (refused.is(error_meaning::overloaded)) return failure_class::passing;
@@ -59,29 +59,31 @@ failure_class class_of_forbidden(const refusal& refused) {
   return refused.error.structured ? failure_class::permanent : failure_class::key_ended;
 }
 
-/// Whether a 404 speaks of what the request chose, and not of the URL.
+/// Whether a 404 is about the model or another choice of the request, and not about the URL.
 bool is_about_choice(const refusal& refused) {
   if (!refused.error.structured || refused.is(error_meaning::wrong_path)) return false;
   return refused.is(error_meaning::model_missing) || refused.error.param == "model" ||
          names(refused.error.message, refused.model) || names(refused.body, refused.model);
 }
 
-/// A web page in place of a refusal: what answered is not this API. These statuses mean the same
-/// whoever answers: the key, the moment, or a request that is too large.
+/// Whether the answer is a web page instead of an error, so that it is not from this API. Some
+/// statuses mean the same from any server: a problem of the key, a temporary problem, or a request
+/// that is too large.
 bool is_foreign(int status, const error_body& error) {
   constexpr std::array plain{401, 402, 407, 408, 409, 413, 425, 429, 498, 499};
   return error.page && status >= 400 && status < 500 &&
          std::find(plain.begin(), plain.end(), status) == plain.end();
 }
 
-/// The account behind the key has ended, whatever the status. Relays, gateways and vendors tell it
-/// with nearly every one of them.
+/// Whether the account of the key cannot be used any more. Relays, gateways and vendors report this
+/// with almost any status.
 bool ends_the_key(const refusal& refused) {
   return refused.status == 401 || refused.status == 402 || refused.is(error_meaning::spent) ||
          refused.is(error_meaning::barred);
 }
 
-/// How a refusal of the key ends a run. A 403 that is not this API's error comes from a gateway.
+/// How a refusal of the key ends a run. A 403 that is not an error of this API comes from a
+/// gateway.
 stop_reason end_of(const refusal& refused) {
   if (refused.status == 402 || refused.is(error_meaning::spent)) return stop_reason::quota_spent;
   const bool from_gateway =
@@ -127,8 +129,8 @@ failure_class class_of(const refusal& refused) {
   return refused.is(error_meaning::overloaded) ? failure_class::passing : failure_class::permanent;
 }
 
-/// A model that nothing serves may be a lasting state that wears a passing status: a request waits
-/// for it no longer than this, unless the run knows better.
+/// The maximum number of retries if no upstream serves the model. That may be permanent although
+/// the status says that it is temporary. A run that knows more may use another number.
 constexpr int retries_for_a_model_that_is_out = 2;
 
 void tell_what_is_out(failure& failed, std::optional<error_meaning> meaning) {
@@ -247,7 +249,7 @@ failure http_failure(const reply_head& head, std::string body, double now_unix,
   if (may_be_repeated(failed.kind)) {
     failed.retry_after = retry_hint(head, failed.message, now_unix, error.hints);
     tell_what_is_out(failed, refused.meaning);
-    if (server_forbids_retry(head)) failed.max_retries = 0;  // a later run may try it
+    if (server_forbids_retry(head)) failed.max_retries = 0;  // a later run may try again
   }
   failed.body = std::move(body);
   return failed;

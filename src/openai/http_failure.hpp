@@ -8,14 +8,15 @@
 
 namespace sluice::openai {
 
-/// The failure that an HTTP error status and its body mean: whose trouble it is, in the relay's
-/// words, and when to come back. Judged by the table of vendors' errors (vendor_errors.hpp), then
-/// by the status. `model` is the request's own: a 404 that holds it speaks of the model.
+/// The failure for an HTTP error status and its body: its class, the relay's message, and when to
+/// try again. The table of vendor errors (vendor_errors.hpp) decides first, then the status.
+/// `model` is the model of the request: a 404 that contains its name is about the model.
 failure http_failure(const reply_head& head, std::string body, double now_unix,
                      std::string_view model = {});
 
-/// The failure of an error that came under a success, as the body or as an event of a stream. It
-/// passes, unless the table knows better. `otherwise`: what to say where the error has no words.
+/// The failure for an error in a successful response (2xx), as its body or as an event of its
+/// stream. It is temporary, unless the table of vendor errors says otherwise. `otherwise`: the
+/// message if the error has none.
 failure reported_failure(std::string_view body, std::string_view otherwise);
 
 }  // namespace sluice::openai

@@ -4,12 +4,12 @@
 
 namespace sluice::openai {
 
-/// How much of a stream has told something of the reply. An empty piece, as a role comes with, is
-/// none.
+/// The number of stream pieces that contained a part of the reply. An empty piece, like the one
+/// with the role, does not count.
 struct piece_count {
   std::uint64_t any = 0;        ///< content, reasoning, refusal, or a tool call
-  std::uint64_t content = 0;    ///< content alone
-  std::uint64_t reasoning = 0;  ///< reasoning alone
+  std::uint64_t content = 0;    ///< only content
+  std::uint64_t reasoning = 0;  ///< only reasoning
 };
 
 }  // namespace sluice::openai

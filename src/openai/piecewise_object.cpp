@@ -16,19 +16,19 @@ bool contains(std::initializer_list<std::string_view> keys, std::string_view key
   return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
 
-/// Strings that name something: told once, or again and again, but never in pieces.
+/// Strings that are names. They come once or repeatedly, but always whole.
 bool is_label(std::string_view key) {
   return contains({"id", "type", "name", "role", "format", "signature"}, key);
 }
 
-/// Strings that come in pieces and nothing else.
+/// Strings that always come in pieces.
 bool is_text(std::string_view key) {
   return contains({"content", "reasoning_content", "reasoning", "refusal", "text", "arguments",
                    "input", "data", "transcript"},
                   key);
 }
 
-/// What an object of a reply may have; what comes behind them is left out.
+/// The maximum number of members of an object. Later ones are dropped.
 constexpr std::size_t most_members = 1024;
 
 constexpr std::string_view plain_head = R"("type":"text",)";
@@ -40,7 +40,8 @@ bool is_word(std::string_view raw) {
   });
 }
 
-/// Whether a string says more than signs and space; what is not ASCII is taken for letters.
+/// Whether a string contains more than punctuation and white space. All characters outside ASCII
+/// count as letters.
 bool has_letter(std::string_view raw) {
   for (std::size_t i = 0; i < raw.size(); ++i) {
     const auto c = static_cast<unsigned char>(raw[i]);
@@ -110,7 +111,7 @@ bool piecewise_object::may_be_label(std::string_view key) {
   return !is_label(key) && !is_text(key);
 }
 
-/// Of a text's pieces hardly one says the same as the one before.
+/// In a text, almost no piece is the same as the one before it. So many repetitions mean a label.
 bool piecewise_object::evidence::is_label() const {
   if (pieces < 2) return false;
   return 2 * repeats >= pieces - 1 || (words && 2 * beside >= pieces);
@@ -201,7 +202,7 @@ piecewise_object::member& piecewise_object::obtain(std::string_view key) {
   return members_.emplace_back(member{std::string(key), form::null, {}});
 }
 
-/// What came before the array is its first element.
+/// Turns the member into an array. Its earlier value becomes the first element.
 void piecewise_object::to_array(member& target) {
   if (target.is == form::elements) return;
   const form was = std::exchange(target.is, form::elements);
@@ -220,7 +221,8 @@ void piecewise_object::add_element(member& target, std::string_view raw) {
   target.open_head.reset();
 }
 
-/// A part that says no more than its text joins whatever text stands before it.
+/// Adds a text part. If it has no other members than its text, it is joined with a text part
+/// directly before it.
 void piecewise_object::add_text_part(member& target, std::string_view head, std::string_view raw) {
   const bool plain = head.empty() || head == plain_head;
   if (target.open_head && (*target.open_head == head || plain)) {

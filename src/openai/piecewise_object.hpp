@@ -11,68 +11,70 @@
 
 namespace sluice::openai {
 
-/// A JSON object whose members arrive in pieces, kept as JSON text: the pieces of a string are
-/// joined with their escapes as they came, so that a surrogate pair cut in two is whole again, and
-/// numbers keep their digits. Members stand in the order of their first piece unless write() is
-/// told another.
+/// A JSON object whose members arrive in pieces, kept as JSON text. The pieces of a string are
+/// joined without decoding their escapes, so a surrogate pair that was split is complete again;
+/// numbers keep their digits. Members are in the order of their first piece, unless write() gets
+/// another order.
 ///
-/// No form erases another: where strings and arrays meet under one name, the array stands, and the
-/// strings are text parts of it.
+/// No value replaces one of another form: if strings and arrays arrive under one name, the result
+/// is an array, and the strings are text parts in it.
 class piecewise_object {
  public:
-  /// Another piece of a string; `raw` is what stood between its quotes.
+  /// Adds a piece of a string; `raw` is the text between its quotes.
   void append_text(std::string_view key, std::string_view raw);
-  /// A text part of an array: `head` is what its object holds before its text, each member with a
-  /// comma behind. It goes on with the part before it where that one is a text with the same head.
+  /// Adds a text part to an array. `head`: all members of the part before its text, each followed
+  /// by a comma. If the part before it is a text with the same head, both are joined.
   void append_text_part(std::string_view key, std::string_view head, std::string_view raw);
-  /// One more element of an array.
+  /// Adds one element to an array.
   void append_element(std::string_view key, std::string_view raw);
-  /// More elements of an array; `raw` is the array they came in.
+  /// Adds elements to an array; `raw` is an array that contains them.
   void append_elements(std::string_view key, std::string_view raw);
-  /// A piece of a string of unknown name. It is a text, whose pieces are joined, or a label that
-  /// comes with every chunk, of which the last one stands. The pieces themselves show
-  /// which: a label repeats itself from piece to piece, or is a single word beside the pieces of
-  /// what the model says. `beside`: this one came with such a piece.
+  /// Adds a piece of a string with an unknown name. Such a string is either a text, whose pieces
+  /// are joined, or a label that comes with every chunk, so that only the last one counts. The
+  /// pieces decide: a label repeats itself, or is a single word that comes together with pieces of
+  /// the reply's text. `beside`: this piece came together with such text.
   void append_text_or_label(std::string_view key, std::string_view raw, bool beside);
-  /// A value that comes whole. The last one stands, but null or an empty string replaces nothing.
+  /// Sets a value that arrives whole. The last one counts, but null or an empty string does not
+  /// replace a value.
   void replace(std::string_view key, std::string_view raw);
-  /// The member is there, if only as null.
+  /// The member exists, at least as null.
   void mention(std::string_view key);
 
-  /// Whether pieces of this name may be either: it names neither a text nor a label.
+  /// Whether a string of this name may be a text or a label: the name is not a known one.
   static bool may_be_label(std::string_view key);
 
-  /// Takes in a member of a delta by what it looks like: strings and arrays go on, names and ids
-  /// are told once, anything else comes whole.
+  /// Adds a member of a delta, depending on its kind: strings and arrays are continued, names and
+  /// ids are set once, everything else arrives whole.
   void merge(std::string_view key, simdjson::ondemand::value value);
   void merge(simdjson::ondemand::object delta);
 
   bool empty() const { return members_.empty(); }
-  /// Bytes that are kept.
+  /// Memory in use, in bytes.
   std::size_t held() const noexcept;
-  /// The string, array or value has something in it.
+  /// Whether the string, array or value is not empty.
   bool has(std::string_view key) const;
-  /// The pieces of a string so far, as they stood between its quotes; empty for any other value.
+  /// The joined pieces of a string so far, without quotes and with escapes; empty for any other
+  /// value.
   std::string_view text(std::string_view key) const;
-  /// The member came at least once, and not as null.
+  /// Whether the member came at least once with a value other than null.
   bool given(std::string_view key) const;
 
-  /// Appends `"key":value` of the named members that are there, in this order, each with a comma
-  /// behind.
+  /// Appends `"key":value` for each named member that exists, in this order, each followed by a
+  /// comma.
   void write(std::string& out, std::initializer_list<std::string_view> keys) const;
-  /// The same for all members that are not named.
+  /// The same for all members that are not in `named`.
   void write_others(std::string& out, std::initializer_list<std::string_view> named) const;
   /// Appends the whole object.
   void write_object(std::string& out) const;
 
  private:
   enum class form : std::uint8_t { null, value, text, elements };
-  /// What the pieces of a string show of its nature.
+  /// What the pieces of a string show: whether it is a text or a label.
   struct evidence {
     std::uint32_t pieces = 0;
-    std::uint32_t repeats = 0;  ///< pieces that say the same as the one before
-    std::uint32_t beside = 0;   ///< pieces that came with a piece of what the model says
-    bool words = true;          ///< each of them is a single word
+    std::uint32_t repeats = 0;  ///< pieces that are the same as the one before
+    std::uint32_t beside = 0;   ///< pieces that came together with text of the reply
+    bool words = true;          ///< all pieces are single words
     std::string last;           ///< the last piece
 
     bool is_label() const;
@@ -80,8 +82,8 @@ class piecewise_object {
   struct member {
     std::string key;
     form is = form::null;
-    std::string text;  ///< a value whole; of a string or an array what is inside
-    /// Of an array whose last element is a text part: the head of that part.
+    std::string text;  ///< a whole value; for a string or an array, its inside
+    /// For an array whose last element is a text part: the head of that part.
     std::optional<std::string> open_head = {};
     evidence seen = {};
   };
@@ -94,10 +96,10 @@ class piecewise_object {
   static void write_member(std::string& out, const member& written);
 
   std::vector<member> members_;
-  member spare_;  ///< in the place of one that is too many
+  member spare_;  ///< used for a member above the maximum number
 };
 
-/// Ends an object or array that was written with a comma behind every member.
+/// Ends an object or array in which every member is followed by a comma.
 void close_with(std::string& out, char bracket);
 
 }  // namespace sluice::openai

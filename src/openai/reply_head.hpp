@@ -7,22 +7,22 @@
 
 namespace sluice::openai {
 
-/// Header fields by their names in lower case.
+/// Header fields; the keys are names in lower case.
 using hint_fields = std::map<std::string, std::string, std::less<>>;
 
-/// What the head of a response says that decides something.
+/// The parts of a response head that decide something.
 struct reply_head {
   int status = 0;
   std::string content_type;
   std::string request_id;  ///< x-request-id, or x-oneapi-request-id
-  std::string location;    ///< of a redirect
-  hint_fields hints;       ///< of a refusal: those that is_retry_hint (retry_hint.hpp) names
+  std::string location;    ///< target of a redirect
+  hint_fields hints;       ///< headers of an error that is_retry_hint (retry_hint.hpp) accepts
 };
 
-/// Picks it from all that came. Of a field that came twice, the last one counts.
+/// Reads them from all header fields. If a field came twice, the last one counts.
 reply_head read_head(int status, const header_fields& fields);
 
-/// Whether a status says that the request was served.
+/// Whether a status means success.
 constexpr bool is_success(int status) noexcept {
   return status >= 200 && status < 300;
 }

@@ -18,32 +18,33 @@ namespace {
 
 using result = boost::system::result<reply, failure>;
 
-/// How a body turns out to be written.
+/// The format of a body.
 enum class form : std::uint8_t {
   undecided,
   json,
   events,
-  events_then_raw,  ///< JSON or a page stands where an event should
+  events_then_raw,  ///< JSON or a web page came instead of an event
   text,
 };
 
-/// Of an error's body. One that is longer is no refusal of a request; what is left of it is text.
+/// The maximum size of an error's body. A longer body is not an error of this API; the rest is
+/// ignored.
 constexpr std::size_t longest_error = std::size_t{1} << 20;
 
-/// Enough of a page to tell what it says.
+/// Enough to find the message of a web page.
 constexpr std::size_t longest_text = std::size_t{16} * 1024;
 
 bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
 }
 
-/// What relays and proxies write, under an event's name or as its data, to keep a stream alive.
+/// Text that relays and proxies send as an event's name or data, to keep a stream alive.
 bool is_heartbeat(std::string_view text) {
   constexpr std::array<std::string_view, 16> words{
       "ping", "pong",      "keepalive", "heartbeat", "ok",      "alive",      "noop",    "null",
       "open", "connected", "start",     "started",   "waiting", "processing", "pending", "queued"};
   if (text.empty() || text.size() > 64 || text.starts_with('{')) return false;
-  std::string letters;  // also of `[PING]`, `keep-alive` and `ping - 2025-01-01`
+  std::string letters;  // so that it also finds `[PING]`, `keep-alive` and `ping - 2025-01-01`
   for (const char raw : text) {
     const auto c = static_cast<unsigned char>(raw);
     if (std::isalpha(c) != 0) letters += static_cast<char>(std::tolower(c));
@@ -53,26 +54,27 @@ bool is_heartbeat(std::string_view text) {
                          : std::find(words.begin(), words.end(), letters) != words.end();
 }
 
-/// Nothing, or the comment of a stream, of which some proxies make data.
+/// Empty data, or an SSE comment, which some proxies send as data.
 bool is_keep_alive(std::string_view data) {
   const std::size_t begin = data.find_first_not_of(" \t\r\n");
   return begin == std::string_view::npos || data[begin] == ':';
 }
 
-/// Whether an event's name is none of this API, in which no event but those of responses has one:
-/// what it holds is noise, unless it is a piece of the reply all the same, or an error.
+/// Whether an event's name does not belong to this API, in which only the events of responses have
+/// names. The event is then ignored, unless it is a piece of the reply or an error.
 bool is_foreign(std::string_view name) {
   return !name.empty() && name != "message" && name != "error" && !name.starts_with("response.");
 }
 
-/// Whether an event's name is that of an error event.
+/// Whether the name of an event means an error.
 bool names_error(std::string_view name) {
   std::string lower(name);
   for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return lower.find("error") != std::string::npos || lower.find("fail") != std::string::npos;
 }
 
-/// Whether an event that is no JSON object is no damaged piece of the reply either.
+/// Whether an event that is not a JSON object can be ignored, because it is not a damaged piece of
+/// the reply either.
 bool is_noise(const sse_parser::event& event) {
   if (names_error(event.type)) return false;
   if (is_heartbeat(event.type) || is_heartbeat(event.data)) return true;
@@ -80,7 +82,7 @@ bool is_noise(const sse_parser::event& event) {
   return is_foreign(event.type) && event.data[begin] != '{';
 }
 
-/// Whether an event that is no piece of a reply reports an error.
+/// Whether an event that is not a piece of a reply reports an error.
 bool tells_error(const sse_parser::event& event, const error_body& read) {
   if (is_heartbeat(event.type) || is_heartbeat(read.type)) return false;
   if (read.message.empty()) return false;
@@ -103,13 +105,13 @@ bool names_json(std::string_view content_type) {
 
 constexpr std::string_view mark = "\xEF\xBB\xBF";
 
-/// Where a body says something, if everything before `from` is blank.
+/// The position of the first non-blank byte; everything before `from` is blank.
 std::size_t skip_blanks(std::string_view body, std::size_t from) {
   if (from == 0 && body.starts_with(mark)) from = mark.size();
   return std::min(body.find_first_not_of(" \t\r\n", from), body.size());
 }
 
-/// Tells the form by the first bytes, whatever the headers say of it.
+/// Detects the format from the first bytes; the headers do not matter.
 form sniff(std::string_view body) {
   if (body.starts_with(mark)) body.remove_prefix(mark.size());
   if (body.size() < mark.size() && mark.starts_with(body)) return form::undecided;
@@ -125,7 +127,8 @@ form sniff(std::string_view body) {
   return undecided ? form::undecided : form::text;
 }
 
-/// Relays write the end of a stream with more space than one, or in lower case.
+/// Whether this is the end of a stream. Relays write [DONE] with more white space, or in lower
+/// case.
 bool says_done(std::string_view data) {
   constexpr std::string_view words = "[done]";
   data.remove_prefix(std::min(data.find_first_not_of(" \t\r\n"), data.size()));
@@ -139,7 +142,7 @@ bool is_page(std::string_view text) {
   return begin != std::string_view::npos && text[begin] == '<';
 }
 
-/// Bytes that no text has: something compressed, and not said to be.
+/// Whether the text has bytes that no text has. It is then compressed, but no header says so.
 bool is_binary(std::string_view text) {
   return std::any_of(
       text.begin(),
@@ -147,7 +150,7 @@ bool is_binary(std::string_view text) {
       [](unsigned char c) { return c < 0x20 && std::isspace(c) == 0 && c != 0x1B; });
 }
 
-/// The failure of a body that broke off, or of one that never came.
+/// The failure of a body that broke off, or that never came.
 failure interrupted(reply_reader::ending how, bool began, std::string_view transport) {
   failure failed;
   failed.kind = failure_class::passing;
@@ -184,22 +187,23 @@ struct reply_reader::state {
   double now_unix = 0;
   std::uint64_t received = 0;
   form written_as = form::undecided;
-  std::string body;  ///< all of it; of a stream only what may turn out to be mere text
+  /// The whole body; for a stream, only the part that may still turn out to be plain text.
+  std::string body;
 
   sse_parser parser;
   chunk_reader chunks;
   stream_assembler completion;
   response_stream response;
   bool had_event = false;
-  std::size_t blanks = 0;     ///< at the begin of the body, while its form is undecided
-  bool ending_early = false;  ///< the event being read lacks its blank line
-  bool done = false;          ///< nothing that follows matters
+  std::size_t blanks = 0;     ///< at the beginning of the body, while its format is undecided
+  bool ending_early = false;  ///< the current event has no blank line at its end
+  bool done = false;          ///< the rest of the body does not matter
   std::optional<failure> failed;
 
   bool complete() const {
     return expected.target == endpoint::responses ? response.complete() : completion.complete();
   }
-  /// Complete, and nothing speaks for more content to come.
+  /// Complete, and no sign that more content follows.
   bool settled() const {
     return expected.target == endpoint::responses ? response.complete() : completion.settled();
   }
@@ -225,7 +229,7 @@ reply_reader::need reply_reader::state::take(std::string_view bytes) {
   if (!is_success(head.status)) return take_error(bytes);
   const std::uint64_t room = expected.max_body_bytes - received;
   const bool too_many = bytes.size() > room;
-  // What fits may be the whole reply, however much the same read has behind it.
+  // The part that fits may be the whole reply, even if the same read contains more.
   if (too_many) bytes = bytes.substr(0, static_cast<std::size_t>(room));
   received += bytes.size();
   const need wanted = take_within_limit(bytes);
@@ -259,27 +263,27 @@ reply_reader::need reply_reader::state::take_error(std::string_view bytes) {
   return done ? need::nothing : need::more;
 }
 
-/// Takes in bytes while it is open what they are, or that they are text.
+/// Adds bytes while the format of the body is undecided, or is plain text.
 reply_reader::need reply_reader::state::take_text(std::string_view bytes) {
   body += bytes;
   if (written_as == form::undecided) {
-    // However many blanks there are, each is looked at once.
+    // `blanks` is remembered, so that each blank is read only once.
     blanks = skip_blanks(body, blanks);
     written_as = sniff(std::string_view(body).substr(blanks));
   }
   if (written_as == form::events) {
-    blanks = 0;  // what may yet be raw begins anew
+    blanks = 0;  // raw text, if it follows, starts its own count
     return take_events(std::exchange(body, {}));
   }
   if (written_as == form::text && names_event_stream(head.content_type) && !is_page(body)) {
-    written_as = form::events;  // its first line may be a field that nobody knows
+    written_as = form::events;  // the first line may be an unknown field of the stream
     return take_events(std::string(body));
   }
   done = written_as == form::text && body.size() >= longest_text;
   return done ? need::nothing : need::more;
 }
 
-/// Takes in what a relay says in place of the rest of its stream.
+/// Adds bytes that the relay sends instead of the rest of its stream.
 reply_reader::need reply_reader::state::take_last_words(std::string_view bytes) {
   body += bytes.substr(0, longest_text - body.size());
   done = body.size() == longest_text;
@@ -292,8 +296,8 @@ reply_reader::need reply_reader::state::take_events(std::string_view bytes) {
   return written_as == form::events && settled() ? need::trailer : need::more;
 }
 
-/// The parser came upon JSON or a page. With no event before it, it is the body; behind events the
-/// relay broke off and says why.
+/// The parser found JSON or a web page instead of an event. If no event came before it, it is the
+/// whole body. After events, it says why the relay broke off the stream.
 void reply_reader::state::take_raw(std::string_view text) {
   if (settled()) {
     done = true;
@@ -305,11 +309,11 @@ void reply_reader::state::take_raw(std::string_view text) {
     written_as = form::undecided;
     take_text(text);
   } else {
-    written_as = form::text;  // it goes on, and all of it is kept
+    written_as = form::text;  // the text continues, and all of it is kept
   }
 }
 
-/// False: nothing after it matters.
+/// False: nothing after the event matters.
 bool reply_reader::state::on_event(const sse_parser::event& event) {
   if (event.raw) {
     take_raw(event.data);
@@ -336,13 +340,14 @@ bool reply_reader::state::on_event(const sse_parser::event& event) {
         fail(event.data, "");
         break;
       case chunk_meaning::garbage:
-        if (ending_early) return true;  // it was cut: what is missing is the end
+        // the stream was cut inside this event, so only the end is missing
+        if (ending_early) return true;
         fail(event.data, "an event of the stream is not a JSON object");
-        // It came whole and holds no error message: the reply cannot be read.
+        // The event came whole and contains no error message, so the reply cannot be read.
         failed->unreadable = read_error_body(event.data).message.empty();
         break;
     }
-    // A reply that is whole is paid for: it is taken, whatever its relay says behind it.
+    // A complete reply was paid for, so it is kept, whatever the relay sends after it.
     if (was_settled && settled()) failed.reset();
   }
   had_event = true;
@@ -381,7 +386,7 @@ result reply_reader::state::outcome(ending how, std::string_view transport) {
   return whole_outcome(how, transport);
 }
 
-/// Azure answers 400 with a completion whose choices its filter has ended: that is a reply.
+/// Azure answers 400 with a completion if its filter has ended the choices. That is a reply.
 result reply_reader::state::http_outcome() {
   if (head.status == 400 && sniff(body) == form::json) {
     result filtered = read_whole_reply(body, expected.target);
@@ -417,7 +422,7 @@ result reply_reader::state::whole_outcome(ending how, std::string_view transport
   if (is_binary(body)) words = "the reply is neither JSON nor text";
   failure page = invalid_response(words.empty() ? "the reply is not JSON" : std::move(words));
   page.foreign = is_page(body);
-  // Plain text is a proxy's message, unless its type is JSON.
+  // Plain text is the message of a proxy, unless its content type is JSON.
   page.unreadable = is_binary(body) || (!page.foreign && names_json(head.content_type));
   return page;
 }

@@ -17,10 +17,11 @@ namespace sluice::openai {
 
 using sluice::reply;
 
-/// Turns the bytes of one HTTP response into a whole reply or a failure. The body is sniffed: JSON
-/// where a stream was asked for, and a stream where it was not, are read as what they are.
+/// Turns the bytes of one HTTP response into a complete reply or a failure. The format of the body
+/// is detected from its bytes: JSON instead of a requested stream is read as JSON, and an
+/// unrequested stream as a stream.
 ///
-/// Pure; not thread safe; one object an attempt.
+/// Pure; not thread safe; one object for each attempt.
 class reply_reader {
  public:
   struct expectation {
@@ -28,19 +29,21 @@ class reply_reader {
     unsigned choices = 1;
     bool streamed = true;
     std::uint64_t max_body_bytes = std::uint64_t{64} << 20;
-    std::string model = {};  ///< the request's: a 404 that holds it speaks of the model
+    /// The model of the request: a 404 that contains its name is about the model.
+    std::string model = {};
   };
-  /// `trailer`: every choice has ended, and only usage and [DONE] may follow. It goes back to
-  /// `more` when content comes behind a finish reason (some relays give one with every chunk): a
-  /// short wait that had begun is off then, and begins anew with the next `trailer`.
+  /// `trailer`: every choice has ended, and only usage and [DONE] may follow. It changes back to
+  /// `more` if content comes after a finish reason, since some relays send a finish reason with
+  /// every chunk. The caller then ends its short wait for the trailer, and starts a new one at the
+  /// next `trailer`.
   using need = body_need;
-  /// How the body came to its end. A cut or a timeout costs a reply nothing that wants no more than
-  /// its trailer.
+  /// How the body ended. If only the trailer of a reply was missing, a cut or a timeout loses
+  /// nothing.
   enum class ending : std::uint8_t {
-    complete,     ///< the framing says that this was all, or the reader needed nothing more
-    cut,          ///< the connection broke first
-    timeout,      ///< a deadline passed first
-    undecodable,  ///< what came is compressed in a way that cannot be undone
+    complete,     ///< the end by HTTP framing was reached, or the reader needed nothing more
+    cut,          ///< the connection broke before that
+    timeout,      ///< a timeout came before that
+    undecodable,  ///< the body is compressed in a way that cannot be decoded
   };
 
   explicit reply_reader(const expectation& expected);
@@ -52,17 +55,17 @@ class reply_reader {
   void head(reply_head head, double now_unix);
   need body(std::string_view bytes);
 
-  /// Bytes that it keeps of the reply.
+  /// Memory in use for the reply, in bytes.
   std::size_t held() const noexcept;
-  /// Of a stream, so far.
+  /// The pieces of a stream so far.
   piece_count pieces() const noexcept;
   /// The text of a streamed chat or completion so far; see stream_assembler::text(). Empty for
   /// responses.
   std::string_view text() const;
   bool content_began() const noexcept { return pieces().any > 0; }
 
-  /// The outcome; call once, last. `transport` is what the wire had to say about a cut or a timeout
-  /// and becomes the failure's message where the relay gave none.
+  /// Returns the outcome. Call it once, as the last call. `transport`: the network's error message
+  /// for a cut or a timeout; it becomes the failure's message if the relay sent none.
   boost::system::result<reply, failure> finish(ending how, std::string_view transport = {});
 
  private:

@@ -15,7 +15,7 @@ class text_collector {
     add_message(choice.object("message"));
   }
 
-  // Of a response: a message, a call, or a summary of what was thought.
+  // Adds an item of a response: a message, a call, or a summary of reasoning.
   void add_item(const json_object& item) {
     const bool reasoning = item.value("type") == R"("reasoning")";
     for (const std::string_view key : {"summary", "content"}) add(item.value(key), reasoning);
@@ -41,7 +41,7 @@ class text_collector {
     for (const std::string_view key : {"name", "arguments", "input"}) add(call.value(key), false);
   }
 
-  // A text, or a list of parts that have one each.
+  // Adds a text, or the texts in a list of parts.
   void add(std::string_view value, bool reasoning) {
     if (value.starts_with('"')) return add_text(value, reasoning);
     for (const std::string_view element :

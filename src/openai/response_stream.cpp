@@ -14,10 +14,11 @@ namespace {
 
 namespace ondemand = simdjson::ondemand;
 
-/// Items that are followed; of a stream with more of them those in its last event stand.
+/// The maximum number of items that are followed. If a stream has more, the items of its last event
+/// are used.
 constexpr std::size_t most_items = 1024;
 
-/// `response.done` is the last event of relays that speak the realtime dialect:
+/// `response.done` is the last event of relays that use the event names of the realtime API:
 /// https://github.com/Wei-Shaw/sub2api/issues/1322
 constexpr std::array<std::pair<std::string_view, std::string_view>, 5> last_events{{
     {"response.completed", "completed"},
@@ -27,7 +28,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 5> last_even
     {"response.canceled", "cancelled"},
 }};
 
-/// The status that an event gives to its response; empty: it is not the last one.
+/// The status that an event gives to its response; empty: it is not the last event.
 std::string_view last_status(std::string_view type) {
   for (const auto& [name, status] : last_events) {
     if (type == name) return status;
@@ -40,15 +41,16 @@ bool is_final(std::string_view quoted_status) {
          quoted_status == R"("failed")" || quoted_status == R"("cancelled")";
 }
 
-/// Where the pieces of an event belong.
+/// The place to which the pieces of an event belong.
 struct slot {
   std::string_view item_type;
-  std::string_view list;       ///< `content` or `summary`; empty: a text of the item itself
-  std::string_view part_type;  ///< of the list's part
-  std::string_view text;       ///< the member that holds the text
+  std::string_view list;  ///< `content` or `summary`; empty: the text belongs to the item itself
+  std::string_view part_type;  ///< type of the part in the list
+  std::string_view text;       ///< name of the member that contains the text
 };
 
-/// Of an event by the name of what it tells: `output_text` of `response.output_text.delta`.
+/// The place for an event, from the middle of its name: `output_text` in
+/// `response.output_text.delta`.
 std::optional<slot> slot_of(std::string_view what) {
   if (what == "output_text" || what == "text") {
     return slot{"message", "content", "output_text", "text"};
@@ -60,7 +62,7 @@ std::optional<slot> slot_of(std::string_view what) {
   if (what == "reasoning_summary_text" || what == "reasoning_summary") {
     return slot{"reasoning", "summary", "summary_text", "text"};
   }
-  // function_call_arguments, custom_tool_call_input, code_interpreter_call_code…
+  // For example function_call_arguments, custom_tool_call_input, code_interpreter_call_code.
   for (const std::string_view text : {"arguments", "input", "code"}) {
     if (what.size() > text.size() + 1 && what.ends_with(text) &&
         what[what.size() - text.size() - 1] == '_') {
@@ -70,7 +72,7 @@ std::optional<slot> slot_of(std::string_view what) {
   return std::nullopt;
 }
 
-/// How many characters a text has once its escapes are undone.
+/// The length of a text after its escapes are decoded, in bytes.
 std::size_t length_of(std::string_view raw) {
   if (raw.find('\\') == std::string_view::npos) return raw.size();
   std::string quoted;
@@ -78,7 +80,8 @@ std::size_t length_of(std::string_view raw) {
   return json_string(without_lone_surrogates(std::move(quoted))).value_or(std::string(raw)).size();
 }
 
-/// How much a value says: the length of its strings, names and states aside, and its numbers.
+/// A measure of how much content a value has: the length of its strings, except names and states,
+/// and of its numbers.
 std::size_t weight(ondemand::value value) {
   constexpr std::array<std::string_view, 7> names{"id",   "type",    "status", "object",
                                                   "role", "call_id", "phase"};
@@ -112,7 +115,7 @@ std::size_t weight(std::string_view object) {
   return sum;
 }
 
-/// The words of an item or of a part: what its texts say, one behind the other.
+/// Appends the texts of an item or a part to `into`.
 void collect_words(ondemand::value value, bool is_text, std::string& into) {
   constexpr std::array<std::string_view, 5> texts{"text", "refusal", "arguments", "input", "code"};
   switch (value.type()) {
@@ -145,7 +148,7 @@ std::string words_of(std::string_view object) {
 
 using raw_members = std::vector<std::pair<std::string, std::string>>;
 
-/// The members of an object, as text.
+/// The members of an object, as JSON text.
 raw_members members_of(std::string_view object) {
   raw_members members;
   if (!object.starts_with('{')) return members;
@@ -158,7 +161,7 @@ raw_members members_of(std::string_view object) {
   return members;
 }
 
-/// The elements of an array, as text; none where it is no array.
+/// The elements of an array, as JSON text; empty if it is not an array.
 std::vector<std::string> elements_of(std::string_view array) {
   std::vector<std::string> elements;
   if (!array.starts_with('[')) return elements;
@@ -183,7 +186,7 @@ std::string& obtain(raw_members& members, std::string_view key) {
   return members.emplace_back(key, "null").second;
 }
 
-/// What a member says that is a string; empty otherwise.
+/// The value of a member that is a string; otherwise empty.
 std::string text_of(raw_members& members, std::string_view key) {
   const std::string* found = find(members, key);
   return found != nullptr && found->starts_with('"') ? std::string(inside_quotes(*found))
@@ -224,12 +227,12 @@ bool fit(std::string_view type, std::string_view other) {
 
 }  // namespace
 
-/// What one event tells, as text inside of its buffer.
+/// The content of one event. The views point into the buffer of the event.
 struct response_stream::told {
   std::string_view type;
   std::string_view response, item, part, annotation, logprobs;
-  std::string_view name, call_id;                                 ///< of a call, with their quotes
-  std::string_view delta, text, refusal, arguments, input, code;  ///< between their quotes
+  std::string_view name, call_id;                                 ///< of a call, with quotes
+  std::string_view delta, text, refusal, arguments, input, code;  ///< without quotes
   std::string item_id;
   std::optional<std::int64_t> output_index, content_index, summary_index;
   bool refused = false;
@@ -327,8 +330,8 @@ bool response_stream::in_background() const {
   return said != nullptr && *said == "true";
 }
 
-/// The item that an event is about, by its id first and by its place else; a new one where there is
-/// none. Some relays give every event of an item another id, under the same place:
+/// The item that an event belongs to: found by its id, otherwise by its index. If there is none, a
+/// new one is created. Some relays give each event of an item another id, with the same index:
 /// https://github.com/vercel/ai/pull/18548
 response_stream::item* response_stream::item_of(const told& event, std::string_view kind) {
   const bool begins = event.type == "response.output_item.added";
@@ -407,7 +410,7 @@ void response_stream::take_piece(const told& event) {
   into.call.replace("call_id", event.call_id.empty() ? "null" : event.call_id);
   into.call.replace("name", event.name.empty() ? "null" : event.name);
   const std::string_view whole = stage == "done" ? event.whole(where->text) : std::string_view();
-  // Every delta is a piece; a text that comes whole is one, where no delta of it came before.
+  // Every delta is a piece. A text that comes whole is one piece, if it had no delta before.
   const auto count = [&](text& said, bool again) {
     if (again || !said.counted) {
       count_piece(where->item_type == "message" ? where->part_type : where->item_type);
@@ -454,7 +457,7 @@ void response_stream::count_piece(std::string_view kind) {
   if (kind == "reasoning") ++pieces_.reasoning;
 }
 
-/// The whole response, in the state that the last event gives it. Empty where there is none.
+/// The whole response, with the status from the last event. Empty if there is none.
 std::string response_stream::end(std::string_view type, std::string_view response) {
   const bool given = response.starts_with('{');
   if (!given && opened_.empty() && items_.empty()) return {};
@@ -476,15 +479,15 @@ std::string response_stream::end(std::string_view type, std::string_view respons
   return changed ? object_of(members) : std::string(response);
 }
 
-/// The response's own items, each in its fullest form, and those that it left out; empty where its
-/// own are as good as any.
+/// The output of the response: its own items, each in its fullest form, and the items that it left
+/// out. Empty if the response's own items are already the fullest.
 std::string response_stream::merged_output(const std::vector<std::string>& own,
                                            std::string_view status) {
   struct entry {
     std::string raw;
     std::string id = {}, type = {}, words = {};
     std::int64_t place = 0;
-    std::optional<std::size_t> same = {};  ///< which of the items that were followed
+    std::optional<std::size_t> same = {};  ///< index of the followed item that is the same
   };
   std::vector<entry> entries;
   for (const std::string& raw : own) {
@@ -554,7 +557,7 @@ std::string response_stream::merged_output(const std::vector<std::string>& own,
   return array_of(output);
 }
 
-/// An item as its pieces tell it.
+/// Builds an item from its pieces.
 std::string response_stream::built(const item& from, std::string_view status) {
   raw_members members = members_of(from.added);
   if (members.empty()) {

@@ -17,38 +17,38 @@
 
 namespace sluice::openai {
 
-/// Follows the events of a streamed `/v1/responses` call to the one that carries the whole
-/// response. Some relays leave its output, or the items in it, empty there. So each item is built
-/// from what its own events tell, too, and of the three forms in which it may have come (inside of
-/// the response, whole in an event of its own, in pieces) the one that says most stands.
+/// Follows the events of a streamed `/v1/responses` call until the event that contains the whole
+/// response. In that event, some relays leave the output or its items empty. So each item is also
+/// built from its own events. An item can come in three forms: in the response, whole in its own
+/// event, or in pieces. The form with the most content is used.
 ///
-/// Not thread safe. The body is only as well formed as its events were: validate it.
+/// Not thread safe. The body may be malformed if the events were: validate it.
 class response_stream {
  public:
-  /// Takes in one event; `type` is its SSE type, for relays that leave it out of the data. Throws
+  /// Adds one event. `type` is its SSE type, for relays that leave the type out of the data. Throws
   /// simdjson::simdjson_error on malformed JSON.
   chunk_meaning add(std::string_view type, simdjson::ondemand::object event);
 
   bool complete() const { return !body_.empty(); }
-  /// The `response` object as it was when it began; empty before.
+  /// The `response` object as it was at the beginning of the stream; empty before that.
   const std::string& opened() const { return opened_; }
-  /// It says that it goes on without this connection.
+  /// Whether the response continues in the background after this connection ends.
   bool in_background() const;
-  /// Bytes that are kept, about.
+  /// Memory in use, in bytes; an estimate.
   std::size_t held() const noexcept { return held_ + body_.size(); }
-  /// Of what has come so far: text, and reasoning, refusal or arguments beside it.
+  /// The pieces so far: `content` counts text; `any` also counts reasoning, refusals and arguments.
   piece_count pieces() const noexcept { return pieces_; }
-  /// The `response` object of the event that ended the stream; empty before.
+  /// The `response` object at the end of the stream; empty before that.
   const std::string& body() const { return body_; }
 
  private:
   struct told;
 
-  /// A text that comes in pieces, or whole, or both. Between its quotes.
+  /// A text that comes in pieces, whole, or both. Without quotes.
   struct text {
     std::string joined;
     std::string whole;
-    bool counted = false;  ///< among the pieces
+    bool counted = false;  ///< it is included in pieces()
 
     bool empty() const { return joined.empty() && whole.empty(); }
     /// The longer of the two.
@@ -56,25 +56,25 @@ class response_stream {
   };
   /// One part of an item's `content` or `summary`.
   struct part {
-    std::string raw;   ///< as an event of its own told it, the last time
-    std::string type;  ///< what it must be, by the event that a piece of it came with
-    std::string key;   ///< the member that is its text: `text` or `refusal`
+    std::string raw;   ///< the last version that came whole in its own event
+    std::string type;  ///< the expected type, derived from the event of its first piece
+    std::string key;   ///< name of the member with its text: `text` or `refusal`
     text said;
     piecewise_object lists;  ///< logprobs and annotations
   };
   struct item {
-    std::string id;                  ///< the first one given
-    bool steady = false;             ///< another event has called it so, too
+    std::string id;                  ///< the first id that it got
+    bool steady = false;             ///< a second event had the same id
     std::string type;                ///< empty: unknown
     std::optional<std::int64_t> at;  ///< its `output_index`
-    std::string added;               ///< as it was when it began
-    std::string done;                ///< as its done event has it
-    piecewise_object call;           ///< name and call_id, where the pieces of a call have them
+    std::string added;               ///< the item as it was when it began
+    std::string done;                ///< the item in its done event
+    piecewise_object call;           ///< name and call_id, if the pieces of a call contain them
     std::map<std::string, text, std::less<>> texts;              ///< arguments, input, code
-    std::map<std::pair<std::string, std::int64_t>, part> parts;  ///< by list and index
+    std::map<std::pair<std::string, std::int64_t>, part> parts;  ///< key: list and index
   };
 
-  /// Null: there are too many.
+  /// Null: there are too many items.
   item* item_of(const told& event, std::string_view kind);
   void take_item(const told& event, bool whole);
   void take_piece(const told& event);
@@ -87,7 +87,7 @@ class response_stream {
   piece_count pieces_;
   std::size_t held_ = 0;
   std::vector<item> items_;  ///< in the order in which they began
-  std::string opened_;       ///< the response as it was when it began
+  std::string opened_;       ///< the response as it was when the stream began
   std::string body_;
 };
 

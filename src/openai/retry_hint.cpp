@@ -18,10 +18,10 @@ namespace {
 using std::chrono::nanoseconds;
 using hint = std::optional<nanoseconds>;
 
-/// Nothing waits longer; keeps the arithmetic in range.
+/// The longest wait. It keeps the arithmetic in range.
 constexpr double longest_seconds = 1e9;
 
-/// No time at all is no hint.
+/// A wait of zero is not a hint.
 hint from_seconds(double seconds) {
   if (!std::isfinite(seconds) || seconds <= 0) return std::nullopt;
   const nanoseconds wait(std::llround(std::min(seconds, longest_seconds) * 1e9));
@@ -35,7 +35,7 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(space) - begin + 1);
 }
 
-/// The number that is the whole of `text`.
+/// The number, if `text` is nothing but a number.
 std::optional<double> number(std::string_view text) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -49,35 +49,16 @@ std::optional<std::string_view> field(const hint_fields& fields, std::string_vie
   return trimmed(found->second);
 }
 
-/// Seconds in a unit of time; 0: no unit.
+/// Seconds in a unit of time; 0: not a unit.
 double unit_seconds(std::string_view unit) {
   using named = std::pair<std::string_view, double>;
   static constexpr std::array<named, 25> units{{
-      {"ns", 1e-9},
-      {"us", 1e-6},
-      {"µs", 1e-6},
-      {"μs", 1e-6},  // both signs
-                     // for micro
-      {"ms", 1e-3},
-      {"millisecond", 1e-3},
-      {"milliseconds", 1e-3},
-      {"s", 1},
-      {"sec", 1},
-      {"secs", 1},
-      {"second", 1},
-      {"seconds", 1},
-      {"m", 60},
-      {"min", 60},
-      {"mins", 60},
-      {"minute", 60},
-      {"minutes", 60},
-      {"h", 3600},
-      {"hour", 3600},
-      {"hours", 3600},
-      {"hr", 3600},
-      {"hrs", 3600},
-      {"d", 86400},
-      {"day", 86400},
+      {"ns", 1e-9},    {"us", 1e-6},          {"µs", 1e-6},  // micro sign
+      {"μs", 1e-6},                                          // Greek mu
+      {"ms", 1e-3},    {"millisecond", 1e-3}, {"milliseconds", 1e-3}, {"s", 1},     {"sec", 1},
+      {"secs", 1},     {"second", 1},         {"seconds", 1},         {"m", 60},    {"min", 60},
+      {"mins", 60},    {"minute", 60},        {"minutes", 60},        {"h", 3600},  {"hour", 3600},
+      {"hours", 3600}, {"hr", 3600},          {"hrs", 3600},          {"d", 86400}, {"day", 86400},
       {"days", 86400},
   }};
   const auto found = std::find_if(units.begin(), units.end(),
@@ -97,7 +78,8 @@ std::string lower_case(std::string_view text) {
   return lower;
 }
 
-/// "PT1M30S", "P1DT2H" (ISO 8601); years and months have no length.
+/// A duration in ISO 8601: "PT1M30S", "P1DT2H". Years and months are not accepted, because their
+/// length varies.
 hint iso_duration(std::string_view text) {
   if (!text.starts_with('P')) return std::nullopt;
   text.remove_prefix(1);
@@ -127,17 +109,17 @@ hint iso_duration(std::string_view text) {
   return any ? from_seconds(seconds) : std::nullopt;
 }
 
-/// A number that counts from the epoch, in seconds; nothing when it is a length of time.
+/// A number that is a time since the epoch, converted to seconds; nullopt: it is a duration.
 std::optional<double> moment_of(double number, double now_unix) {
   constexpr double window = 10 * 366 * 86400.0;
-  if (now_unix <= window) return std::nullopt;  // a clock that was never set
+  if (now_unix <= window) return std::nullopt;  // the clock was never set
   for (const double scale : {1.0, 1e3, 1e6, 1e9}) {
     if (std::abs(number / scale - now_unix) <= window) return number / scale;
   }
   return std::nullopt;
 }
 
-/// `unit`: how many seconds one of a bare number is.
+/// `unit`: the unit of a number without one, in seconds.
 hint wait_of(std::string_view text, double unit, double now_unix) {
   if (const auto value = number(text)) {
     const auto moment = moment_of(*value, now_unix);
@@ -148,7 +130,7 @@ hint wait_of(std::string_view text, double unit, double now_unix) {
   return leading_duration(lower_case(text));
 }
 
-/// What the fields say outright.
+/// The wait in the retry-after fields.
 hint plain_hint(const hint_fields& fields, double now_unix) {
   using named = std::pair<std::string_view, double>;
   for (const auto& [name, unit] : {named("retry-after-ms", 1e-3),
@@ -160,7 +142,7 @@ hint plain_hint(const hint_fields& fields, double now_unix) {
   return std::nullopt;
 }
 
-/// A date at the begin of words, up to the full stop of its sentence.
+/// A date at the beginning of a text, up to the end of its sentence.
 hint leading_date(std::string_view words, double now_unix) {
   constexpr std::size_t shortest = std::string_view("2000-01-01 00:00:00").size();
   constexpr std::size_t longest = shortest + std::string_view(".000000000+00:00").size();
@@ -184,8 +166,9 @@ hint message_hint(std::string_view message, double now_unix) {
   return std::nullopt;
 }
 
-/// When the exhausted counter is full again. A counter that still has something left tells nothing;
-/// one that does not say is believed when no other is exhausted. Azure's 0 and -1 say nothing.
+/// When an exhausted counter is full again. A counter that is not exhausted gives no hint. A
+/// counter without a "remaining" field is used only if no other one is exhausted. Azure's 0 and -1
+/// mean nothing.
 hint reset_hint(const hint_fields& fields, double now_unix) {
   constexpr std::string_view reset = "reset";
   hint exhausted;
@@ -205,7 +188,7 @@ hint reset_hint(const hint_fields& fields, double now_unix) {
   return exhausted ? exhausted : unsaid;
 }
 
-/// The offset that a zone stands for, in seconds east.
+/// The offset of a time zone, in seconds east of UTC.
 std::optional<double> zone_offset(std::string_view zone) {
   if (zone.empty() || zone == "GMT" || zone == "UTC" || zone == "UT" || zone == "Z") return 0;
   const double sign = zone.front() == '-' ? -1 : 1;
@@ -245,7 +228,7 @@ std::optional<nanoseconds> leading_duration(std::string_view text) {
 }
 
 std::optional<double> http_date(std::string_view text) {
-  // std::get_time takes a text that ends early for a whole one.
+  // std::get_time also accepts a text that ends early, so count the colons.
   if (std::count(text.begin(), text.end(), ':') < 2) return std::nullopt;
   for (const char* form : {"%a, %d %b %Y %H:%M:%S", "%A, %d-%b-%y %H:%M:%S", "%a %b %d %H:%M:%S %Y",
                            "%d %b %Y %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"}) {
@@ -254,7 +237,7 @@ std::optional<double> http_date(std::string_view text) {
     in.imbue(std::locale::classic());
     in >> std::get_time(&parts, form);
     if (in.fail()) continue;
-    // At its end the stream knows no place.
+    // At the end of the stream, tellg() returns no position.
     const std::size_t place = in.eof() ? text.size() : static_cast<std::size_t>(in.tellg());
     std::string_view rest = text.substr(place);
     double fraction = 0;
@@ -287,7 +270,7 @@ bool is_retry_hint(std::string_view name) {
 std::optional<nanoseconds> retry_hint(const reply_head& head, std::string_view message,
                                       double now_unix, const hint_fields& body) {
   if (const auto wait = plain_hint(head.hints, now_unix)) return wait;
-  // Gemini's field has whole seconds of what its words say to the nanosecond.
+  // Gemini's field has whole seconds; its message has the same wait in nanoseconds.
   if (const auto wait = std::max(plain_hint(body, now_unix), message_hint(message, now_unix))) {
     return wait;
   }

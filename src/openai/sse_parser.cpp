@@ -15,7 +15,7 @@ std::string_view sse_parser::after_byte_order_mark(std::string_view bytes) {
     ++mark_bytes_;
   }
   if (mark_bytes_ < byte_order_mark.size()) {
-    if (bytes.empty()) return bytes;  // undecided
+    if (bytes.empty()) return bytes;  // not decided yet
     carried_.assign(byte_order_mark.substr(0, mark_bytes_));
   }
   at_start_ = false;
@@ -63,7 +63,7 @@ void sse_parser::keep(std::string_view rest, bool first_line_is_open) {
     return;
   }
   if (has_data_ && !joined_in_use_) {
-    joined_.assign(data_);  // before carried_ changes: data_ may lie in it
+    joined_.assign(data_);  // before carried_ changes, since data_ may point into it
     joined_in_use_ = true;
   }
   carried_.assign(rest);

@@ -8,26 +8,26 @@
 
 namespace sluice {
 
-/// Server-sent events from bytes cut anywhere: WHATWG HTML §9.2.6, less `id` and `retry`, which a
-/// one-shot reply has no use for. Lines end with LF, CRLF or CR and with nothing else; several
-/// `data` lines join with LF; comments and events without data are passed over.
+/// Parses server-sent events from bytes that may be cut at any position: WHATWG HTML §9.2.6,
+/// without `id` and `retry`, which only matter for reconnecting. Lines end only with LF, CRLF or
+/// CR; several `data` lines are joined with LF; comments and events without data are skipped.
 ///
-/// A line that begins with `{` or `<` is no line of a stream: some relays write their errors, or a
-/// page, into one without saying `data`. It is handed on with all that was fed behind it, and ends
-/// the parsing; what comes later is for the caller to read.
+/// A line that begins with `{` or `<` does not belong to an event stream. Some relays write an
+/// error or a web page into a stream without `data:`. The line and all bytes after it in that
+/// feed() are passed on as raw text, and the parsing ends; the caller reads later bytes itself.
 ///
-/// Pure; not thread safe. Memory: one event. An event that lies whole in the bytes of one feed() is
-/// handed on without a copy.
+/// Pure; not thread safe. Memory: one event. An event that is complete within the bytes of one
+/// feed() is passed on without a copy.
 class sse_parser {
  public:
   struct event {
-    std::string_view type;  ///< the `event` field; empty: none given
+    std::string_view type;  ///< the `event` field; empty: it has none
     std::string_view data;  ///< valid until the next call
-    bool raw = false;       ///< no event: what the relay wrote in place of one, up to here
+    bool raw = false;       ///< not an event, but what the relay wrote instead of one, so far
   };
 
-  /// Takes in bytes; `sink(event)` is called for every event they complete and returns false to
-  /// stop there (the rest of the bytes is dropped). False: the sink stopped, or what came is raw.
+  /// Parses bytes. `sink(event)` is called for every completed event; if it returns false, the rest
+  /// of the bytes is dropped. Returns false if the sink stopped or raw text came.
   template <typename Sink>
   bool feed(std::string_view bytes, Sink&& sink) {
     if (bytes.empty()) return true;
@@ -46,24 +46,24 @@ class sse_parser {
     return true;
   }
 
-  /// The bytes have ended: an event that only lacks its blank line is given out.
+  /// The input has ended: passes on the last event even if its blank line is missing.
   template <typename Sink>
   bool finish(Sink&& sink) {
     if (!carried_.empty() && !take_line(carried_, sink)) return false;
     return take_line({}, sink);
   }
 
-  /// Bytes that are kept of what is not whole.
+  /// Bytes in memory that belong to incomplete lines and events.
   std::size_t held() const noexcept { return carried_.size() + joined_.size(); }
 
  private:
-  /// Cuts lines off the front of a text, looking at each byte once for each kind of line end.
+  /// Splits lines from the beginning of a text. Looks at each byte once for each kind of line end.
   class line_cutter {
    public:
     explicit line_cutter(std::string_view text)
         : text_(text), lf_(text.find('\n')), cr_(text.find('\r')) {}
 
-    /// The next line without its end; nothing when the rest has no line end.
+    /// The next line without its line end; nullopt if the rest contains no line end.
     std::optional<std::string_view> next() {
       const std::size_t end = std::min(lf_, cr_);
       if (end == std::string_view::npos) return std::nullopt;
@@ -78,7 +78,8 @@ class sse_parser {
       return line;
     }
     std::string_view rest() const { return text_.substr(begin_); }
-    /// The last line ended with a CR that was the last byte: an LF may follow and belongs to it.
+    /// The last line ended with a CR that was the last byte. If an LF follows, it belongs to this
+    /// line end.
     bool ended_with_cr() const { return ended_with_cr_; }
 
    private:
@@ -102,7 +103,8 @@ class sse_parser {
     return go_on;
   }
 
-  /// Hands on raw text, and before it an event that only lacks its blank line.
+  /// Passes on raw text. If an event before it lacks only its blank line, passes on that event
+  /// first.
   template <typename Sink>
   bool hand_on(std::string_view text, Sink& sink) {
     if (take_line({}, sink)) {
@@ -117,21 +119,21 @@ class sse_parser {
   }
   std::string_view after_byte_order_mark(std::string_view bytes);
   std::string_view after_line_feed(std::string_view bytes) const;
-  /// The first line of a read, with what earlier reads had of it.
+  /// The first line of a read, together with its beginning from earlier reads.
   std::string_view whole_line(std::string_view line);
   void take_field(std::string_view line);
   void take_data(std::string_view value);
-  /// Copies what must outlive the bytes of this read.
+  /// Copies everything that is still needed after this read.
   void keep(std::string_view rest, bool first_line_is_open);
   void forget_event();
 
-  std::size_t mark_bytes_ = 0;  ///< of a byte order mark, seen so far
+  std::size_t mark_bytes_ = 0;  ///< bytes of a byte order mark seen so far
   bool at_start_ = true;
   bool after_cr_ = false;
-  std::string carried_;  ///< the start of a line that is not whole yet
+  std::string carried_;  ///< the beginning of a line that is not complete yet
   std::string type_;
-  std::string_view data_;  ///< the only data line so far, where it was read
-  std::string joined_;     ///< the data lines, once a copy is needed
+  std::string_view data_;  ///< the only data line so far, not copied
+  std::string joined_;     ///< the data lines, if a copy was needed
   bool joined_in_use_ = false;
   bool has_data_ = false;
 };

@@ -27,25 +27,25 @@ bool is_array(ondemand::value& value) {
 }
 
 bool is_filled_string(ondemand::value& value) {
-  // The token of a string has the space behind it at its end.
+  // The raw token of a string may have white space at its end.
   return is_string(value) && !value.raw_json_token().starts_with("\"\"");
 }
 
-/// The members that hold what the model says, or thinks.
+/// The members that contain the model's text or reasoning.
 bool is_speech(std::string_view key) {
   return key == "content" || key == "reasoning_content" || key == "reasoning" || key == "refusal" ||
          key == "text";
 }
 
-/// The member `name`, where there is one. An object that is malformed must not be asked again: this
-/// throws.
+/// The member `name`, if it exists. Throws if the object is malformed, because such an object must
+/// not be used again.
 std::optional<ondemand::value> member(ondemand::object& of, std::string_view name) {
   auto found = of.find_field_unordered(name);
   if (found.error() == simdjson::NO_SUCH_FIELD) return std::nullopt;
   return found.value();
 }
 
-/// The member `name`, where there is one, as a `T`. Leaves the object as it was.
+/// The member `name` as a `T`, if it exists and has this type. Leaves the object unchanged.
 template <typename T>
 std::optional<T> peek(ondemand::object& piece, std::string_view name) {
   T value{};
@@ -55,7 +55,7 @@ std::optional<T> peek(ondemand::object& piece, std::string_view name) {
   return fits ? std::optional(value) : std::nullopt;
 }
 
-/// Leaves the piece as it was.
+/// The index of a piece. Leaves the piece unchanged.
 std::optional<std::int64_t> index_of(ondemand::object& piece) {
   constexpr std::int64_t sane = 4096;
   std::optional<std::int64_t> index;
@@ -64,7 +64,7 @@ std::optional<std::int64_t> index_of(ondemand::object& piece) {
   return index && *index >= 0 && *index < sane ? index : std::nullopt;
 }
 
-/// Whether a piece of a tool call says what is called. Leaves the piece as it was.
+/// Whether a piece of a tool call contains the function's name. Leaves the piece unchanged.
 bool names_function(ondemand::object& piece) {
   for (const std::string_view kind : {"function", "custom"}) {
     bool named = false;
@@ -112,7 +112,7 @@ chunk_meaning stream_assembler::add(ondemand::object chunk) {
       with_usage = counts_tokens(raw);
       if (with_usage || !usage_told_) told_.emplace_back(key, raw);
     } else if (key == "x_groq") {
-      // Groq's first chunk has it for an id, its last for the usage:
+      // In Groq's first chunk it contains an id, in the last one the usage:
       // https://github.com/vercel/ai/issues/1651
       const std::string_view raw = raw_json(value);
       const bool counts = counts_tokens(groq_usage(raw));
@@ -152,12 +152,13 @@ std::size_t stream_assembler::held() const noexcept {
   return sum;
 }
 
-/// Some relays give a usage that is empty, or all zeros, behind or before the one that counts.
+/// Whether a usage contains token counts. Some relays also send an empty one, or one with zeros,
+/// before or after the real one.
 bool stream_assembler::counts_tokens(std::string_view usage) {
   return usage.starts_with('{') && read_usage(inner_.object(usage), target_).tokens.has_value();
 }
 
-/// The usage inside of `x_groq`; empty: it has none.
+/// The usage in `x_groq`; empty: none.
 std::string stream_assembler::groq_usage(std::string_view x_groq) {
   if (!x_groq.starts_with('{')) return {};
   ondemand::object object = inner_.object(x_groq);
@@ -165,7 +166,7 @@ std::string stream_assembler::groq_usage(std::string_view x_groq) {
   return usage ? std::string(raw_json(*usage)) : std::string();
 }
 
-/// MiniMax's own status stands beside its replies, too, and is 0 there:
+/// Whether MiniMax's status is an error. Its replies also have a status, which is 0:
 /// https://platform.minimax.io/docs/api-reference/errorcode.md
 bool stream_assembler::is_mini_max_error(std::string_view status) {
   if (!status.starts_with('{')) return false;
@@ -197,7 +198,7 @@ bool stream_assembler::add_choice(ondemand::object piece) {
     } else if (key == "delta" && is_object(value)) {
       if (add_words(into.message, value.get_object(), into)) with_content = into.in_pieces = true;
     } else if (key == "delta" && is_string(value)) {
-      if (add_speech(into.message.members, "content", value)) {  // nothing but its content
+      if (add_speech(into.message.members, "content", value)) {  // the delta is only its content
         note_content(into);
         with_content = into.in_pieces = true;
       }
@@ -216,9 +217,9 @@ bool stream_assembler::add_choice(ondemand::object piece) {
       into.members.replace(key, raw_json(value));
     }
   }
-  // Some relays send the message so far with every delta, or whole with the last one: it says
-  // nothing new then. Where no delta says anything it is the reply, each in place of the one
-  // before.
+  // Some relays send the message so far with every delta, or the whole message with the last one.
+  // It then contains nothing new. If no delta has content, the message is the reply, and each
+  // message replaces the one before.
   if (!message.empty() && !into.in_pieces) {
     words whole;
     with_content = add_words(whole, inner_.object(message), into) || with_content;
@@ -236,7 +237,7 @@ bool stream_assembler::add_words(words& into, ondemand::object delta, const choi
     note_content(of);
   };
   bool spoke = false;
-  std::vector<std::pair<std::string_view, std::string_view>> others;  // strings of no known name
+  std::vector<std::pair<std::string_view, std::string_view>> others;  // strings with unknown names
   for (ondemand::field field : delta) {
     const std::string_view key = field.unescaped_key();
     ondemand::value value = field.value();
@@ -262,7 +263,7 @@ bool stream_assembler::add_words(words& into, ondemand::object delta, const choi
   return brought;
 }
 
-/// A call that stands alone in place of a list of calls is one of them.
+/// Adds tool calls. A single call instead of a list is accepted too.
 bool stream_assembler::add_calls(words& into, ondemand::value& calls) {
   if (is_object(calls)) {
     into.tools.add(calls.get_object());
@@ -277,7 +278,7 @@ bool stream_assembler::add_calls(words& into, ondemand::value& calls) {
   return any;
 }
 
-/// A piece of what the model says: a string, a list of parts, or one part. False: it is empty.
+/// Adds a piece of the model's text: a string, a list of parts, or one part. False: it is empty.
 bool stream_assembler::add_speech(piecewise_object& into, std::string_view key,
                                   ondemand::value value) {
   switch (value.type()) {
@@ -286,7 +287,7 @@ bool stream_assembler::add_speech(piecewise_object& into, std::string_view key,
       const piece_count before = pieces_;
       bool any = false;
       for (ondemand::value part : value.get_array()) any = add_part(into, key, part) || any;
-      // However many parts it has, it came at once.
+      // A list of parts counts as one piece, since it came at once.
       pieces_.content = std::min(pieces_.content, before.content + 1);
       pieces_.reasoning = std::min(pieces_.reasoning, before.reasoning + 1);
       return any;
@@ -307,14 +308,15 @@ bool stream_assembler::add_part(piecewise_object& into, std::string_view key,
   if (!whole && (is_array(value) || is_null(value))) return false;
   const std::string_view raw = raw_json(value);
   if (!whole) {
-    // A number is a piece of text that lost its quotes on the way.
+    // A number is a piece of text whose quotes were lost on the way.
     const std::string_view text = raw.starts_with('"') ? inside_quotes(raw) : raw;
     into.append_text(key, text);
     if (!text.empty()) count_piece(key);
     return !text.empty();
   }
   const content_part part = read_content_part(parts_.object(raw), thoughts_);
-  const bool flat = key != "content" && part.has_text;  // all but content are strings everywhere
+  // all members except content are always strings
+  const bool flat = key != "content" && part.has_text;
   if (part.thinking || flat) {
     const std::string_view thought = key == "content" ? "reasoning_content" : key;
     if (!part.text.empty()) into.append_text(thought, part.text);
@@ -338,7 +340,7 @@ void stream_assembler::count_piece(std::string_view key) {
   if (key.starts_with("reasoning")) ++pieces_.reasoning;
 }
 
-/// To be told before the finish reason that comes in the same piece.
+/// Counts a piece. Call it before the finish reason of the same piece is read.
 void stream_assembler::note_content(const choice& of) {
   ++pieces_.any;
   if (!of.finish_reason.empty()) went_on_ = true;
@@ -346,7 +348,7 @@ void stream_assembler::note_content(const choice& of) {
 
 void stream_assembler::end(choice& ended, std::string_view reason, bool with_content) {
   const std::string said = json_string(reason).value_or(std::string());
-  if (is_broken_off(said) && settled()) return;  // what went wrong was not the reply
+  if (is_broken_off(said) && settled()) return;  // the error came after the reply was complete
   if (ended.finish_reason.empty()) {
     ++ended_;
   } else if (!with_content) {
@@ -388,10 +390,10 @@ void stream_assembler::tool_calls::add(ondemand::object piece) {
   }
 }
 
-/// Where a piece belongs, or where the call that it begins goes.
+/// The place of the call that a piece belongs to; a new place if the piece begins a call.
 std::int64_t stream_assembler::tool_calls::place_of(ondemand::object& piece,
                                                     const std::string& id) {
-  constexpr std::size_t most = 4096;  // what follows is no call that anybody asked for
+  constexpr std::size_t most = 4096;  // no request leads to more calls than this
   if (by_place.size() >= most) return latest;
   const std::int64_t next = by_place.empty() ? 0 : std::prev(by_place.end())->first + 1;
   const auto known = id.empty() ? by_id.end() : by_id.find(id);

@@ -17,47 +17,49 @@
 
 namespace sluice::openai {
 
-/// Puts the chunks of a streamed chat or text completion together into the object that the same
-/// call without `stream` would have returned. Everything is kept as JSON text.
+/// Joins the chunks of a streamed chat or text completion into the object that the same call
+/// without `stream` would have returned. All values are kept as JSON text.
 ///
-/// Not thread safe. The body is only as well formed as the chunks were: validate it.
+/// Not thread safe. The body may be malformed if the chunks were: validate it.
 class stream_assembler {
  public:
-  /// `choices`: how many the request asked for, with `n`.
+  /// `choices`: the number of choices that the request asked for (`n`).
   stream_assembler(endpoint target, unsigned choices);
 
-  /// Takes in one chunk. Throws simdjson::simdjson_error on malformed JSON.
+  /// Adds one chunk. Throws simdjson::simdjson_error on malformed JSON.
   chunk_meaning add(simdjson::ondemand::object chunk);
 
-  /// Every choice, of those asked for and of those that came, has its finish reason.
+  /// Whether every choice has its finish reason: those that the request asked for and those that
+  /// came.
   bool complete() const;
-  /// It is complete, and the last of it was no content: some relays give a finish reason with
-  /// every chunk, so that content behind one takes it back until it, or the usage, is told again.
+  /// Whether it is complete, and no content came after that. Some relays send a finish reason with
+  /// every chunk. If content follows a finish reason, the reply is settled again only after the
+  /// next finish reason or usage.
   bool settled() const { return complete() && !went_on_; }
-  /// Bytes that are kept.
+  /// Memory in use, in bytes.
   std::size_t held() const noexcept;
-  /// Of what has come so far.
+  /// The pieces so far.
   piece_count pieces() const noexcept { return pieces_; }
   /// The text of the first choice so far, as a JSON string without its quotes. It may end inside an
   /// escape. Valid until the next chunk.
   std::string_view text() const;
-  /// The whole object.
+  /// The complete object.
   std::string body() const;
 
  private:
-  /// Tool calls in the order of their indices. Relays leave the index out or give the same one to
-  /// every call: a new id, or else a new name, tells them apart then.
+  /// Tool calls in the order of their indices. Some relays leave the index out, or give all calls
+  /// the same one. Then a new id starts a new call, or without ids a new name.
   struct tool_calls {
     struct call {
-      std::string id;             ///< the first one given
-      piecewise_object members;   ///< id, type and whatever a relay adds
+      std::string id;             ///< the first id that it got
+      piecewise_object members;   ///< id, type and other members of the relay
       piecewise_object function;  ///< name, arguments
       piecewise_object custom;    ///< name, input
     };
     std::map<std::int64_t, call> by_place;
-    std::map<std::int64_t, std::int64_t> by_index;  ///< the place of the call opened there last
+    std::map<std::int64_t, std::int64_t> by_index;  ///< the place of the last call with this index
     std::map<std::string, std::int64_t, std::less<>> by_id;
-    std::int64_t latest = -1;  ///< the place that the last piece went to
+    std::int64_t latest = -1;  ///< the place of the last piece
 
     void add(simdjson::ondemand::object piece);
     std::size_t held() const noexcept;
@@ -65,9 +67,9 @@ class stream_assembler {
     void write(std::string& out) const;
   };
 
-  /// What a message says.
+  /// The content of a message.
   struct words {
-    piecewise_object members;  ///< content, refusal, reasoning, and whatever a relay adds
+    piecewise_object members;  ///< content, refusal, reasoning, and other members of the relay
     piecewise_object function_call;
     piecewise_object audio;
     tool_calls tools;
@@ -76,14 +78,14 @@ class stream_assembler {
   };
 
   struct choice {
-    piecewise_object members;  ///< `text` of a completion, and whatever a relay adds
+    piecewise_object members;  ///< `text` of a completion, and other members of the relay
     words message;
-    bool in_pieces = false;  ///< its deltas say something: they are the message
+    bool in_pieces = false;  ///< its deltas have content, so they make up the message
     piecewise_object logprobs;
-    std::string finish_reason;  ///< with its quotes; empty: not ended
+    std::string finish_reason;  ///< with quotes; empty: not ended
   };
 
-  // These tell whether content, reasoning, refusal or a tool call came with what they added.
+  // These return whether the added values contained content, reasoning, a refusal or a tool call.
   bool add_choices(simdjson::ondemand::value& list);
   bool add_choice(simdjson::ondemand::object piece);
   bool add_words(words& into, simdjson::ondemand::object delta, const choice& of);
@@ -103,14 +105,14 @@ class stream_assembler {
   std::size_t expected_;
   std::size_t ended_ = 0;
   piece_count pieces_;
-  bool went_on_ = false;  ///< content came behind a finish reason, and nothing that ends it since
-  bool usage_told_ = false;       ///< one that counts tokens has come
-  bool groq_usage_told_ = false;  ///< likewise inside of `x_groq`
-  chunk_reader inner_;            ///< for what a chunk holds whole, and is read for itself
-  chunk_reader parts_;            ///< for a part of a content
-  chunk_reader thoughts_;         ///< for what is nested in one
+  bool went_on_ = false;          ///< content came after the last finish reason or usage
+  bool usage_told_ = false;       ///< a usage with token counts has come
+  bool groq_usage_told_ = false;  ///< the same for the usage in `x_groq`
+  chunk_reader inner_;            ///< for values that are whole in a chunk and parsed separately
+  chunk_reader parts_;            ///< for the parts of a content
+  chunk_reader thoughts_;         ///< for values inside such a part
   std::vector<std::pair<std::string_view, std::string_view>>
-      told_;  ///< the chunk's own members, until it is known to be one of this endpoint's
+      told_;  ///< members of the current chunk, until it is known to belong to this endpoint
   piecewise_object top_;
   std::map<std::int64_t, choice> choices_;
 };

@@ -16,27 +16,27 @@ namespace ondemand = simdjson::ondemand;
 
 using count = std::optional<std::int64_t>;
 
-/// Every count that some relay gives; nothing where it was missing, null or no count.
+/// All counts that relays send; nullopt: missing, null, or not a count.
 struct reported_counts {
   count prompt, completion, total;   // chat, completions, embeddings
   count input, output;               // responses, and Claude's own
-  count cached, reasoning;           // of the detail objects
+  count cached, reasoning;           // in the detail objects
   count cache_hit;                   // DeepSeek
   count cached_at_top;               // Moonshot
-  count cache_read, cache_creation;  // Claude: these are no part of `input`
-  count cache_creation_1h;           // the part of cache_creation that lives for an hour
+  count cache_read, cache_creation;  // Claude: not part of `input`
+  count cache_creation_1h;           // the part of cache_creation that is cached for an hour
   count audio_prompt, image_prompt, audio_completion, image_completion;
   bool has_input_details = false;
-  bool garbled = false;  ///< one that money hangs on is there, and is no count; or any is too large
+  bool garbled = false;  ///< a count that decides the price is invalid, or any count is too large
 
   count read(ondemand::value& value);
-  /// The larger of what was found so far and a count.
+  /// Keeps the larger of the value so far and the new count.
   void take_larger(count& into, ondemand::value value) {
     if (const count found = read(value)) into = std::max(*found, into.value_or(0));
   }
 };
 
-/// What a relay says beyond it is no cost.
+/// A larger cost is not believed.
 const usd dearest_reply = *usd::parse("1000000000");
 
 bool is_digit(char c) {
@@ -59,7 +59,7 @@ std::string_view number_text(ondemand::value& value) {
 
 count reported_counts::read(ondemand::value& value) {
   const std::string_view text = number_text(value);
-  constexpr std::size_t short_enough = 12;  // to be below the most
+  constexpr std::size_t short_enough = 12;  // so that the number is within the maximum
   if (!text.empty() && text.size() <= short_enough &&
       std::all_of(text.begin(), text.end(), is_digit)) {
     std::int64_t plain = 0;
@@ -74,13 +74,13 @@ count reported_counts::read(ondemand::value& value) {
   return whole;
 }
 
-/// What was written to the cache, in the words of OpenAI, of LiteLLM, and of new-api.
+/// Tokens written to the cache, in the names of OpenAI, LiteLLM and new-api.
 bool names_cache_write(std::string_view key) {
   return key == "cache_write_tokens" || key == "cache_creation_tokens" ||
          key == "cached_creation_tokens" || key == "cache_creation_input_tokens";
 }
 
-/// Claude's split of what was written to the cache: `ephemeral_5m_input_tokens` is the rest.
+/// Claude's split of the tokens written to the cache. `ephemeral_5m_input_tokens` is the rest.
 void read_cache_creation(ondemand::value& value, reported_counts& counts) {
   if (value.type() != ondemand::json_type::object) return;
   for (ondemand::field field : value.get_object()) {
@@ -143,7 +143,7 @@ void read_field(std::string_view key, ondemand::value& value, reported_counts& c
   }
 }
 
-/// The first of two counts that says something: relays that speak both dialects leave zeros in one.
+/// The first of two counts that is not 0. Relays that use both dialects leave zeros in one of them.
 std::int64_t either(count first, count second) {
   const std::int64_t value = first.value_or(0);
   return value != 0 ? value : second.value_or(0);
@@ -154,14 +154,14 @@ bool is_claude_shaped(const reported_counts& counts) {
          (counts.cache_read || counts.cache_creation);
 }
 
-/// What the cache had of the prompt, and what was written to it.
+/// Prompt tokens that were read from the cache, and that were written to it.
 struct cache_counts {
   std::int64_t read = 0;
   std::int64_t written = 0;
 };
 
-/// Whether what the cache had, or took, stands beside the prompt: it cannot be a part of it, or
-/// the total has both. Claude behind OpenAI's fields, as relays pass it on:
+/// Whether the cache tokens are not included in the prompt tokens: they are more than the prompt,
+/// or the total contains both. Relays send this for Claude with OpenAI's fields:
 /// https://github.com/decolua/9router/pull/2658
 bool stands_beside(const cache_counts& cache, const token_usage& usage,
                    const reported_counts& counts) {
@@ -179,7 +179,7 @@ std::optional<token_usage> normalised(const reported_counts& counts, endpoint ta
   usage.prompt_tokens = either(counts.prompt, counts.input);
   usage.completion_tokens = either(counts.completion, counts.output);
   usage.cached_tokens = either(counts.cached, either(counts.cache_hit, counts.cached_at_top));
-  // The whole may be there, or its split alone.
+  // There may be the sum, or only its split.
   const std::int64_t hour = counts.cache_creation_1h.value_or(0);
   const cache_counts cache{std::max(usage.cached_tokens, counts.cache_read.value_or(0)),
                            std::max(counts.cache_creation.value_or(0), hour)};
@@ -195,11 +195,11 @@ std::optional<token_usage> normalised(const reported_counts& counts, endpoint ta
     usage.prompt_tokens += cache.read + cache.written;
     usage.cached_tokens = cache.read;
   }
-  // xAI counts its reasoning in the total alone, and so does Gemini:
+  // xAI and Gemini count reasoning only in the total:
   // https://docs.x.ai/docs/key-information/consumption-and-rate-limits
   // https://github.com/mozilla-ai/any-llm/issues/1290
   if (!prompt_only) usage.completion_tokens += rest_of_total();
-  // Parts of a whole: what a relay reports beyond it is no part of it.
+  // A part cannot be larger than the whole, so larger values are reduced.
   std::int64_t prompt_left = usage.prompt_tokens;
   const auto part_of = [](std::int64_t& left, count reported) {
     const std::int64_t part = std::min(reported.value_or(0), left);

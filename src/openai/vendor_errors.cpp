@@ -14,7 +14,7 @@ namespace {
 using enum error_meaning;
 using place = vendor_error::place;
 
-// Where the vendors, or users of theirs in public, say what the rows hold.
+// Sources: documentation of the vendors, or public reports of their users.
 constexpr std::string_view anthropic = "https://docs.anthropic.com/en/api/errors";
 constexpr std::string_view anthropic_context =
     "https://docs.openclaw.ai/gateway/troubleshooting#anthropic-429-extra-usage-required";
@@ -93,13 +93,14 @@ constexpr std::string_view zhipu_reasons =
 constexpr int any = 0;
 
 constexpr vendor_error table[] = {
-    // An exception goes before all: these say insufficient_quota for the tokens of a minute.
+    // Exceptions come first: these errors have the code insufficient_quota, but are about the limit
+    // of tokens per minute.
     vendor_error{"DashScope", place::mention, "error-code#token-limit", throttled, any, dash_scope},
     vendor_error{"DashScope", place::start, "allocated quota exceeded", throttled, any, dash_scope},
     vendor_error{"DashScope", place::start, "workspace allocated quota exceeded", throttled, any,
                  dash_scope},
 
-    // The request is refused for what it holds, or for its size.
+    // The request is refused for its content or its size.
     vendor_error{"OpenAI", place::code, "context_length_exceeded", too_large, any, open_ai},
     vendor_error{"OpenAI", place::code, "string_above_max_length", too_large, any, open_ai},
     vendor_error{"Anthropic", place::code, "request_too_large", too_large, any, anthropic},
@@ -127,7 +128,7 @@ constexpr vendor_error table[] = {
     vendor_error{"new-api", place::code, "prompt_blocked", at_fault, any, new_api},
     vendor_error{"new-api", place::code, "sensitive_words_detected", at_fault, any, new_api},
 
-    // The account is spent, by code.
+    // The balance or quota of the account is used up, by code.
     vendor_error{"OpenAI", place::code, "insufficient_quota", spent, any, open_ai},
     vendor_error{"OpenAI", place::code, "billing_not_active", spent, any, open_ai},
     vendor_error{"OpenAI", place::in_code, "billing_hard_limit", spent, any, open_ai},
@@ -139,10 +140,10 @@ constexpr vendor_error table[] = {
     vendor_error{"sub2api", place::code, "USAGE_LIMIT_EXCEEDED", spent, any, sub2api},
     vendor_error{"Moonshot", place::code, "exceeded_current_quota_error", spent, any, moonshot},
     vendor_error{"Zhipu", place::code, "1113", spent, any, zhipu},
-    vendor_error{"Zhipu", place::code, "1304", spent, any, zhipu},  // of this day
-    vendor_error{"Zhipu", place::code, "1308", spent, any, zhipu},  // of these five hours
-    vendor_error{"Zhipu", place::code, "1309", spent, any, zhipu},  // the plan has run out
-    vendor_error{"Zhipu", place::code, "1310", spent, any, zhipu},  // of this week or month
+    vendor_error{"Zhipu", place::code, "1304", spent, any, zhipu},  // quota of the day
+    vendor_error{"Zhipu", place::code, "1308", spent, any, zhipu},  // quota of five hours
+    vendor_error{"Zhipu", place::code, "1309", spent, any, zhipu},  // the plan has expired
+    vendor_error{"Zhipu", place::code, "1310", spent, any, zhipu},  // quota of the week or month
     vendor_error{"DashScope", place::code, "Arrearage", spent, any, dash_scope},
     vendor_error{"DashScope", place::code, "AllocationQuota.FreeTierOnly", spent, any,
                  dash_scope_users},
@@ -161,14 +162,14 @@ constexpr vendor_error table[] = {
     vendor_error{"litellm", place::code, "budget_exceeded", spent, any, litellm_budget},
     vendor_error{"Gemini", place::code, "dailyLimitExceeded", spent, any, gemini},
     vendor_error{"Gemini", place::code, "BILLING_DISABLED", spent, any, gemini},
-    // Gemini's quota of a day, and of a minute, are both RESOURCE_EXHAUSTED.
+    // Gemini uses RESOURCE_EXHAUSTED for both the quota of a day and that of a minute.
     vendor_error{"Gemini", place::in_code, "PerDay", spent, any, gemini_users},
     vendor_error{"relays", place::code, "insufficient_credits", spent, any, zen_mux},
     vendor_error{"relays", place::code, "insufficient_credit", spent, any, zen_mux},
     vendor_error{"relays", place::code, "reject_no_credit", spent, any, zen_mux},
     vendor_error{"relays", place::code, "insufficient_funds", spent, any, phaseo},
 
-    // The key, its account or the place it is used from is refused, by code.
+    // The key, its account or the place where it is used is refused, by code.
     vendor_error{"OpenAI", place::code, "invalid_api_key", barred, 4, open_ai},
     vendor_error{"OpenAI", place::code, "account_deactivated", barred, 4, open_ai},
     vendor_error{"OpenAI", place::code, "access_terminated", barred, 4, open_ai},
@@ -194,7 +195,7 @@ constexpr vendor_error table[] = {
     vendor_error{"sub2api", place::code, "GROUP_DELETED", barred, 4, sub2api},
     vendor_error{"sub2api", place::code, "GROUP_NOT_ALLOWED", barred, 4, sub2api},
 
-    // The service tier has no room.
+    // The service tier has no capacity.
     vendor_error{"Groq", place::status, "", tier_full, 498, groq},
     vendor_error{"Groq", place::code, "capacity_exceeded", tier_full, any, groq_flex},
     vendor_error{"OpenAI", place::code, "resource_unavailable", tier_full, 429, open_ai_flex},
@@ -204,13 +205,13 @@ constexpr vendor_error table[] = {
     vendor_error{"Mistral", place::start, "service tier capacity exceeded", tier_full, any,
                  mistral},
 
-    // Nothing serves the model now. new-api's code is OpenAI's for a model that does not exist.
+    // No upstream serves the model now. new-api uses OpenAI's code for a model that does not exist.
     vendor_error{"new-api", place::code, "model_not_found", model_out, 5, new_api},
     vendor_error{"new-api", place::code, "channel:no_available_key", model_out, any, new_api},
     vendor_error{"ZenMux", place::code, "no_provider_available", model_out, any, zen_mux},
     vendor_error{"Volcengine", place::code, "InvalidEndpoint.ClosedEndpoint", model_out, any, ark},
 
-    // There is no such model, by code.
+    // The model does not exist, by code.
     vendor_error{"OpenAI", place::code, "model_not_found", model_missing, 4, open_ai},
     vendor_error{"Azure", place::code, "DeploymentNotFound", model_missing, 4, azure},
     vendor_error{"Volcengine", place::in_code, "InvalidEndpointOrModel", model_missing, 4, ark},
@@ -229,13 +230,13 @@ constexpr vendor_error table[] = {
     vendor_error{"MiniMax", place::code, "base_resp 2061", model_missing, 4, mini_max},
     vendor_error{"Together", place::code, "model_not_available", model_missing, 4, together_docs},
 
-    // The URL is none of the API's, by code.
+    // The URL does not belong to the API, by code.
     vendor_error{"OpenAI", place::code, "unknown_url", wrong_path, 404, open_ai},
     vendor_error{"Moonshot", place::code, "url.not_found", wrong_path, 404, moonshot},
     vendor_error{"sub2api", place::code, "endpoint_not_found", wrong_path, 404, sub2api},
 
-    // The request is too large, by words. They stand before those of a spent account: some speak
-    // of a plan that would let it pass.
+    // The request is too large, by message. These rows come before those of a used-up account,
+    // because some of the messages name a plan that allows larger requests.
     vendor_error{"OpenAI, Groq", place::start, "request too large", too_large, any, groq},
     vendor_error{"OpenAI", place::words, "must be reduced in order to run successfully", too_large,
                  any, open_ai},
@@ -251,7 +252,7 @@ constexpr vendor_error table[] = {
                  any, moonshot},
     vendor_error{"Moonshot", place::start, "input token length too long", too_large, any, moonshot},
 
-    // The account is spent, by words.
+    // The balance or quota of the account is used up, by message.
     vendor_error{"OpenAI", place::words,
                  "read the docs: https://platform.openai.com/docs/guides/error-codes", spent, 429,
                  open_ai},
@@ -265,7 +266,7 @@ constexpr vendor_error table[] = {
     vendor_error{"Gemini", place::start, "your prepayment credits are depleted", spent, any,
                  gemini},
     vendor_error{"Gemini", place::words, "exceeded its monthly spending cap", spent, any, gemini},
-    // The plan has none of this model: "limit: 0" is no limit that time lifts.
+    // The plan does not include this model: "limit: 0" does not change with time.
     vendor_error{"Gemini", place::words, "limit: 0, model:", spent, 429, gemini_users},
     vendor_error{"xAI", place::words, "used all available credits", spent, any, xai},
     vendor_error{"xAI", place::words, "doesn't have any credits", spent, any, xai_new_team},
@@ -320,7 +321,7 @@ constexpr vendor_error table[] = {
     vendor_error{"Zhipu", place::words, "已欠费", spent, any, zhipu},
     vendor_error{"Zhipu", place::start, "您的账户已欠费", spent, any, zhipu},
 
-    // Nothing serves the model now, by words.
+    // No upstream serves the model now, by message.
     vendor_error{"one-api, new-api", place::mention, "无可用渠道", model_out, 5, one_api},
     vendor_error{"one-api, new-api", place::words, "无可用渠道", model_out, any, one_api},
     vendor_error{"new-api", place::mention, "no available channel", model_out, 5, new_api},
@@ -337,7 +338,7 @@ constexpr vendor_error table[] = {
     vendor_error{"NVIDIA", place::mention, "degraded function cannot be invoked", model_out, 400,
                  nvidia_degraded},
 
-    // The key, its account or the place is refused, by words.
+    // The key, its account or the place is refused, by message.
     vendor_error{"Anthropic", place::start, "this organization has been disabled", barred, 4,
                  anthropic},
     vendor_error{"Gemini", place::start, "api key not valid", barred, 4, gemini},
@@ -350,8 +351,8 @@ constexpr vendor_error table[] = {
     vendor_error{"new-api", place::mention, "ip 不在令牌允许", barred, 403, new_api},
     vendor_error{"new-api", place::mention, "无法解析客户端 ip", barred, 403, new_api},
 
-    // The URL is none of the API's, by words. They stand before the words of a missing model: a
-    // URL may have "models" in it.
+    // The URL does not belong to the API, by message. These rows come before the messages of a
+    // missing model, because a URL may contain "models".
     vendor_error{"OpenAI, one-api", place::start, "invalid url", wrong_path, 404, one_api},
     vendor_error{"OpenAI", place::start, "unknown request url", wrong_path, 404, open_ai},
     vendor_error{"OpenAI", place::start, "unrecognized request url", wrong_path, 404, open_ai},
@@ -366,7 +367,7 @@ constexpr vendor_error table[] = {
     vendor_error{"LM Studio", place::start, "unexpected endpoint", wrong_path, 404, lm_studio},
     vendor_error{"relays", place::mention, "requested endpoint", wrong_path, 404, sub2api},
 
-    // A refusal that speaks of what the request chose is the request's own.
+    // A message about something that the request chose is about the request.
     vendor_error{"many", place::mention, "model", model_missing, 404, open_ai},
     vendor_error{"many", place::mention, "模型", model_missing, 404, one_api},
     vendor_error{"Azure", place::mention, "deployment", model_missing, 404, azure},
@@ -377,7 +378,8 @@ constexpr vendor_error table[] = {
     vendor_error{"many", place::mention, "model", model_missing, 403, open_ai},
     vendor_error{"many", place::mention, "模型", model_missing, 403, one_api},
 
-    // The group of the key. These stand behind the words of a model: a group may lack only that.
+    // The group of the key. These rows come after the messages about a model, because the group may
+    // only lack that model.
     vendor_error{"new-api", place::mention, "分组", barred, 403, new_api, "无权"},
     vendor_error{"new-api", place::mention, "分组", barred, 403, new_api, "禁用"},
     vendor_error{"new-api", place::mention, "分组", barred, 403, new_api, "不存在"},
@@ -388,11 +390,11 @@ constexpr vendor_error table[] = {
     vendor_error{"new-api", place::mention, "group", barred, 403, new_api, "does not exist"},
     vendor_error{"new-api", place::mention, "group", barred, 403, new_api, "disabled"},
 
-    // What asks is refused, whatever it asks for.
+    // The client is refused, whatever it requests.
     vendor_error{"new-api", place::code, "access_denied", barred, 403, new_api},
 
-    // Over a limit, or overloaded, where the status does not say it; last, because these codes
-    // stand beside words that say more.
+    // Rate limit or overload, if the status does not show it. These rows are last, because the same
+    // errors may also have a more exact message.
     vendor_error{"Zhipu", place::code, "1302", throttled, any, zhipu},
     vendor_error{"Zhipu", place::code, "1303", throttled, any, zhipu},
     vendor_error{"Zhipu", place::code, "1313", throttled, any, zhipu},
@@ -400,7 +402,8 @@ constexpr vendor_error table[] = {
     vendor_error{"MiniMax", place::code, "base_resp 1039", throttled, any, mini_max},
     vendor_error{"MiniMax", place::code, "base_resp 1041", throttled, any, mini_max},
     vendor_error{"OpenAI", place::code, "rate_limit_exceeded", throttled, any, open_ai},
-    // A plan's window; it says when that ends, which is waited for or told.
+    // The time window of a plan. The error says when it ends; the run waits for that or stops with
+    // a message.
     vendor_error{"Codex", place::code, "usage_limit_reached", throttled, any, codex},
     vendor_error{"Anthropic", place::code, "rate_limit_error", throttled, any, anthropic},
     vendor_error{"Moonshot", place::code, "rate_limit_reached_error", throttled, any, moonshot},
@@ -422,7 +425,7 @@ constexpr vendor_error table[] = {
                  gemini_capacity},
     vendor_error{"llama.cpp", place::code, "unavailable_error", overloaded, any, llama_cpp},
 
-    // Finish reasons of a reply that broke off. Any other that ends in "error" is one too.
+    // Finish reasons of a reply that broke off. Every other one that ends in "_error" counts too.
     vendor_error{"OpenRouter, Cohere", place::finish_reason, "error", broken_off, any, open_router},
     vendor_error{"vLLM, SGLang", place::finish_reason, "abort", broken_off, any, vllm},
     vendor_error{"SGLang", place::finish_reason, "aborted", broken_off, any, sglang},
@@ -465,7 +468,8 @@ bool is_word_byte(char c) {
          static_cast<unsigned char>(c) >= 0x80;
 }
 
-/// A message without what it quotes, which may be the user's. An apostrophe is no quotation mark.
+/// A message without its quotations, which may be the user's text. An apostrophe is not a quotation
+/// mark.
 std::string without_quotations(std::string_view message) {
   constexpr std::array<std::pair<std::string_view, std::string_view>, 5> marks{
       {{"\"", "\""}, {"'", "'"}, {"`", "`"}, {"“", "”"}, {"「", "」"}}};
@@ -480,7 +484,7 @@ std::string without_quotations(std::string_view message) {
       continue;
     }
     std::size_t end = message.find(mark->second, i + mark->first.size());
-    // The user's own apostrophes do not end what is quoted.
+    // An apostrophe in the user's text does not end the quotation.
     while (mark->second == "'" && end != std::string_view::npos && end + 1 < message.size() &&
            is_word_byte(message[end + 1])) {
       end = message.find(mark->second, end + 1);
@@ -491,8 +495,8 @@ std::string without_quotations(std::string_view message) {
   return kept;
 }
 
-/// A message without the words of gateways before it: "litellm.BadRequestError: OpenAIException -
-/// ", "Error code: 400 - ", "status_code=400, ".
+/// A message without the prefixes of gateways: "litellm.BadRequestError: OpenAIException - ",
+/// "Error code: 400 - ", "status_code=400, ".
 std::string_view without_prefix(std::string_view message) {
   constexpr std::size_t longest_prefix = 120;
   for (const auto& [mark, end] : {std::pair<std::string_view, std::string_view>{"exception - ", ""},
@@ -508,7 +512,7 @@ std::string_view without_prefix(std::string_view message) {
   return message;
 }
 
-/// The number behind the first `words` of a message, as in "Limit 30000, Requested 36000".
+/// The number after the first `words` in a message, as in "Limit 30000, Requested 36000".
 std::optional<std::uint64_t> number_behind(std::string_view message, std::string_view words) {
   const std::size_t found = find(message, words);
   if (found == std::string_view::npos) return std::nullopt;
@@ -522,7 +526,8 @@ std::optional<std::uint64_t> number_behind(std::string_view message, std::string
   return digits == 0 ? std::nullopt : std::optional(number);
 }
 
-/// Whether a request that is called too large would pass alone: then only the rate is at fault.
+/// Whether a request that is refused as too large is allowed when it is the only one. Then only the
+/// rate was too high.
 bool fits_alone(std::string_view message) {
   const auto limit = number_behind(message, "limit ");
   const auto requested = number_behind(message, "requested ");
@@ -599,7 +604,7 @@ std::optional<error_meaning> meaning_of(const error_body& error, int status) {
 }
 
 bool is_broken_off(std::string_view finish_reason) {
-  // Nearly every reply ends with one of these.
+  // A fast path: almost every reply ends with one of these.
   if (finish_reason == "stop" || finish_reason == "length" || finish_reason == "tool_calls")
     return false;
   std::string reason(finish_reason);

@@ -18,21 +18,22 @@ namespace {
 
 namespace ondemand = simdjson::ondemand;
 
-/// What decides about a body, from one walk over it.
+/// The facts that decide about a body, from one pass over it.
 struct findings {
-  bool refused = false;           ///< an `error` that says something, or `success: false`
-  std::size_t choices = 0;        ///< elements of `choices`
-  bool misshapen = false;         ///< one of them has neither message nor text
-  bool strange = false;           ///< and something else in their place
-  bool unsaid = false;            ///< one of them has no finish reason, and nothing in it
-  std::size_t data = 0;           ///< elements of `data`
-  bool has_output = false;        ///< an `output` with something in it
+  bool refused = false;           ///< it has an `error` with content, or `success: false`
+  std::size_t choices = 0;        ///< number of elements in `choices`
+  bool misshapen = false;         ///< a choice has neither message nor text
+  bool strange = false;           ///< a misshapen choice has something else instead
+  bool unsaid = false;            ///< a choice has no finish reason and no content
+  std::size_t data = 0;           ///< 1 if `data` is an array with elements, otherwise 0
+  bool has_output = false;        ///< `output` is not empty
   std::string status;             ///< of a response object
-  std::string id;                 ///< likewise
+  std::string id;                 ///< of a response object
   std::string incomplete_reason;  ///< of a response object
-  std::map<std::string, std::uint64_t> finish_reasons;  ///< or what stands for them
+  /// The number of each finish reason; for responses, the status or reason instead.
+  std::map<std::string, std::uint64_t> finish_reasons;
   usage_report usage;
-  usage_report choice_usage;  ///< of the first choice that has one: Moonshot puts it there
+  usage_report choice_usage;  ///< of the first choice that has one, as Moonshot sends it
   usage_report groq_usage;    ///< of `x_groq`
   std::string service_tier;
 };
@@ -48,7 +49,7 @@ bool is_object(ondemand::value& value) {
   return value.type() == ondemand::json_type::object;
 }
 
-/// Whether a message says anything, in whatever form.
+/// Whether a message has content in any form.
 bool says_something(ondemand::object message) {
   bool speaks = false;
   for (ondemand::field field : message) {
@@ -87,7 +88,8 @@ void read_choice(ondemand::object choice, endpoint target, findings& found) {
       found.choice_usage = read_usage(value.get_object(), target);
     }
   }
-  // One that ended before its first word may have no message: it was all thought, or filtered.
+  // A choice that ended before its first word may have no message: all of it was reasoning, or it
+  // was filtered.
   shaped = shaped || (ended && !in_pieces);
   found.misshapen = found.misshapen || !shaped;
   found.strange = found.strange || (!shaped && (in_pieces || !empty));
@@ -162,15 +164,16 @@ findings walk(ondemand::object root, endpoint target) {
     if (!found.usage.cost) found.usage.cost = other.cost;
   }
   if (found.service_tier.empty()) found.service_tier = found.usage.service_tier;
-  // A usage of zeros beside vectors was never counted.
+  // With embeddings, a usage of zeros means that nothing was counted.
   if (found.data > 0 && found.usage.tokens == token_usage{}) found.usage.tokens.reset();
   return found;
 }
 
-/// Why a body is no reply.
+/// Why a body is not a reply.
 struct objection {
   std::string why;
-  bool unreadable = false;  ///< it has not the shape of one, and the same request brings no other
+  /// It does not have the shape of a reply, and the same request would bring no other result.
+  bool unreadable = false;
 };
 
 std::optional<std::string> broken_off(const findings& found) {
@@ -182,7 +185,7 @@ std::optional<std::string> broken_off(const findings& found) {
   return std::nullopt;
 }
 
-/// Nothing when it is one.
+/// nullopt: it is a reply.
 std::optional<objection> objection_to(const findings& found, endpoint target) {
   if (found.refused) return objection{"the reply holds an error"};
   const bool ended_otherwise = found.status == "cancelled" || found.status == "failed";
@@ -212,22 +215,22 @@ std::optional<objection> objection_to(const findings& found, endpoint target) {
   return std::nullopt;
 }
 
-/// In the words of the relay, where the body has any: it is an error then.
+/// The failure of an invalid body. If the body contains an error, its message is used.
 failure invalid_body(std::string_view body, const objection& found) {
   failure failed = reported_failure(body, found.why);
   failed.unreadable = found.unreadable && failed.message == found.why;
   return failed;
 }
 
-/// What is wrong with a text that is no JSON. The place is left out: replies that go wrong in the
-/// same way differ in their lengths.
+/// The error of a text that is not JSON, without its position. Replies that are damaged in the same
+/// way have different lengths, and their errors should be the same text.
 std::string fault_without_place(std::string_view fault) {
   return std::string(fault.substr(0, fault.rfind(" at byte ")));
 }
 
-/// A walk over a text that is a JSON object.
+/// Reads a text that is a JSON object.
 findings findings_in(std::string_view object, endpoint target) {
-  static thread_local chunk_reader reader;  // its buffers are worth keeping
+  static thread_local chunk_reader reader;  // keeps its buffers for the next call
   findings found = walk(reader.object(object), target);
   reader.let_go();
   return found;
@@ -241,7 +244,7 @@ failure background_failure(std::string_view response) {
   try {
     found = findings_in(response, endpoint::responses);
   } catch (const simdjson::simdjson_error&) {
-    // It has no id then.
+    // In this case it has no id.
   }
   failure failed = invalid_response(fmt::format(
       "the reply is made in the background (status {}): it can be had later at /v1/responses/{} "
@@ -277,7 +280,7 @@ boost::system::result<reply, failure> read_whole_reply(std::string text, endpoin
     return invalid_body(
         whole.body, {fmt::format("the reply is not JSON: {}", fault_without_place(*fault)), true});
   }
-  // A line of an output file holds no raw newline; other white space may stay as it came.
+  // A line of an output file must not contain a newline. Other white space may stay.
   if (!whole.body.starts_with('{') || whole.body.find('\n') != std::string::npos ||
       whole.body.find('\r') != std::string::npos) {
     whole.body = json_compact(whole.body);

@@ -20,7 +20,7 @@ using nlohmann::ordered_json;
 constexpr std::size_t longest_message = 300;
 constexpr const char* quantile_names[] = {"p50", "p90", "p99"};
 
-// Strings that are read only where they are shown stay as they are written, quotes included.
+// A text that is stored as raw JSON, quotes included, and parsed only here.
 ordered_json text_of(std::string_view raw) {
   const auto text = json_string(raw);
   return text ? ordered_json(*text) : ordered_json(nullptr);
@@ -49,7 +49,7 @@ std::optional<double> inter_token_ms_of(const stored_line& line) {
          static_cast<double>(*tokens - 1);
 }
 
-// The totals' own word on the quantiles, where they have it.
+// Uses the quantiles of the totals, if they have them.
 void take_quantiles(ordered_json& told, const ordered_json& totals, const char* name) {
   const auto found = totals.find(name);
   if (!told.is_object() || found == totals.end() || !found->is_object()) return;
@@ -63,7 +63,7 @@ std::optional<double> mean(double sum, double count) {
   return count == 0 ? std::nullopt : std::optional(sum / count);
 }
 
-// Whether a clock can tell it: after 1970, before the year 5000.
+// Whether this is a real time: after 1970, and before the year 5000.
 bool is_moment(double unix_seconds) {
   return unix_seconds > 0 && unix_seconds < 1e11;
 }
@@ -88,7 +88,7 @@ void job_history::add_request(const stored_line& one) {
     add_to_timeline(one);
   }
   if (!one.facts.succeeded) return keep_failure(one);
-  if (one.facts.copied) return;  // it has no times
+  if (one.facts.copied) return;  // it has no times of its own
   add_times(times_, one);
   auto model = models_.find(one.facts.model);
   if (model == models_.end() && models_.size() < most_models) {
@@ -172,7 +172,8 @@ void job_history::keep_failure(const stored_line& one) {
   if (last.size() > most_failures) last.pop_front();
 }
 
-// One of each kind in turn, until there are enough.
+// The last failures of each kind, then the second last of each kind, and so on, until there are
+// enough.
 ordered_json job_history::failures_document() const {
   std::map<std::uint64_t, const ordered_json*> chosen;
   for (std::size_t turn = 1; turn <= most_failures; ++turn) {
@@ -205,9 +206,9 @@ ordered_json job_history::timeline_document() const {
   return told;
 }
 
-// The steps taken together by how much was in flight, in doublings.
+// Groups the steps of the timeline by the number in flight, in powers of two.
 ordered_json job_history::loads_document() const {
-  std::map<int, std::array<double, series_count>> levels;  // up to 2^level in flight
+  std::map<int, std::array<double, series_count>> levels;  // key: at most 2^level in flight
   const auto& starts = timeline_.amounts(started);
   for (std::size_t step = 0; step < starts.size(); ++step) {
     if (starts[step] == 0) continue;

@@ -17,20 +17,20 @@ namespace sluice {
 
 struct stored_line;
 
-/// What the lines of a job's output and errors files tell beside its totals: when what happened,
-/// how the times are spread, which requests were the slowest and which failed. Takes the lines in
-/// any order, in flat memory. Not thread safe.
+/// Facts about a job from the lines of its output and errors files, in addition to its totals: its
+/// timeline, the distribution of times, the slowest requests, and the failures. Takes the lines in
+/// any order; its memory does not grow with their number. Not thread safe.
 class job_history {
  public:
   static constexpr std::size_t most_slowest = 10;
   static constexpr std::size_t most_failures = 20;
-  static constexpr std::size_t most_models = 64;  ///< whose times are told apart
-  static constexpr std::size_t most_kinds = 64;   ///< of failures, that are told with examples
+  static constexpr std::size_t most_models = 64;  ///< models with their own times
+  static constexpr std::size_t most_kinds = 64;   ///< kinds of failures with examples
 
-  /// A line of either file. One that no run wrote is counted as unreadable.
+  /// Adds a line of either file. A line that no run wrote is counted as unreadable.
   void add(std::string_view line);
 
-  /// Adds what it knows to `job`, members as in job_document().
+  /// Adds its facts to `job`, as members that job_document() describes.
   void add_to(nlohmann::ordered_json& job) const;
 
  private:
@@ -61,7 +61,7 @@ class job_history {
   std::uint64_t simulated_ = 0;
   std::optional<double> started_at_;
   std::optional<double> ended_at_;
-  // The series of the timeline; the times are sums over the successes that started in a step.
+  // The series of the timeline. The times are sums over the successes that started in a step.
   enum series : std::size_t {
     started,
     succeeded,
@@ -77,9 +77,9 @@ class job_history {
   timeline timeline_{{.series = series_count, .shortest_step_s = 0.5, .begin_s = {}}};
   times times_;
   std::map<std::string, times, std::less<>> models_;
-  std::vector<slow_request> slowest_;  // a heap, the least slow at its top
+  std::vector<slow_request> slowest_;  // a heap with the fastest one at the top
   struct failed_request {
-    std::uint64_t number = 0;  // counted as they came
+    std::uint64_t number = 0;  // in the order in which they came
     nlohmann::ordered_json told;
   };
   std::map<std::string, std::deque<failed_request>> failures_;  // the last ones of each kind
@@ -90,24 +90,24 @@ class job_history {
 /// A job, as the page of a report shows it:
 ///
 /// {"job": its path, "as_of": when the totals were written, unix seconds,
-///  "rpm": the cap of all its relays together, 0: none,
-///  "totals": {…}                      the totals document, as it is
+///  "rpm": the limit of all its relays together, 0: none,
+///  "totals": {…}                      the totals document, unchanged
 ///  "lines", "unreadable_lines",       of the output and errors files
-///  "streamed", "simulated",           how many of the lines are
-///  "started_at", "ended_at",          unix seconds or null: of the attempts that the lines tell of
+///  "streamed", "simulated",           number of such lines
+///  "started_at", "ended_at",          unix seconds or null: of the attempts in the lines
 ///  "latency_ms", "ttft_ms", "inter_token_ms":   of the successes, each null or
 ///      {"mean","p50","p90","p99","max","count"}; quantiles as in the totals.
 ///      inter_token_ms: (latency - ttft) / (completion tokens - 1) of a streamed request
 ///  "model_times": {MODEL: the same three},
 ///  "histograms": {the same three: [[value, count], …] ascending},
 ///  "timeline": {"started_at", "step_s", "started", "succeeded", "failed", "in_flight" (mean),
-///      "output_tokens": [one a step]}  by the last attempt of each request
+///      "output_tokens": [one value per step]}  by the last attempt of each request
 ///  "by_in_flight": [{"above", "up_to", "requests", "ttft_ms", "inter_token_ms" (means or null)}],
-///  "reasons": {ERROR: an example's words},
+///  "reasons": {ERROR: an example message},
 ///  "slowest": [{"id","line","request_id","model","started_at","latency_ms","ttft_ms",
 ///      "completion_tokens","attempts"}],      of the successes, ≤ 10, the slowest first
 ///  "failures": [{"id","line","request_id","model","started_at","error","message","attempts"}]}
-///      the last ones of each kind, ≤ 20, in the order of the files; what is not known is null
+///      the last ones of each kind, ≤ 20, in the order of the files; unknown values are null
 ///
 /// Pure.
 nlohmann::ordered_json job_document(std::string_view job, const nlohmann::ordered_json& totals,

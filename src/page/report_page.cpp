@@ -13,7 +13,7 @@
 #include "sluice/error.hpp"
 
 #ifdef SLUICE_HAS_REPORT_PAGE
-// Of embedded_parts.S.
+// Defined in embedded_parts.S.
 #define SLUICE_PAGE_PART(name)            \
   extern const char sluice_page_##name[]; \
   extern const char sluice_page_##name##_end[]
@@ -68,7 +68,7 @@ std::string_view between(const char* begin, const char* end) {
 }
 #define SLUICE_PART(name) between(sluice_page_##name, sluice_page_##name##_end)
 
-// As a content security policy names a script that may run.
+// The hash by which a content security policy allows a script to run.
 std::string script_hash(std::string_view script) {
   std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
   SHA256(reinterpret_cast<const unsigned char*>(script.data()), script.size(), digest.data());
@@ -78,7 +78,7 @@ std::string script_hash(std::string_view script) {
                                                      static_cast<std::size_t>(size)));
 }
 
-// The skeleton with each {{name}} replaced; what is put in is not looked at again.
+// The skeleton with each {{name}} replaced. The inserted text is not searched for names.
 std::string filled(std::string_view skeleton,
                    const std::map<std::string_view, std::string_view>& parts) {
   std::string page;

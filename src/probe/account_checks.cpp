@@ -25,7 +25,7 @@ check billing(const evidence& found) {
   usd drop = *account.drop;
   usd expected = account.expected.cost;
   // The cache check is not part of the accusation: its tokens may be billed without a discount. A
-  // relay may book late, so its calls are not judged alone.
+  // relay may bill calls late, so the calls of the cache check are not judged alone.
   if (account.cache_drop) {
     drop += *account.cache_drop;
     expected += account.cache_expected.cost;

@@ -74,7 +74,7 @@ check context_limit(const evidence& found) {
   const auto fits = [](std::optional<std::int64_t> reported, std::optional<std::int64_t> real) {
     return !reported || !real || *reported == *real;
   };
-  // A model without its own limit for answers names the context limit for them, too.
+  // If a model has no separate limit for answers, the error names the context limit for them too.
   const bool good =
       fits(context, found.sold.context_limit) &&
       (fits(output, found.sold.output_limit) || fits(output, found.sold.context_limit));

@@ -7,7 +7,7 @@
 
 namespace sluice::probe {
 
-/// Checks how the relay handles requests: limits, streams, tools, stop words. Pure.
+/// Checks how the relay handles requests: limits, streams, tools, stop sequences. Pure.
 std::vector<check> behaviour_checks(const evidence& found);
 
 }  // namespace sluice::probe

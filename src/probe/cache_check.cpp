@@ -22,14 +22,14 @@ discount discount_of(usd drop, const charges& expected) {
   const auto percent = [](usd amount, int part) {
     return usd::from_units(amount.count() * part / 100);
   };
-  // The prices must be so far apart that rounding cannot make one of them look like the other.
+  // The two prices must differ enough that rounding cannot make one look like the other.
   usd apart = expected.without_discount;
   apart -= expected.cost;
   usd rounding = expected.at_most;
   rounding -= expected.cost;
   if (apart < percent(expected.without_discount, 5) || apart < rounding * 3)
     return discount::unclear;
-  // Much less or more: the relay books late, or something else used the key.
+  // If the drop is much smaller or larger, the relay bills late, or something else used the key.
   const bool plausible =
       drop > percent(expected.cost, 90) && drop < percent(expected.without_discount_at_most, 102);
   if (!plausible) return discount::unclear;

@@ -5,8 +5,8 @@
 
 namespace sluice::probe {
 
-/// Whether the relay reports that repeated openings were read from a cache, and bills them at the
-/// lower price. Pure.
+/// Whether the relay reports that the repeated beginnings of prompts were read from a cache, and
+/// bills them at the lower price. Pure.
 check cache_check(const evidence& found);
 
 }  // namespace sluice::probe

@@ -22,7 +22,7 @@ bool reasons(std::string_view model) {
 std::optional<claim> claim_of(const std::string& model, const std::string& relay,
                               const relay_prices& prices, std::string_view tier) {
   const auto price = prices.find(relay, model, endpoint::chat_completions);
-  constexpr std::int64_t longest_prompt = 100'000;  // tokens; no question has as many
+  constexpr std::int64_t longest_prompt = 100'000;  // tokens; no question of the probe has as many
   const auto dearest = price == nullptr
                            ? std::nullopt
                            : price->dearest(longest_prompt, endpoint::chat_completions, tier);

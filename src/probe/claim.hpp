@@ -14,15 +14,15 @@ namespace sluice::probe {
 struct claim {
   std::string model;
   model_prices price;
-  model_prices::bound highest;                ///< the highest rates that a question can meet
+  model_prices::bound highest;                ///< the highest prices that apply to a question
   std::optional<vocabulary> tokens;           ///< unset: its vocabulary is unknown
-  bool reasons = false;                       ///< it bills hidden reasoning tokens
+  bool reasons = false;                       ///< it bills reasoning tokens that are not shown
   std::optional<std::int64_t> context_limit;  ///< tokens of prompt and answer together
   std::optional<std::int64_t> output_limit;   ///< tokens of an answer
 };
 
-/// Nothing if there is no price for the model. `tier`: the service tier of the account; "auto": not
-/// known. Pure.
+/// nullopt: the model has no price. `tier`: the service tier of the account; "auto": not known.
+/// Pure.
 std::optional<claim> claim_of(const std::string& model, const std::string& relay,
                               const relay_prices& prices, std::string_view tier);
 

@@ -10,27 +10,27 @@
 
 namespace sluice::probe {
 
-/// What the usage that a relay reported should cost.
+/// The expected cost of the usage that a relay reported.
 struct charges {
   usd cost;
   usd at_most;  ///< with each call rounded up to the unit in which relays count money
-  /// The same, if tokens from the cache cost as much as others.
+  /// The same without a discount for cached tokens.
   usd without_discount;
   usd without_discount_at_most;
 };
 
 /// What the relay shows about the key's account.
 struct account_facts {
-  /// What the samples before the cache check took from the balance, and what they should cost.
+  /// How much the samples before the cache check reduced the balance, and what they should cost.
   std::optional<usd> drop;
   charges expected;
-  /// The same of the samples of the cache check.
+  /// The same for the samples of the cache check.
   std::optional<usd> cache_drop;
   charges cache_expected;
-  std::string tariff;               ///< the source of that price, as in "at 1.2 times the price"
+  std::string tariff;               ///< the source of the price, as in "at 1.2 times the price"
   std::string why_unknown;          ///< the reason if there is no `drop`
   std::size_t rows = 0;             ///< rows of the usage log about this model
-  std::vector<std::string> served;  ///< other models that served calls, by the log
+  std::vector<std::string> served;  ///< other models that served calls, according to the log
 };
 
 /// Everything that a probe has measured.

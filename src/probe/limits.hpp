@@ -8,7 +8,7 @@
 
 namespace sluice::probe {
 
-/// What the verdict does not show, as sentences for the reader. Pure.
+/// Sentences for the reader about what the verdict does not show. Pure.
 std::vector<std::string> limits_of(const evidence& found, const report& made);
 
 }  // namespace sluice::probe

@@ -7,7 +7,7 @@ namespace {
 
 using nlohmann::json;
 
-// The member; null if it is missing or null, since relays send either.
+// The member; nullptr if it is missing or null, since relays do both.
 const json* member(const json& object, const char* name) {
   if (!object.is_object()) return nullptr;
   const auto found = object.find(name);

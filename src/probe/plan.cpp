@@ -59,13 +59,14 @@ struct sizes {
 constexpr sizes usual_sizes{20, 48, 24, 48, 0};
 constexpr sizes reasoning_sizes{20, 48, 256, 256, 256};
 
-constexpr std::int64_t sentence = 48;  // the most tokens of an answer to a question
-constexpr std::int64_t framing = 16;   // tokens around a message, with a reserve
+constexpr std::int64_t sentence = 48;  // maximum tokens of an answer to a question
+constexpr std::int64_t framing = 16;   // tokens around a message, with some reserve
 
 constexpr std::size_t most_mixture_samples = 40;
 constexpr std::size_t question_runs = 3;
 constexpr int cache_samples = 3;
-constexpr auto nearest = vocabulary::o200k_base;  // for texts of a model with another vocabulary
+// used for texts of a model with another vocabulary
+constexpr auto nearest = vocabulary::o200k_base;
 
 class planner {
  public:
@@ -91,7 +92,8 @@ class planner {
     for (std::size_t i = 0; i < most_mixture_samples && count_prompt(i); ++i) {
     }
     const auto cached = repeat_opening();
-    // The questions tell GPT-3.5 from stronger models, so they are useless for GPT-3.5 itself.
+    // The questions distinguish GPT-3.5 from stronger models, so they are useless for GPT-3.5
+    // itself.
     const std::size_t runs = sold_.model.find("gpt-3.5") == std::string::npos ? question_runs : 0;
     for (std::size_t run = 0; run < runs; ++run) {
       for (const auto& one : questions()) ask(one);
@@ -247,22 +249,23 @@ class planner {
     add(of(purpose::json_schema, text, most), body);
   }
 
-  // Requests more tokens than the model allows. A correct relay refuses that free of charge. It is
-  // planned only if the budget could pay for the longest answer.
+  // Adds a request for more tokens than the model allows. A correct relay refuses it free of
+  // charge. It is planned only if the budget could pay for the longest answer.
   void exceed_limit() {
     if (!sold_.context_limit || sold_.reasons) return;
-    // If the model has an output limit, exceeding that is enough. The first GPT-4 has none.
+    // If the model has an output limit, it is enough to exceed that limit. The first GPT-4 has
+    // none.
     const bool own_limit = sold_.output_limit && *sold_.context_limit > 8192;
     const std::int64_t too_many = 1 + (own_limit ? *sold_.output_limit : *sold_.context_limit);
     const std::string text = "Say yes.";
     add(of(purpose::context_limit, text, too_many), body_of(text, too_many));
   }
 
-  // A text that is long enough for a cache: these begin at 1,024 tokens.
+  // A text that is long enough for prompt caching, which begins at 1,024 tokens.
   std::string long_text() {
     constexpr std::uint64_t enough = 1280;
     constexpr std::uint64_t enough_by_estimate = 1536;  // an unknown vocabulary may need fewer
-    constexpr std::uint64_t bytes_per_token = 3;        // without any vocabulary
+    constexpr std::uint64_t bytes_per_token = 3;        // for a model without a known vocabulary
     const auto* const counter = counter_ != nullptr ? counter_ : tokenizer::of(nearest);
     std::string text;
     std::uint64_t tokens = 0;
@@ -275,7 +278,7 @@ class planner {
     return text;
   }
 
-  // Prompts with the same long opening: all of them, or none if they cost too much.
+  // Prompts with the same long beginning: all of them, or none if they cost too much.
   std::vector<sample> repeat_opening() {
     const token_rates& rates = sold_.price.standard.base;
     const auto& cached = rates[token_kind::cached_input];

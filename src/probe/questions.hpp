@@ -5,12 +5,12 @@
 
 namespace sluice::probe {
 
-/// A question that buyers of keys use to tell GPT-4 from GPT-3.5. It proves little: recent models
-/// of all vendors know the answers from their training data.
+/// A question that buyers of keys use to distinguish GPT-4 from GPT-3.5. It proves little: recent
+/// models of all vendors know the answers from their training data.
 struct question {
   std::string_view name;
   std::string_view text;
-  /// Whether the answer is that of a stronger model.
+  /// Whether a stronger model would give this answer.
   bool (*strong)(std::string_view answer);
 };
 

@@ -15,7 +15,7 @@ enum class weight : std::uint8_t {
   strong,      ///< almost always means that the relay does not serve or bill what it sells
   medium,      ///< an honest relay may have a reason for it
   capability,  ///< the relay lacks a feature, which does not prove that it serves another model
-  advisory,    ///< counts for nothing
+  advisory,    ///< does not count
 };
 
 /// What a check is about.
@@ -35,7 +35,7 @@ struct check_kind {
   std::string_view name;
   weight counts = weight::strong;
   subject about = subject::other;
-  std::string_view proves;  ///< what a failure shows
+  std::string_view proves;  ///< what a failed check shows
   std::string_view cannot;  ///< why the check may be wrong or incomplete
 };
 
@@ -44,7 +44,8 @@ struct check {
   check_result result = check_result::skip;
   std::string evidence;
   subject about = subject::other;  ///< what this result is about; usually that of its kind
-  /// A pass alone is no sign that the claimed model answers: nearly every model passes.
+  /// Nearly every model passes this check, so a pass alone does not show that the claimed model
+  /// answers.
   bool weak = false;
   std::string leaves_open = {};  ///< a sentence about what this result does not show
 };
@@ -60,7 +61,8 @@ std::string_view to_string(verdict verdict) noexcept;
 
 /// Whether the claimed model answers. `not_testable`: its vocabulary is not public.
 enum class identity_finding : std::uint8_t { fits, wrong, not_testable, not_tested };
-/// Whether the bill is right. `counts_right`: the token counts are, the price was not tested.
+/// Whether the bill is right. `counts_right`: the token counts are right, but the price was not
+/// tested.
 enum class bill_finding : std::uint8_t { right, counts_right, doubtful, wrong, not_tested };
 
 std::string_view to_string(identity_finding finding) noexcept;
@@ -74,7 +76,7 @@ struct report {
   std::vector<std::string> limits;  ///< what the verdict does not show, as sentences
 };
 
-/// The parts of the verdict, and the verdict, from the checks. `testable`: the tokens of the
+/// Derive the parts of the verdict, and the verdict, from the checks. `testable`: the tokens of the
 /// claimed model can be counted. Pure.
 identity_finding identity_of(const std::vector<check>& checks, bool testable);
 bill_finding bill_of(const std::vector<check>& checks);

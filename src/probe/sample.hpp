@@ -16,9 +16,9 @@ enum class purpose : std::uint8_t {
   forced_tool,
   json_schema,
   choices,  ///< two answers in one reply
-  stop,     ///< an answer that must end before a stop word
+  stop,     ///< an answer that must end before a stop sequence
   stream,
-  context_limit,  ///< asks for too many tokens: the refusal is free and names the model's limits
+  context_limit,  ///< asks for too many tokens; the refusal is free and names the model's limits
   question,       ///< a trick question, see questions.hpp
   cache,          ///< a long prompt that begins like the others of its kind
 };
@@ -28,12 +28,12 @@ struct sample {
   purpose why = purpose::prompt_tokens;
   std::string prompt;            ///< the text of the only message
   std::int64_t most_tokens = 1;  ///< the limit for each answer
-  std::string detail;            ///< the tool's name, the stop word or the question's name
+  std::string detail;            ///< the name of the tool or question, or the stop sequence
   std::string body;
   bool streamed = false;
   usd most;  ///< the highest cost, at the configured price and with the vendor's token counts
 
-  /// Answers in one reply.
+  /// Number of answers in one reply.
   unsigned answers() const { return why == purpose::choices ? 2 : 1; }
   request to_request(const std::string& model, std::uint64_t number) const;
 };

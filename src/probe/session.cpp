@@ -104,7 +104,7 @@ void session::put(result&& finished) {
   if (source.most < cost) {
     usd more = cost;
     more -= source.most;
-    // An answer that ignores its limit can have any length.
+    // An answer that ignores its limit can be of any length.
     if (usage && usage->completion_tokens > source.most_tokens * source.answers()) more += more;
     extra_cost_ = std::max(extra_cost_, more);
   }

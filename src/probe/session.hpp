@@ -19,16 +19,18 @@ namespace sluice::probe {
 /// Feeds the samples of a plan to a run and collects their results. Not thread safe, except next()
 /// and cancel(), which the reader's thread may call.
 ///
-/// The budget holds at the configured prices: an attempt starts only if its highest cost is left.
-/// If a reply costs more than planned, as with a hidden prompt, all later samples reserve that much
-/// more. So the first sample is sent alone. Those of the cache check are sent in a run of their
-/// own, one after another, since a prompt is in the cache only after it was served.
+/// The budget is kept at the configured prices: an attempt starts only if the rest of the budget
+/// covers its highest cost. If a reply costs more than planned, as with a hidden prompt, all later
+/// samples reserve that much more. So the first sample is sent alone. The samples of the cache
+/// check are sent in a separate run, one after another, since a prompt is in the cache only after
+/// it was served.
 class session final : public request_source, public result_sink {
  public:
   /// `sold` and `planned` must outlive this object. `identity` must be unique to this probe.
   session(const claim& sold, const plan& planned, usd limit, std::string identity);
 
-  /// Ends after the samples before the cache check; after begin_cache_check(), after those of it.
+  /// The next sample. The first run ends before the samples of the cache check; after
+  /// begin_cache_check() these follow.
   std::optional<request> next() override;
   /// Call it after the first run has ended. Returns whether there are samples for another run.
   bool begin_cache_check();
@@ -57,7 +59,7 @@ class session final : public request_source, public result_sink {
   std::string identity_;
   budget money_;
   std::map<std::string, usd, std::less<>> reserved_;  // by request id
-  usd extra_cost_;                                    // most that a reply cost more than planned
+  usd extra_cost_;  // the largest amount by which a reply cost more than planned
   std::vector<observation> seen_;
   std::uint64_t attempts_ = 0;
   charges before_cache_;

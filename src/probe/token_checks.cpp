@@ -40,11 +40,13 @@ constexpr check_kind logprobs_kind{
     "another model with the same vocabulary has the same tokens; many honest relays send none"};
 
 constexpr std::int64_t openai_overhead = 7;  // tokens that OpenAI adds to one user message
-constexpr std::int64_t hidden_prompt = 16;   // from this many extra tokens on, it is a hidden text
-constexpr std::int64_t clear_misfit = 4;     // tokens of difference that mean another vocabulary
-constexpr std::size_t fewest = 3;            // the least samples that allow a conclusion
+// with this number of extra tokens or more, there is a hidden text
+constexpr std::int64_t hidden_prompt = 16;
+// a difference of this many tokens means another vocabulary
+constexpr std::int64_t clear_misfit = 4;
+constexpr std::size_t fewest = 3;  // the smallest number of samples that allows a conclusion
 
-// The check must find this share of calls with another model with this probability.
+// If this share of calls goes to another model, the check must find it with this probability.
 constexpr double mixture = 0.1;
 constexpr double sure = 0.95;
 
@@ -56,8 +58,9 @@ std::string_view name_of(vocabulary one) {
   return one == vocabulary::cl100k_base ? "cl100k_base" : "o200k_base";
 }
 
-// The most tokens that an answer with this limit may have. OpenAI's newest endpoint, to which a
-// relay may forward a chat, accepts no limit below 16. A cut character can add a token or two.
+// The maximum number of tokens of an answer with this limit. OpenAI's newest endpoint, to which a
+// relay may forward a chat, accepts no limit below 16. A truncated character can add one or two
+// tokens.
 std::int64_t most_allowed(std::int64_t limit) {
   constexpr std::int64_t lowest_limit = 16;
   return std::max(limit, lowest_limit) + std::max<std::int64_t>(2, limit / 16);
@@ -81,7 +84,7 @@ std::vector<std::string> answers_too_long(const evidence& found, Count count) {
   return lengths;
 }
 
-// Some of them, as words: "203 for 24, 187 for 48, ...".
+// The first few of them, as text: "203 for 24, 187 for 48, …".
 std::string some_of(const std::vector<std::string>& lengths) {
   constexpr std::size_t enough = 4;
   const auto shown = std::span(lengths).first(std::min(enough, lengths.size()));
@@ -106,7 +109,8 @@ class token_evidence {
     for (const observation& one : found.seen) {
       const bool with_tools =
           one.request->why == purpose::forced_tool || one.request->why == purpose::json_schema;
-      const bool of_cache = one.request->why == purpose::cache;  // a check that never accuses
+      // the cache check never accuses a relay
+      const bool of_cache = one.request->why == purpose::cache;
       if (!one.answered || !one.usage || one.usage->prompt_tokens == 0 || with_tools || of_cache)
         continue;
       prompts_.push_back({&one, one.usage->prompt_tokens, tokens(claimed_, one.request->prompt),
@@ -141,7 +145,7 @@ class token_evidence {
 
   bool prompts_fit() const { return prompts_.size() >= fewest && 2 * fitting_ > prompts_.size(); }
 
-  // The growth of the reported count per token of the claimed vocabulary (linear regression).
+  // By how much the reported count grows per token of the claimed vocabulary (linear regression).
   double slope() const {
     double mean_x = 0;
     double mean_y = 0;
@@ -231,9 +235,9 @@ class token_evidence {
                               reported, name_of(*found_.sold.tokens), own));
   }
 
-  // Unset if the sample cannot answer this.
+  // Unset if the sample cannot show this.
   std::optional<bool> cut_fits(const observation& one) const {
-    if (found_.sold.reasons) return {};  // hidden reasoning counts for the limit, too
+    if (found_.sold.reasons) return {};  // hidden reasoning counts towards the limit too
     if (one.request->why != purpose::max_tokens && one.request->why != purpose::stream) return {};
     const observed_choice* answer = one.first();
     if (answer == nullptr || answer->finish_reason != "length") return {};
@@ -326,7 +330,7 @@ class token_evidence {
       return skip(mixture_kind, "the counts of most prompts do not match the model");
     }
     std::size_t off = 0;
-    std::size_t telling = 0;  // prompts that would show another vocabulary
+    std::size_t telling = 0;  // prompts that would reveal another vocabulary
     for (const auto& prompt : prompts_) {
       if (misfits(*prompt.source)) ++off;
       if (std::abs(prompt.claimed - prompt.other) >= clear_misfit) ++telling;
@@ -360,10 +364,11 @@ class token_evidence {
   std::size_t fitting_ = 0;
 };
 
-// For a model without a public vocabulary. No vocabulary puts several times as much of these
-// languages into a token as others do.
+// For a model without a public vocabulary. In these languages, no vocabulary puts several times as
+// much text into one token as others do.
 check roughly_limited_answers(const evidence& found, const std::string& why) {
-  if (found.seen.empty()) return skip(max_tokens_kind, why);  // loads no vocabularies in vain
+  // so that no vocabularies are loaded in vain
+  if (found.seen.empty()) return skip(max_tokens_kind, why);
   const tokenizer* const one = tokenizer::of(vocabulary::cl100k_base);
   const tokenizer* const other = tokenizer::of(vocabulary::o200k_base);
   if (one == nullptr || other == nullptr) return skip(max_tokens_kind, why);

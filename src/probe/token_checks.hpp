@@ -7,8 +7,8 @@
 
 namespace sluice::probe {
 
-/// Whether the tokens of the model can be counted here: its vocabulary is public, and this program
-/// has it.
+/// Whether the tokens of the model can be counted: its vocabulary is public, and this program has
+/// it.
 bool identity_is_testable(const claim& sold);
 
 /// Checks that compare token counts and the tokens of answers with the claimed model's vocabulary.

@@ -10,10 +10,10 @@
 namespace sluice::cli {
 namespace {
 
-// The group has the name of the user, is their first group, and has no other member.
+// Whether the group has the user's name, is the user's primary group, and has no other member.
 bool is_private_group(gid_t group) {
   const uid_t user = ::geteuid();
-  if (user == 0) return false;  // a system group, which may have any member
+  if (user == 0) return false;  // root's group is a system group, which may have any member
   const passwd* entry = ::getpwuid(user);
   if (entry == nullptr || entry->pw_gid != group) return false;
   const std::string name = entry->pw_name;

@@ -56,7 +56,7 @@ std::vector<std::string> config_values(const toml::node& node) {
   } else if (const auto* flag = node.as_boolean()) {
     values.emplace_back(flag->get() ? "true" : "false");
   } else if (const auto* real = node.as_floating_point()) {
-    std::array<char, 400> digits{};  // every double fits, written without an exponent
+    std::array<char, 400> digits{};  // every double fits without an exponent
     const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), real->get(),
                                    std::chars_format::fixed);
     values.emplace_back(digits.data(), end.ptr);
@@ -79,7 +79,7 @@ const setting* find_key(const std::vector<setting>& entries, const std::string& 
   return nullptr;
 }
 
-// The setting of a key. Refuses a key that no setting has; `origin` names the table.
+// The setting with this name. Refuses a name that no setting has; `origin` names the table.
 const setting& setting_of(const std::string& name, const std::vector<setting>& entries,
                           const std::string& origin) {
   if (const setting* found = find_key(entries, name)) return *found;
@@ -126,7 +126,7 @@ void apply_table(const toml::table& table, const std::vector<setting>& entries,
 }
 
 // Takes the profiles out of the document, by name. Refuses unknown keys in all of them, so that a
-// wrong one is found before the night in which it is used.
+// mistake is found now and not in the night when the profile is first used.
 std::map<std::string, toml::table> take_profiles(toml::table& document,
                                                  const std::vector<setting>& entries,
                                                  const std::string& path) {
@@ -171,7 +171,7 @@ toml::table parse_document(const config_file& config, const std::vector<setting>
   try {
     return toml::parse(config.text, config.path);
   } catch (const toml::parse_error& fault) {
-    // The parser's message may quote the value.
+    // The parser's message may contain the value, which may be a secret.
     const auto number = fault.source().begin.line;
     const std::string line = line_of(config.text, number);
     const bool secret = std::any_of(entries.begin(), entries.end(), [&](const setting& entry) {
@@ -183,7 +183,7 @@ toml::table parse_document(const config_file& config, const std::vector<setting>
   }
 }
 
-// Applies the [[…]] tables of the document, and takes them out of it.
+// Applies the [[…]] tables, and removes them from the document.
 void apply_lists(toml::table& document, const std::vector<setting_tables>& lists,
                  const std::string& path) {
   for (const auto& tables : lists) {
@@ -241,7 +241,8 @@ void settings::add_to(CLI::App& command) {
     if (entry.value.empty()) {
       place.option = command.add_flag(names, place.on);
     } else if (!entry.bare_value.empty()) {
-      // A flag for the parser: it takes a value only after `=`, and never the next word.
+      // A flag for the parser: its value must follow after `=`; the next word is never taken as the
+      // value.
       place.values.resize(1);
       place.option =
           command.add_flag(fmt::format("{}{{{}}}", names, entry.bare_value), place.values[0]);
@@ -348,7 +349,8 @@ void describe(std::vector<setting>& table, std::string_view name, std::string sh
 
 namespace {
 
-// A config file that is opened once, so that the file that is read is the one that was checked.
+// A config file that is opened only once, so that the file that is read is the file that was
+// checked.
 class opened_config {
  public:
   explicit opened_config(const std::string& path)
@@ -388,7 +390,7 @@ class opened_config {
           path_, why, remedy, path_));
     };
     struct stat link {};
-    if (::lstat(path_.c_str(), &link) != 0) link = info_;  // removed in the meantime
+    if (::lstat(path_.c_str(), &link) != 0) link = info_;  // it was removed in the meantime
     for (const auto& one : {link, info_}) {
       if (here && !is_own(one)) {
         refuse_it(fmt::format("belongs to another user ({})", one.st_uid), "");

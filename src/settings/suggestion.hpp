@@ -5,7 +5,7 @@
 
 namespace sluice::cli {
 
-/// "; did you mean '…'?" with the name that is nearest to the word; empty when none is near.
+/// "; did you mean '…'?" with the name that is most similar to the word; empty if none is similar.
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& names);
 
 }  // namespace sluice::cli

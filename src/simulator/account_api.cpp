@@ -27,12 +27,12 @@ std::int64_t quota_of(usd amount) {
   return static_cast<std::int64_t>((amount.units + half) / unit);
 }
 
-/// A quota in dollars. Such relays use a binary fraction here.
+/// A quota in dollars. Relays of this family use a binary fraction here.
 double dollars_of(std::int64_t quota) {
   return static_cast<double>(quota) / static_cast<double>(quota_per_dollar);
 }
 
-/// A price as a number. Prices have few digits, so a double holds them.
+/// A price as a number. Prices have few digits, so a double is exact enough.
 double number_of(usd amount) {
   return static_cast<double>(amount.units) / 1e12;
 }

@@ -42,7 +42,7 @@ class account_api {
   account_api(software kind, const ledger& book, const price_list& prices)
       : kind_(kind), book_(book), prices_(prices) {}
 
-  /// The reply; nothing for a path that the imitated software does not have.
+  /// The reply; nullopt: the imitated software does not have this path.
   std::optional<script> answer(const account_request& request);
 
  private:
@@ -54,7 +54,7 @@ class account_api {
   script models(const account_request& request) const;
   script one_model(const account_request& request, std::string_view model) const;
   script site_status() const;
-  /// The prices that hold at this time, since the list has no hours.
+  /// The prices at this time, since the list for clients has no times of day.
   script pricing(std::int64_t unix_now) const;
 
   bool is_openai() const { return kind_ == software::openai || kind_ == software::api2gpt; }

@@ -135,7 +135,7 @@ std::optional<price> price_list::at(std::string_view model, std::uint64_t prompt
   }
   const std::int64_t day = unix_seconds / day_seconds;
   const std::int64_t second = unix_seconds % day_seconds;
-  const bool weekend = (day + 4) % 7 == 0 || (day + 4) % 7 == 6;  // 1970-01-01: a Thursday
+  const bool weekend = (day + 4) % 7 == 0 || (day + 4) % 7 == 6;  // 1970-01-01 was a Thursday
   for (const auto& one : others.windows) {
     if (unix_seconds >= one.from && second >= one.begin && second < one.end &&
         (one.weekends || !weekend))

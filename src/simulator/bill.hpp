@@ -56,16 +56,16 @@ struct price {
 
 usd cost_of(const token_usage& usage, const price& price);
 
-/// A price list as the program ships it (format 2; docs/prices.md). The relay sells at the standard
-/// tier alone, and bills a request by the moment when it came and by the size of its prompt.
+/// A price list as the program ships it (format 2; docs/prices.md). The relay sells only the
+/// standard tier. The price of a request depends on its arrival time and on the size of its prompt.
 class price_list {
  public:
-  /// Reads the text of a price list; throws std::runtime_error when it is not one.
+  /// Reads the text of a price list; throws std::runtime_error if it is malformed.
   explicit price_list(std::string_view json);
 
-  /// The price of a short prompt outside of peak hours; null when the list doesn't have the model.
+  /// The price of a short prompt outside of peak hours; null: the list does not have the model.
   const price* find(std::string_view model) const;
-  /// The price of one request; nothing when the list doesn't have the model.
+  /// The price of one request; nullopt: the list does not have the model.
   std::optional<price> at(std::string_view model, std::uint64_t prompt_tokens,
                           std::int64_t unix_seconds) const;
   const std::map<std::string, price, std::less<>>& models() const { return prices_; }

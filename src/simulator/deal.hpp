@@ -50,7 +50,7 @@ class deal {
   deal() = default;
   deal(cheat_plan plan, std::uint64_t seed);
 
-  /// The model that answers call `number`. A substitute uses the other vocabulary than the model
+  /// The model that answers call `number`. A substitute uses another vocabulary than the model
   /// sold. Embedding models are never substituted.
   std::string_view serving_model(std::string_view sold, std::uint64_t number) const;
 
@@ -61,7 +61,7 @@ class deal {
 
   /// The usage that is reported and billed. `inflated` multiplies it by 1.1 to 1.5.
   token_usage reported(const token_usage& usage) const;
-  /// The rates that it charges, of a model with these rates.
+  /// The prices that the relay charges for a model with these list prices.
   price rates(price listed) const;
   /// The charge for a usage that costs `cost`. `overbilled` multiplies it by 1.2 to 2.
   usd charged(usd cost) const;

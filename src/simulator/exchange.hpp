@@ -26,7 +26,7 @@ struct exchange {
 
   int status = 200;
   std::string content_type;
-  /// For a stream one part per token or group of tokens, else a single part.
+  /// For a stream, one part per token or group of tokens; otherwise a single part.
   std::vector<part> parts;
 
   // What was charged; zero for a refusal.
@@ -38,7 +38,7 @@ struct exchange {
 
 /// The reply of a relay with these options to call `number`, for a key without limit and with
 /// enough money, and without faults. Equal to what the relay would send, except for ids and times.
-/// `unix_time` is when the call comes, on which its price may depend.
+/// `unix_time`: arrival time of the call, on which its price may depend.
 exchange exchange_with(inference_service& service, const options& settings, endpoint to,
                        std::string_view body, std::uint64_t number, std::int64_t unix_time = 0);
 

@@ -59,8 +59,9 @@ double& of(fault_profile& profile, fault_kind kind) {
   return profile.probability[static_cast<std::size_t>(kind)];
 }
 
-/// The profile `faulty`: about one attempt in five fails. Faults after billing are the most likely:
-/// they are what clients count wrong. A stall costs the client an idle timeout, so it is rare.
+/// The profile `faulty`: about one attempt in five fails. Faults after billing are the most likely,
+/// because these are the ones that clients count wrong. A stall costs the client an idle timeout,
+/// so it is rare.
 fault_profile some_of_most() {
   fault_profile profile;
   of(profile, fault_kind::refused_429) = 0.015;

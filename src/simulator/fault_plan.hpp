@@ -34,7 +34,7 @@ enum class fault_kind : std::uint8_t {
   // The kinds below are in no profile; they happen only if named on the command line.
 
   // Refusals, not billed.
-  refused_429_reset,  ///< "429-reset": overloaded; only x-ratelimit-* headers tell until when
+  refused_429_reset,  ///< "429-reset": overloaded; only x-ratelimit-* headers say until when
   no_channel,         ///< "no-channel": 503, no upstream for the model
   no_price,           ///< "no-price": 500, the relay has no price for the model
   model_denied,       ///< "model-denied": 403, the key may not use the model

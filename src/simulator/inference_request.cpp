@@ -120,9 +120,9 @@ class prompt_counter {
 
   /// Whether the prompt is long enough for the cache.
   bool is_long() const { return tokens_ >= cache_minimum; }
-  /// A hash of its opening.
+  /// A hash of its beginning.
   std::uint64_t opening() const { return prefix_; }
-  /// The tokens that a cache with its opening saves.
+  /// The number of tokens that the cache saves if it has this beginning.
   std::uint64_t cacheable() const { return tokens_ / cache_step * cache_step; }
 
  private:
@@ -297,7 +297,7 @@ problem read_completions(dom::object body, inference_request& request, prompt_co
     request.choices *= list.size();
   if (request.choices > longest_list) return invalid("prompt is too long");
   read_question(words_of(*input), request);
-  // The default length of this endpoint.
+  // This endpoint has a default length.
   if (!request.max_tokens) request.max_tokens = 16;
   return std::nullopt;
 }
@@ -402,7 +402,8 @@ struct request_reader::impl {
   std::uint64_t chat_overhead = 0;
   deal terms;
   prompt_cache cache = prompt_cache::by_text;
-  std::unordered_set<std::uint64_t> openings;  // of earlier prompts, for prompt_cache::memory
+  // hashes of the beginnings of earlier prompts, for prompt_cache::memory
+  std::unordered_set<std::uint64_t> openings;
   dom::parser parser;
 
   bool has_cached(std::uint64_t opening, std::string_view model) {

@@ -31,7 +31,7 @@ struct inference_request {
   endpoint to = endpoint::chat;
   std::string model;          ///< the name in the call and in the reply
   std::string serving_model;  ///< the model that really answers
-  std::uint64_t number = 0;   ///< of the call, counted by the relay
+  std::uint64_t number = 0;   ///< number of the call, counted by the relay
   /// The vocabulary of the model that answers; null: a token is four bytes.
   const tokenizer* vocabulary = nullptr;
   /// A hash of the relay's seed and of the body without its stream fields. It seeds everything

@@ -135,7 +135,7 @@ std::string ledger::json(bool with_requests) const {
            {"deliveries", request.delivered},
            {"outcomes", request.outcomes}});
   }
-  // An Idempotency-Key may hold any bytes; the document must be valid UTF-8.
+  // An Idempotency-Key may contain any bytes, but the document must be valid UTF-8.
   return document.dump(2, ' ', false, json_object::error_handler_t::replace);
 }
 

@@ -82,7 +82,8 @@ class ledger {
   /// - If the client has reset the connection, the reply is not delivered.
   /// - If the client has sent a FIN, it has either closed the socket and answers the reply with a
   ///   reset, or it still reads and acknowledges the reply. The relay waits for one of the two.
-  /// - Else the reply counts as delivered, although the client may still leave without reading it.
+  /// - Otherwise the reply counts as delivered, although the client may still leave without reading
+  ///   it.
   void finish(const attempt& attempt, std::string_view outcome, bool delivered);
 
   std::string json(bool with_requests) const;

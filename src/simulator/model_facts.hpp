@@ -11,10 +11,10 @@ namespace sluice::simulator {
 /// The tokenizer of an OpenAI model. Null for other models, and if the program was built without
 /// vocabularies: then a token counts as four bytes.
 const tokenizer* tokenizer_of(std::string_view model);
-/// The vocabulary of an OpenAI model; nothing for other models.
+/// The vocabulary of an OpenAI model; nullopt for other models.
 std::optional<vocabulary> vocabulary_of(std::string_view model);
 
-/// Whether a model thinks before it answers, and whether the reply shows these thoughts.
+/// Whether a model reasons before it answers, and whether the reply shows this reasoning.
 enum class thinking { none, hidden, shown };
 thinking thinking_of(std::string_view model);
 

@@ -28,11 +28,11 @@ struct key {
 /// Which long prompts count as read from the cache.
 enum class prompt_cache {
   by_text,  ///< half of them; the text decides, so a bill does not depend on the order of requests
-  memory,   ///< those with the opening of an earlier prompt for the same model
+  memory,   ///< those that begin like an earlier prompt for the same model
   none,
 };
 
-/// `by-text`, `memory` or `none`; nothing for other words.
+/// `by-text`, `memory` or `none`; nullopt for other words.
 std::optional<prompt_cache> parse_prompt_cache(std::string_view text);
 
 struct options {

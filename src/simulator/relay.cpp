@@ -38,14 +38,15 @@ namespace asio = boost::asio;
 using http_server::client_state;
 using http_server::raw_end;
 using http_server::request_head;
-using client = http_server::exchange;  // one request of a client, and the way to answer it
+using client = http_server::exchange;  // one request of a client, and the means to answer it
 
-// The time that passes is a value here, not an error.
+// When the time is over, the result is a value and not an exception.
 using timer = asio::as_tuple_t<asio::use_awaitable_t<>>::as_default_on_t<asio::steady_timer>;
 
 constexpr std::uint64_t largest_body = 128U << 20U;
 constexpr std::chrono::minutes longest_silence{10};
-constexpr std::chrono::hours longest_idle{24};  // of a connection, as in the pools of clients
+// maximum idle time of a connection, as in the pools of clients
+constexpr std::chrono::hours longest_idle{24};
 
 /// Makes sure that an attempt is finished in the ledger exactly once, however its coroutine ends.
 class open_attempt {
@@ -167,7 +168,7 @@ asio::awaitable<void> finish(client& peer, const call& call, ending end) {
   peer.end_raw(raw_end::broken);
 }
 
-/// The body of the request; nothing if it is too large.
+/// The body of the request; nullopt if it is too large.
 asio::awaitable<std::optional<std::string>> read_body(client& peer) {
   std::string body;
   if (peer.head().content_length.value_or(0) > largest_body) co_return std::nullopt;
@@ -180,7 +181,7 @@ asio::awaitable<std::optional<std::string>> read_body(client& peer) {
   co_return body;
 }
 
-/// Where the relay listens, as options of its HTTP server.
+/// The address on which the relay listens, as options of its HTTP server.
 http_server::server_options listening(const options& settings) {
   http_server::server_options chosen;
   chosen.address = settings.address;
@@ -238,7 +239,8 @@ struct relay::impl {
   std::uint16_t port = 0;
   std::unique_ptr<serving> server;
   std::string base_url;
-  mutable std::mutex lifetime;  // protects `thread` and `server`; never locked on that thread
+  // protects `thread` and `server`; never locked on the serving thread
+  mutable std::mutex lifetime;
   std::thread thread;
 
   void listen();
@@ -468,7 +470,7 @@ script relay::impl::decide(call& call, const std::string& body, open_attempt& at
     return error_reply(*error, call.request_id);
   const auto& request = std::get<inference_request>(understood);
 
-  // Like real relays, require enough balance for the prompt and the longest reply beforehand.
+  // Like real relays, require that the balance covers the prompt and the longest possible reply.
   if (!book.can_pay(*call.account, inference.worst_cost(request, unix_seconds())))
     return error_reply(
         {403, fmt::format("用户额度不足, 剩余额度: ${}", book.remaining(*call.account).to_string()),
@@ -488,7 +490,7 @@ script relay::impl::decide(call& call, const std::string& body, open_attempt& at
   return std::move(outcome.reply);
 }
 
-/// The reply to everything that is not inference.
+/// The reply to all requests that are not inference.
 script relay::impl::look_up(const call& call, const request_head& head) {
   if (call.refusal) return *call.refusal;
   const bool get = head.method == "GET" || call.head_only;

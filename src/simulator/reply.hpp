@@ -13,7 +13,7 @@ namespace sluice::simulator {
 
 /// One choice of a reply.
 struct spoken_choice {
-  utterance reasoning;  ///< the thoughts of a model that shows them
+  utterance reasoning;  ///< the reasoning of a model that shows it
   utterance content;    ///< the text, or the arguments of a tool call
   bool cut_short = false;
 };
@@ -31,7 +31,7 @@ inline constexpr std::uint64_t largest_reply = 1U << 17U;
 /// The answer to a request. The same request gets the same answer, streamed or not.
 answer compose(const inference_request& request, int mean_tokens);
 
-/// The same request, to be answered in a wrong form, as models do that are asked for JSON: in a
+/// The same request, but with a wrong answer, as models give when they are asked for JSON: in a
 /// Markdown fence, with words before it, without its end, or as JSON of another form. The request
 /// keeps its answer if it does not ask for JSON.
 inference_request misunderstood(const inference_request& request);

@@ -35,7 +35,7 @@ struct sliding_log {
 struct refilled_bucket {
   std::chrono::nanoseconds interval;
   int burst;
-  /// When the bucket is full again if no further call is admitted.
+  /// The time when the bucket is full again if no further call is admitted.
   time_point full_at;
   bool admit(time_point now);
 };

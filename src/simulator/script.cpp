@@ -164,7 +164,7 @@ void end_with_filter(script& reply, const inference_request& request) {
   reply.announced = reply.body.size();
 }
 
-/// The complete, billed reply. A stream gets the shape of the fault.
+/// The complete, billed reply. A stream gets the form that the fault requires.
 script whole_reply(const inference_request& request, const answer& answer, const envelope& envelope,
                    fault_kind shape, random& random) {
   script reply;

@@ -14,12 +14,12 @@ namespace sluice::simulator {
 /// The error message for a failed upstream.
 inline constexpr std::string_view upstream_down = "upstream error: the model stopped answering";
 
-/// The stream in the shape that the fault stands for. Unchanged if the fault has no shape, or if it
-/// does not fit this stream.
+/// The stream in the form that the fault requires. Unchanged if the fault has no form, or if the
+/// form does not fit this stream.
 event_stream reshaped(event_stream plain, fault_kind shape, random& random);
 
-/// What a relay writes into a stream when its upstream has failed: an event in one of many forms,
-/// or text that is not an event.
+/// The text that a relay writes into a stream when its upstream has failed: an event in one of many
+/// forms, or text that is not an event.
 std::string stream_error(endpoint to, random& random);
 
 }  // namespace sluice::simulator

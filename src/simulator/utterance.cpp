@@ -205,7 +205,7 @@ utterance prose(random& random, std::size_t tokens, language in, const tokenizer
       speech.cut_to(tokens);
       return speech;
     }
-    // The vocabulary may join neighbouring words into one token, so make some words more.
+    // The vocabulary may join neighbouring words into one token, so some extra words are needed.
     auto speech = spelled(sentences(random, tokens + tokens / 4 + 4, spoken).text(), vocabulary);
     if (speech.tokens() < tokens) continue;
     speech.cut_to(tokens);

@@ -48,7 +48,7 @@ class utterance {
 };
 
 /// `mixed` is mostly English, with Chinese, emoji, quotes and line breaks, so that clients always
-/// meet escapes and multi-byte characters.
+/// get escapes and multi-byte characters.
 enum class language { mixed, english, chinese };
 
 /// Sentences of exactly `tokens` tokens; a null vocabulary counts words. The tokenizer splits the

@@ -33,11 +33,11 @@ class adaptive_concurrency {
   tally& note(std::size_t beside);
   void look_for_a_wall(time_point now);
 
-  std::vector<tally> seen_;  // index: `beside`; only spread starts; old counts fade
+  std::vector<tally> seen_;  // index: `beside`; counts only spread starts; old counts fade
   unsigned noted_ = 0;
   std::size_t most_ = 0;
   std::size_t step_ = 1;  // how many more to try next
-  unsigned let_in_ = 0;   // attempts above `most_` served since the last refusal
+  unsigned let_in_ = 0;   // attempts above `most_` that were served since the last refusal
   time_point try_at_{};
 };
 

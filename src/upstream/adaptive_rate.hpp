@@ -25,31 +25,32 @@ class adaptive_rate {
  public:
   /// `limit`: the configured limit, in starts per minute; 0: no limit.
   explicit adaptive_rate(unsigned limit) : limit_(limit) {}
-  /// Another configured limit from now on.
+  /// Sets another configured limit.
   void set_limit(unsigned limit);
 
-  /// `too_fast` (429) is about the rate. `busy` (503) may also be a problem of one upstream, so it
+  /// `too_fast` (429) concerns the rate. `busy` (503) may also be a problem of one upstream, so it
   /// counts only if several come close together.
   enum class refusal : std::uint8_t { too_fast, busy };
-  /// The effect of a refusal. none: the rate was already lowered for it; tolerated: it is not
-  /// about the rate; lowered: the rate is lowered.
+  /// The effect of a refusal. none: the rate was already lowered for it; tolerated: the rate is not
+  /// its cause; lowered: the rate is lowered.
   enum class effect : std::uint8_t { none, tolerated, lowered };
 
-  /// The attempt that started at `started` was served, or refused.
+  /// The attempt that started at `started` was served (or refused).
   void served(time_point started, time_point now);
   effect refused(refusal why, time_point started, time_point now);
-  /// Refused, and the relay said how long to wait. What it serves after that shows its rate.
+  /// The attempt was refused, and the relay said how long to wait. What the relay serves after that
+  /// wait shows its rate.
   effect refused_with_hint(time_point started, time_point now);
 
   /// The minimum time between two starts; zero: none.
   duration gap() const noexcept;
-  /// Whether the rate is held below the limit.
+  /// Whether the rate is kept below the configured limit.
   bool limits() const noexcept { return rate_ > 0; }
   /// Starts per minute; 0 unless limits().
   double per_minute() const noexcept { return rate_; }
   /// Estimated share of attempts that is refused at any rate.
   double background() const noexcept { return background_; }
-  /// The rate has been clearly below the limit, and served, for a while.
+  /// Whether for a while the rate has been clearly below the limit, and its attempts were served.
   bool settled(time_point now) const noexcept;
 
  private:
@@ -96,7 +97,7 @@ class adaptive_rate {
   double rate_ = 0;     // 0: not limited here
   double base_ = 0;     // the rate at the start of the climb
   double wall_ = 0;     // the rate that was refused last
-  double ceiling_ = 0;  // at this rate the limitation ends
+  double ceiling_ = 0;  // when the rate reaches this, it is no longer limited
   // When the rate was last lowered; answers to earlier starts are ignored.
   time_point since_ = time_point::min();
   time_point last_{};   // the last served answer

@@ -36,7 +36,7 @@ class attempt_observer {
   virtual std::size_t held() const { return 0; }
   /// Whether the body must be read to its end, even if the reply is complete or cannot be parsed.
   virtual bool wants_rest() const { return false; }
-  /// As response_handler has them.
+  /// See response_handler.
   virtual bool has_room() { return true; }
   virtual wait_queue* room_signal() { return nullptr; }
 };
@@ -54,7 +54,7 @@ class attempt final : public response_handler {
     start_gate& gate;
   };
 
-  /// Times of its events; nothing: the event did not happen.
+  /// The times of its events; nullopt: the event did not happen.
   struct moments {
     time_point started{};  ///< this object was created
     bool connected_anew = false;
@@ -86,8 +86,8 @@ class attempt final : public response_handler {
 
   /// Actual token count; corrects the reservation.
   void used(std::uint64_t tokens) { to_.gate.used(turn_, tokens); }
-  /// Gives its permit back to the gate, and its slot too if nothing was sent. The destructor does
-  /// it otherwise.
+  /// Gives its permit back to the gate, and its slot too if nothing was sent. If this was not
+  /// called, the destructor does it.
   void leave() {
     if (!std::exchange(left_, true)) to_.gate.leave(turn_, !end_.sent_any);
   }

@@ -9,7 +9,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr double few_answers = 8;
-constexpr double cluster = 0.28;  // about three of eight: a single late answer proves nothing
+// About three late answers of eight. A single late answer proves nothing.
+constexpr double cluster = 0.28;
 
 }  // namespace
 

@@ -22,15 +22,15 @@ class latency_limit {
   /// `most`: upper bound; 0: none.
   explicit latency_limit(std::size_t most);
 
-  /// Another upper bound from now on.
+  /// Sets another upper bound.
   void set_most(std::size_t most) noexcept;
 
   std::size_t now() const noexcept { return static_cast<std::size_t>(limit_); }
   /// Late answers have lowered the limit, and it has not grown back yet.
   bool lowered() const noexcept { return before_ > 0; }
 
-  /// The head of a successful reply arrived now. The attempt started at `started`, with `in_flight`
-  /// attempts including itself; its timeout was `timeout`.
+  /// The head of a successful reply arrived now. The attempt started at `started`; its timeout was
+  /// `timeout`. `in_flight`: number of attempts in flight, including this one.
   void answered(time_point started, time_point now, duration timeout, std::size_t in_flight);
   /// The attempt timed out.
   void timed_out(time_point started, time_point now, std::size_t in_flight);

@@ -41,7 +41,7 @@ using namespace std::chrono_literals;
 using moment = limit_window::moment;
 
 constexpr mode_t file_mode = S_IRUSR | S_IWUSR;
-// Bytes of the file that are locked by the kernel. None of them is locked for a request.
+// Bytes of the file that are locked with the kernel. A request takes none of these locks.
 constexpr off_t version_1_lock = 0;  // shared by all owners
 constexpr off_t joining_lock = 1 + limit_window::most_owners;
 off_t owner_lock(std::size_t owner) {
@@ -252,7 +252,7 @@ limit_store::reach limit_store::acquire(moment now) {
   return reach::busy;
 }
 
-// Looks at the file. Joins the processes that use it, if this one has not yet.
+// Looks at the file. If this process is not an owner yet, it becomes one.
 limit_store::reach limit_store::check_file(moment now, bool& in_place) {
   struct stat info {};
   if (::fstat(file_, &info) != 0) return fail(std::strerror(errno));
@@ -278,13 +278,13 @@ limit_store::reach limit_store::check_file(moment now, bool& in_place) {
   return joined;
 }
 
-// Reserves the disk space: a write to a mapped page without space would kill the process.
+// Reserves the disk space. Without space, a write to a mapped page would kill the process.
 limit_store::reach limit_store::reserve() {
   if (::posix_fallocate(file_, 0, sizeof(table)) != 0) return fail("no space left on the disk");
   return reach::held;
 }
 
-// After another program has cut the file.
+// Called after another program has cut the file.
 limit_store::reach limit_store::restore() {
   if (const reach reserved = reserve(); reserved != reach::held) return reserved;
   return mapping_.map_again(file_) ? reach::held : fail("cannot be mapped");
@@ -292,7 +292,7 @@ limit_store::reach limit_store::restore() {
 
 // Maps the file and makes this process one of its owners.
 limit_store::reach limit_store::join() {
-  // Processes of version 1 need this byte for themselves: from now on they start nothing.
+  // Processes of version 1 need this byte exclusively, so from now on they start nothing.
   if (const reach shared = lock_file(version_1_lock, share_bytes); shared != reach::held) {
     return shared;
   }
@@ -391,12 +391,12 @@ bool limit_store::is_in_place(moment now, const struct stat& info) {
   return true;
 }
 
-// Checks and repairs the table. Called under the lock, at each hold.
+// Checks and repairs the table. Called with the lock, each time it was taken.
 limit_store::reach limit_store::make_sound(moment now) {
   bool sound = !cut_;
   if (sound && window_->is_ahead(host_.boot, now)) {
-    // It may only look so: this process was stopped after it read the clock and before it got the
-    // lock. So read the clock once more.
+    // The file may only seem to be ahead, if this process was stopped after it read the clock and
+    // before it got the lock. So read the clock once more.
     if (!std::exchange(ahead_, true)) return reach::busy;
     if (has_company()) return fail("is used by a process with another clock");
     sound = false;
@@ -433,7 +433,8 @@ limit_store::reach limit_store::make_sound(moment now) {
 void limit_store::look_around() {
   struct stat own {};
   if (std::exchange(looked_around_, true) || ::fstat(file_, &own) != 0) return;
-  // Compares file times only with each other: all are set by the clock of the file server.
+  // File times are compared only with each other, since the clock of the file server sets all of
+  // them.
   const auto since = [&](const struct stat& other) {
     return std::chrono::seconds{own.st_mtim.tv_sec - other.st_mtim.tv_sec};
   };
@@ -469,7 +470,7 @@ limit_store::hold::hold(limit_store& store, time_point now) : store_(store) {
 
 limit_store::hold::~hold() {
   if (held_) store_.unlock_table();
-  // Only after the unlock: writing to a terminal may block.
+  // Report only after the unlock, because writing to a terminal may block.
   if (std::exchange(store_.other_machine_seen_, false)) store_.reports_.other_machine();
 }
 
@@ -500,7 +501,7 @@ std::string limit_file_name(std::string_view base, const boot_id& boot) {
 }
 
 boot_id boot_of(std::string_view text, std::string_view time_namespace) {
-  // The first one has a fixed number (PROC_TIME_INIT_INO of the kernel's proc_ns.h).
+  // The kernel's first namespace has a fixed number (PROC_TIME_INIT_INO in its proc_ns.h).
   constexpr std::string_view first_namespace = "time:[4026531834]";
   std::string digits(text);
   std::erase(digits, '-');
@@ -515,7 +516,7 @@ boot_id boot_of(std::string_view text, std::string_view time_namespace) {
   return id;
 }
 
-// Hashed, since machine-id(5) says that the id should not be exposed.
+// The id is hashed, since machine-id(5) says that it should not be exposed.
 machine_id machine_of(std::string_view text, std::string_view host_name) {
   constexpr std::size_t digits = 32;
   const bool is_id = text.size() == digits && is_hex(text);

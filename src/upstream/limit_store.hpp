@@ -35,14 +35,15 @@ struct host_id {
 ///
 /// The file is mapped into memory. Every access happens under a lock, which is a word of the table
 /// that names its holder: it is taken and released without a system call. In addition, each process
-/// has one byte of the file locked for as long as it lives. The kernel releases that when the
-/// process ends, even if it is killed; then the next process that finds the word taken takes it
-/// over. A stopped process keeps its lock, so no call waits for a lock: without the lock there is
-/// no window for now, and the caller tries again later.
+/// has one byte of the file locked for as long as it lives. The kernel releases this byte when the
+/// process ends, even if it is killed. Then the next process that finds the word taken takes the
+/// lock over. A stopped process keeps its lock, so no call waits for it: if a call does not get the
+/// lock, the caller tries again later.
 ///
-/// Every 10 ms of use it checks that the file was not removed or cut, and every second that it is
-/// still at its path. A program should call shared_mapping::handle_cut_files(): else the kernel
-/// kills it (SIGBUS) if it uses the file after another program has cut it and before that check.
+/// The store checks every 10 ms of use that the file was not removed or cut, and every second that
+/// it is still at its path. A program should call shared_mapping::handle_cut_files(). Otherwise the
+/// kernel kills it (SIGBUS) if another program has cut the file and it uses the file before the
+/// next check.
 class limit_store {
  public:
   /// Total time that the machine has been asleep since boot; never less than `known`.
@@ -104,8 +105,8 @@ class limit_store {
   std::size_t owner() const noexcept { return owner_; }
   /// The window is not shared, and will not be.
   bool is_private() const noexcept { return own_ != nullptr; }
-  /// Changes when the table is replaced by another one, which does not contain the slots taken in
-  /// the old one.
+  /// Changes when the table is replaced by another one. The new table does not contain the slots
+  /// that were taken in the old one.
   std::uint64_t generation() const noexcept { return generation_; }
   /// While another process has the lock: when to try again.
   std::optional<time_point> held_up_until() const noexcept;
@@ -154,22 +155,23 @@ class limit_store {
   sleep_meter sleep_meter_;
   limit_window::moment slept_{};  // time asleep since boot
   int file_ = -1;
-  std::uint64_t ticket_ = 0;  // of its last lock; no two locks of a table have the same one
-  bool locked_ = false;       // it holds the table's lock
-  off_t busy_byte_ = 0;       // of the file: the process that is in the way has it locked
-  bool cut_ = false;          // the file was cut, and the table is to be reset
-  bool missed_ = false;       // a file that was in use before is gone; its starts are unknown here
-  bool ahead_ = false;        // at the last access, the file was ahead of the clock
-  bool enlisted_ = false;     // this process is an owner in the mapped table
+  // number of its last lock; all locks of a table have different numbers
+  std::uint64_t ticket_ = 0;
+  bool locked_ = false;    // it holds the table's lock
+  off_t busy_byte_ = 0;    // position of the byte that the process in the way has locked
+  bool cut_ = false;       // the file was cut, and the table is to be reset
+  bool missed_ = false;    // a file that was in use before is gone; its starts are unknown here
+  bool ahead_ = false;     // at the last access, the file was ahead of the clock
+  bool enlisted_ = false;  // this process is an owner in the mapped table
   bool looked_around_ = false;
-  bool other_machine_seen_ = false;    // and not reported yet
+  bool other_machine_seen_ = false;    // but not reported yet
   limit_window::moment made_{};        // identifies the table in use
   std::string why_not_;                // why the window cannot be shared
   limit_window::moment next_check_{};  // next check that the file was not removed or cut
   limit_window::moment next_look_{};   // next check that the file is still at its path
   limit_window::moment next_touch_{};  // next update of the file's time, which other machines read
 
-  // While another process has the lock.
+  // State while another process has the lock.
   std::optional<limit_window::moment> busy_since_;
   limit_window::moment next_try_{};
   bool held_up_reported_ = false;

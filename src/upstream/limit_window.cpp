@@ -19,7 +19,8 @@ void in_this_order() noexcept {
   std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 
-// Subtracts, but not below zero: the count may belong to a table that was replaced meanwhile.
+// Subtracts, but not below zero: the start may have been counted in a table that was replaced
+// since.
 template <typename Count>
 void lessen(Count& count, std::uint64_t by) noexcept {
   count -= static_cast<Count>(std::min<std::uint64_t>(count, by));
@@ -28,7 +29,8 @@ void lessen(Count& count, std::uint64_t by) noexcept {
 bool fits(std::uint64_t requests, std::uint64_t tokens, std::uint64_t needed,
           const limit_window::caps& allowed) noexcept {
   if (allowed.requests != 0 && requests >= allowed.requests) return false;
-  // A start that is larger than the cap is allowed if nothing else is counted; else it never could.
+  // A start that is larger than the cap is allowed if nothing else is counted; otherwise it could
+  // never start.
   return allowed.tokens == 0 || tokens == 0 ||
          (tokens <= allowed.tokens && needed <= allowed.tokens - tokens);
 }

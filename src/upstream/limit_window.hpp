@@ -11,18 +11,9 @@ namespace sluice {
 /// The kernel's id of one boot of the machine.
 using boot_id = std::array<unsigned char, 16>;
 
-/// The rate-limit window of one relay and key: the starts and tokens that the relay may still count
-/// in its last 60 s, and the end of a pause. Not thread safe: processes that share it use a lock.
-/// Pure: takes `now`, in time since boot.
-///
-/// Until its last byte is sent, a start is counted for its owner, the process that took it. After
-/// that it is counted in a ring of buckets, by the moment when it leaves the relay's window,
-/// rounded up to the end of the bucket. So the size does not depend on the rate, and a change costs
-/// O(1).
-///
-/// A flat table without pointers, initially all zeros: the same code works in memory of one process
-/// and in a file that several processes have mapped. If a process dies in the middle of a change,
-/// the table counts too much rather than too little, and settle() corrects the sums.
+/// It is a flat table without pointers, initially all zeros. So the same code works in memory of
+/// one process and in a file that several processes have mapped. If a process dies in the middle of
+/// a change, the table counts too much rather than too little, and settle() corrects the sums.
 class limit_window {
  public:
   using moment = std::chrono::nanoseconds;  ///< time since boot, including sleep
@@ -60,15 +51,16 @@ class limit_window {
   bool is_of_version_1() const noexcept;
   /// Makes it a table of this version.
   void adopt_version_1() noexcept;
-  /// It is of this boot but contains a later time: a process uses another clock, or `now` is old.
+  /// Whether the table is of this boot but contains a later time. Then a process uses another
+  /// clock, or `now` is old.
   bool is_ahead(const boot_id& boot, moment now) const noexcept;
   /// Recomputes the sums and the search bounds.
   void recount();
-  /// Call it first each time the lock was taken: repairs a change that a dead process left
-  /// incomplete, and releases starts that are due.
+  /// Repairs a change that a dead process left incomplete, and releases starts that are due. Call
+  /// it first each time the lock was taken.
   void settle(moment now);
 
-  /// Adds an owner. `margin` applies to the starts that it leaves unsent if it dies.
+  /// Adds an owner. `margin`: for the starts that it leaves unsent if it dies.
   void add_owner(std::size_t owner, moment margin);
   /// Whether the owner has unsent starts.
   bool has_unsent(std::size_t owner) const noexcept { return owners_[owner].requests != 0; }
@@ -82,10 +74,10 @@ class limit_window {
   void sent(std::size_t owner, slot& start, moment now, moment margin);
   void answered(std::size_t owner, slot& start, moment now);
   void cancel(std::size_t owner, slot& start);
-  /// Replaces its token count.
+  /// Replaces the token count of the start.
   void correct(std::size_t owner, slot& start, std::uint64_t tokens);
 
-  /// The earliest moment at which take() can succeed, pauses ignored; `never` if that depends on
+  /// The earliest moment at which take() can succeed, ignoring pauses; `never` if that depends on
   /// starts that are not sent yet.
   moment next_fit(std::uint64_t tokens, const caps& allowed, moment now);
 
@@ -95,9 +87,9 @@ class limit_window {
   moment unknown_until() const noexcept { return unknown_until_; }
   /// All starts that are counted now.
   std::uint64_t requests() const noexcept { return requests_; }
-  /// Those of the owner that are not sent yet.
+  /// The starts of this owner that are not sent yet.
   std::uint64_t unsent(std::size_t owner) const noexcept { return owners_[owner].requests; }
-  /// Whether a start that was taken out of the owner's unsent ones is still counted.
+  /// Whether a start that is no longer among the owner's unsent ones is still counted.
   bool counts(const slot& start) const noexcept { return in_ring(start); }
 
   static constexpr moment step_length{1 << 24};  // 16.8 ms

@@ -48,8 +48,8 @@ bool rate_limiter::use_store(time_point now, Use use) {
   return true;
 }
 
-// The store's table was replaced. The new one counts as full until all earlier starts have left the
-// relay's window; starts that are not sent yet are counted again.
+// The store's table was replaced. The new table counts as full until all earlier starts have left
+// the relay's window. Starts that are not sent yet are counted again.
 void rate_limiter::carry_over(const limit_store::hold& window) {
   generation_ = store_.generation();
   done_.clear();
@@ -134,7 +134,8 @@ rate_limiter::wait rate_limiter::next_wait(time_point now, std::uint64_t tokens,
 }
 
 std::optional<time_point> rate_limiter::others_pause(time_point now) const noexcept {
-  // The clocks of the window and of this process are compared anew each time.
+  // The clocks of the window and of this process are compared again each time, so the result
+  // differs slightly.
   constexpr duration slack = 1s;
   if (last_pause_ <= now || last_pause_ <= own_pause_ + slack) return std::nullopt;
   return last_pause_;

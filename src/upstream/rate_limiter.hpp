@@ -24,11 +24,12 @@ namespace sluice {
 /// delays can arrive closer together than they were sent. So a start takes one of N slots, and the
 /// slot is free again 60 s after the latest moment at which the relay can have counted the attempt:
 /// the arrival of the head, or `margin` after the last byte was sent, whichever comes first. While
-/// the slot is taken, the attempt may be in the relay's window; when it is free, it cannot be.
-/// Hence at most N attempts in any 60 s. All processes that share the store share the slots.
+/// the slot is taken, the attempt may be in the relay's window; when it is free, it cannot be. So
+/// the relay counts at most N attempts in any 60 s. All processes that share the store share the
+/// slots.
 ///
 /// While another process has the lock of the store, nothing starts, and events of slots are queued
-/// until the store is available. Until then it counts too much, never too little.
+/// until the store is available. Until then the window counts too much, never too little.
 class rate_limiter {
  public:
   /// The place of one start, valid until done(). The generation shows whether the place was given
@@ -44,7 +45,7 @@ class rate_limiter {
     pacing pace = pacing::burst;
     std::uint64_t tokens_per_minute = 0;  ///< 0: no limit
     limit_store* store = nullptr;         ///< null: a private one
-    shared_limit* shared = nullptr;       ///< of several machines, in addition; null: none
+    shared_limit* shared = nullptr;  ///< limit that several machines share, in addition; null: none
   };
 
   /// The longest time until a slot that another process frees is noticed.
@@ -53,16 +54,16 @@ class rate_limiter {
   explicit rate_limiter(const options& settings);
 
   /// Takes a slot if one is free, the tokens fit, there is no pause, and the pacing allows it.
-  /// `spare`: slots that must be free beside it, but at most all other slots of the limit.
+  /// `spare`: number of further slots that must stay free, but at most all other slots of the
+  /// limit.
   std::optional<slot> try_start(time_point now, std::uint64_t tokens = 0, unsigned spare = 0);
   /// The earliest moment at which try_start() can succeed, as far as is known now;
   /// time_point::max() if that depends on an attempt whose last byte is not sent yet. While another
   /// process has the lock of the store: when to call again.
   time_point next_start(time_point now, std::uint64_t tokens = 0, unsigned spare = 0);
-  /// While the window is full: when to call next_start() again at the latest, since another process
-  /// may free a slot earlier than expected, or the shared file may be moved. time_point::max() if
-  /// the window is not shared. Also releases slots of dead processes, which may change
-  /// next_start().
+  /// While the window is full: the latest time to call next_start() again. Another process may free
+  /// a slot earlier than expected, or the shared file may be moved. time_point::max() if the window
+  /// is not shared. Also releases slots of dead processes, which may change next_start().
   time_point look_again(time_point now);
 
   /// Whether the start may still be sent.
@@ -72,10 +73,10 @@ class rate_limiter {
   void cancel(slot handle, time_point now);    ///< nothing was sent: the slot is free at once
   /// Actual token count; corrects the reservation.
   void correct(slot handle, std::uint64_t tokens, time_point now);
-  /// The handle is not used any more. The slot is freed when its time has come.
+  /// The handle is not used any more. The slot is freed when its 60 s are over.
   void done(slot handle);
 
-  /// Other limits from now on; 0: none. Starts that were taken before still count.
+  /// Sets other limits; 0: none. Starts that were taken before still count.
   void set_limits(unsigned per_minute, std::uint64_t tokens_per_minute, time_point now);
   /// Sets a minimum time between two starts; zero: only what the pacing needs.
   void space(duration gap) noexcept {
@@ -84,21 +85,21 @@ class rate_limiter {
   }
   /// Nothing starts before `until`, or before the end of a longer pause.
   void pause(time_point until, time_point now);
-  /// The end of the last pause, of any process.
+  /// The end of the last pause that any process began.
   time_point paused_until(time_point now);
-  /// The same for this process alone: other processes, and later ones, try on their own.
+  /// Like pause(), but only for this process. Other and later processes try the relay on their own.
   void rest(time_point until) noexcept { rest_until_ = std::max(rest_until_, until); }
-  /// The end of a pause that another process began, as of the last look; nothing: there is none
-  /// that is longer than the own ones.
+  /// The end of a pause that another process began, as of the last access to the store. nullopt: no
+  /// such pause is longer than the pauses of this process.
   std::optional<time_point> others_pause(time_point now) const noexcept;
 
   /// What the next start of `tokens` waits for.
   struct wait {
     wait_cause why = wait_cause::none;
-    time_point until{};  ///< as next_start() says
+    time_point until{};  ///< as in next_start()
   };
   wait next_wait(time_point now, std::uint64_t tokens = 0, unsigned spare = 0);
-  /// Starts of other processes, and of earlier ones, that still count for the limit.
+  /// Starts of other and earlier processes that still count for the limit.
   std::uint64_t starts_of_others(time_point now);
 
   /// Whether another process has the lock of the store.
@@ -147,7 +148,7 @@ class rate_limiter {
   std::vector<std::uint32_t> free_;
   time_point next_spaced_{};      // the earliest next start because of the gap
   time_point next_release_{};     // when to look for dead processes again
-  std::uint64_t generation_ = 0;  // of the store's table in which the places are counted
+  std::uint64_t generation_ = 0;  // generation of the store's table in which the places are counted
   std::deque<event> pending_;     // not passed to the store yet
   time_point last_pause_{};       // end of the last known pause
   time_point own_pause_{};        // end of the last pause that this process began
@@ -156,8 +157,9 @@ class rate_limiter {
   std::deque<limit_window::slot> done_;
 };
 
-/// Counts the starts of the last 60 s, and the most in any 60 s, for totals and progress. Pure; not
-/// thread safe. It counts in steps of 10 ms, so that its size does not depend on the rate.
+/// Counts the starts of the last 60 s, and the largest number in any 60 s, for totals and progress.
+/// Pure; not thread safe. It counts in steps of 10 ms, so that its size does not depend on the
+/// rate.
 class start_meter {
  public:
   start_meter();

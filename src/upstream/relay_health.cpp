@@ -14,7 +14,7 @@ constexpr duration soon = 3min;
 constexpr unsigned refused_for_itself = 3;
 
 // Some proxies refuse with 503 if requests come too fast. A relay without an upstream for the model
-// also sends 503, but says so in the message.
+// also sends 503, but its message says so.
 bool is_overload(const failure& why) {
   return why.http_status == 503 && !why.model_out && !why.tier_full;
 }
@@ -49,8 +49,8 @@ void relay_health::end_throttling(time_point started) {
   if (!throttled_.on) throttled_alone_ = false;
 }
 
-// Passes a refusal to the adaptive rate. A first refusal with a hint may need only the pause that
-// the relay asks for.
+// Passes a refusal to the adaptive rate. After a first refusal with a hint, the pause that the
+// relay asks for may be enough.
 adaptive_rate::effect relay_health::note_refusal(bool hinted, time_point started, time_point now) {
   const bool again = throttled_.on || now < hinted_until_ + soon;
   return hinted && !again ? rate_.refused_with_hint(started, now)
@@ -73,8 +73,8 @@ void relay_health::succeeded(time_point started) {
   for (spell* trouble : {&unreachable_, &failing_}) end(*trouble, started);
 }
 
-// The first refusal may be a short error of the relay, so it must be confirmed. Attempts that were
-// in flight at that time do not confirm it.
+// The first refusal may be a short error of the relay, so a second one must confirm it. Attempts
+// that were in flight at the time of the first one do not confirm it.
 relay_health::verdict relay_health::key_refused(const failure& why, time_point started,
                                                 time_point now) {
   verdict outcome;
@@ -102,7 +102,7 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
 
   const bool misplaced = why.kind == failure_class::wrong_address;
   const bool of_proxy = why.kind == failure_class::bad_proxy;
-  // There is no such server. Else an answer makes the address suspicious.
+  // There is no such server. In other cases an answer makes the address suspicious.
   if (misplaced && why.code == errc::connection_failed && !confirmed_) {
     outcome.charge = false;
     last_suspicion_ = why.message;
@@ -137,7 +137,8 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
 
   switch (why.kind) {
     case failure_class::permanent:
-    case failure_class::wrong_address:  // an answer about this request: the relay accepts requests
+    // the answer concerns only this request: the relay accepts requests
+    case failure_class::wrong_address:
       end_throttling(started);
       end(unreachable_, started);
       if (!trial()) trouble_since_.reset();
@@ -146,7 +147,7 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       return key_refused(why, started, now);
     case failure_class::bad_certificate:
       if (!served_) return stop(stop_reason::bad_certificate);
-      [[fallthrough]];  // the settings worked before, so the problem is the relay's
+      [[fallthrough]];  // the settings worked before, so the relay has the problem
     case failure_class::bad_proxy:
       if (!served_) return stop(stop_reason::bad_proxy);
       [[fallthrough]];
@@ -156,7 +157,7 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       outcome.pause_until = unreachable_.until;
       break;
     case failure_class::throttled:
-      // The pause below is at least two gaps: with a shorter one, the start after the next would
+      // The pause below is at least two gaps. With a shorter pause, the second start after it would
       // follow too closely, because even pacing catches up on delays.
       outcome.charge = false;
       if (full && !hint) break;
@@ -168,11 +169,11 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
         }
         throttled_alone_ |= !spread && !(throttled_.on && started < throttled_.since);
       }
-      // A single refusal while starts are spread is normal: this is how their rate is found. Only a
-      // second one limits the relay to one attempt at a time.
+      // While starts are spread, a single refusal is normal: this is how the rate is found. Only a
+      // second refusal limits the relay to one attempt at a time.
       if (prolong(throttled_, started, now) && throttled_.steps > 1) throttled_alone_ = true;
       if (hint) hinted_until_ = std::max(hinted_until_, *hint);
-      // Refused again after the wait that the relay asked for: the hint is too short.
+      // The relay refused again after the wait that it asked for, so the hint is too short.
       outcome.pause_until = throttled_.steps > 1 ? std::max(hint.value_or(now), throttled_.until)
                                                  : hint.value_or(throttled_.until);
       outcome.pause_until = std::max(*outcome.pause_until, now + 2 * rate_.gap());

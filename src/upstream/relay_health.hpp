@@ -12,8 +12,8 @@
 
 namespace sluice {
 
-/// Decides from the failures of all requests whether the relay or the key has a problem, or only
-/// one request. Pure: takes `now`. Not thread safe; one object for each relay.
+/// Decides from the failures of all requests whether the relay, the key or only one request has a
+/// problem. Pure: takes `now`. Not thread safe; one object for each relay.
 class relay_health {
  public:
   struct options {
@@ -27,7 +27,7 @@ class relay_health {
   };
   /// What a failure means for the request's attempts, the relay and the key.
   struct verdict {
-    bool charge = true;    ///< it uses up one of the request's attempts
+    bool charge = true;    ///< the failure counts as one of the request's attempts
     bool suspect = false;  ///< the address may be wrong: hold the request until that is decided
     std::optional<time_point> pause_until;  ///< pause the whole key
     stop_reason stop = stop_reason::none;
@@ -56,13 +56,14 @@ class relay_health {
                  unsigned refused_before = 0, bool full = false, std::string_view model = {});
   /// The relay accepts no more requests for now: a limit is reached, its own or an upstream's.
   static bool is_refusal(const failure& why);
-  /// The relay got no requests for as long as it asked for: all problems count as over.
+  /// The pause that the relay asked for is over, so all problems count as over.
   void rested();
-  /// Another configured limit from now on; 0: none.
+  /// Sets another configured limit; 0: none.
   void set_limit(unsigned requests_per_minute) { rate_.set_limit(requests_per_minute); }
   /// Like rested(), and also forgets earlier doubts about the address.
   void reset_for_new_run();
-  /// All remaining requests wait for the address to be confirmed: it is wrong.
+  /// The verdict if all remaining requests wait for the address to be confirmed: the address is
+  /// wrong.
   verdict only_suspects_left() const;
   /// The suspicious answers were for more than one model, or the jobs use only one.
   bool suspects_agree() const noexcept;

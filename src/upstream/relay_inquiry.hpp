@@ -36,7 +36,7 @@ std::string said(const relay_answer& answer);
 /// rate limit, since relays do not count them.
 class relay_inquiry {
  public:
-  /// All references must outlive it. `listener` receives a notice of each request; may be null.
+  /// All references must outlive this object. `listener` is notified of each request; may be null.
   relay_inquiry(http_client& client, const relay_options& relay, observer* listener = nullptr);
 
   /// GET. `path` is like "/v1/models" or "/api/status" and must not contain a key. A body larger

@@ -15,7 +15,7 @@ namespace {
 
 constexpr unsigned pool_failures_before_trial = 10;
 
-// A longer wait is not shown as a date: it is probably a mistake or a ban.
+// A longer wait is not shown as a date, because it is probably a mistake or a ban.
 constexpr std::chrono::hours longest_believed_wait{24};
 
 double seconds(duration time) {
@@ -147,7 +147,7 @@ void relays::stopped() noexcept {
   if (is_idle()) cancel_returns();
 }
 
-// `forget`: forget earlier problems, since no other run is active or no relay is left.
+// `forget`: earlier problems are forgotten, since no other run is active or no relay is left.
 void relays::start_new_run(bool forget) {
   for (std::size_t i = 0; i < relays_.size(); ++i) {
     auto& one = relays_[i];
@@ -336,7 +336,7 @@ relay_health::verdict relays::failed(const start_gate::permit& turn, std::string
   auto verdict = one.health.failed(why, started, time_.now(), refused_before, full,
                                    several || users_.size() > 1 ? model : std::string_view{});
   if (verdict.pause_until) {
-    // All clients get the same hint, and should not come back at the same moment.
+    // All clients get the same hint. They should not come back at the same moment.
     if (why.retry_after)
       *verdict.pause_until += hint_spread(*verdict.pause_until - time_.now(), random_);
     if (*verdict.pause_until >= one.pause.until) {
@@ -345,7 +345,8 @@ relay_health::verdict relays::failed(const start_gate::permit& turn, std::string
                    .asked = std::chrono::duration_cast<duration>(
                        why.retry_after.value_or(decltype(why.retry_after)::value_type{}))};
     }
-    // No answer came, so this says nothing about the key, and another process may get through.
+    // No answer came, so the failure says nothing about the key. Another process may reach the
+    // relay.
     if (why.kind == failure_class::unreachable || why.kind == failure_class::bad_certificate ||
         why.kind == failure_class::bad_proxy) {
       gate_->rest(*verdict.pause_until, relay);
@@ -391,7 +392,8 @@ void relays::end(std::size_t relay, const relay_health::verdict& verdict) {
   }
 }
 
-// A run with a longer --max-wait has begun the pause, and waits for its end.
+// A run with a longer --max-wait began the pause and waits for its end. The wait is too long for
+// this run.
 void relays::paused_by_others(std::size_t relay, time_point until) {
   if (relays_[relay].resting) return;
   relay_health::verdict ended;
@@ -442,10 +444,10 @@ void relays::only_suspects_left(std::size_t relay) {
   const bool all = std::all_of(users_.begin(), users_.end(), [](const user* one) {
     return one->stopping() || one->waits_for_address();
   });
-  if (!all) return;  // other requests will decide it
+  if (!all) return;  // other requests will show whether it is wrong
   const relay_health& health = relays_[relay].health;
   if (health.suspects_agree()) end(relay, health.only_suspects_left());
-  // If runs continue: other members are used, or each request fails on its own.
+  // For the runs that continue: their requests use other relays, or each request fails on its own.
   for (user* each : users_) each->on_address_settled();
 }
 

@@ -43,7 +43,7 @@ struct relay {
   http_client& client;
   secrets hidden;
   relay_health health;
-  latency_limit latency_cap;         ///< concurrency limit so that answers are fast enough
+  latency_limit latency_cap;         ///< concurrency limit that keeps the answers fast enough
   adaptive_concurrency refusal_cap;  ///< concurrency limit of the relay, found from refusals
   stream_support streams;
   unsigned requests_per_minute;  ///< its configured limit; 0: none
@@ -54,7 +54,7 @@ struct relay {
   struct {
     time_point until{};
     int http_status = 0;  ///< of the failure; 0: it had none
-    duration asked{};     ///< the wait that the relay asked for; zero: it named none
+    duration asked{};     ///< the wait that the relay asked for; zero: it asked for none
   } pause = {};
 
   /// Problems that were reported to the observer, and whose end was not reported yet.
@@ -92,9 +92,9 @@ class relays {
                                  std::optional<double> again_at) = 0;
     /// A request of any run succeeded at the relay; its attempt started at `started`.
     virtual void on_success(std::size_t relay, time_point started) = 0;
-    /// The relay gets no requests for a while, or any more; other relays take them over.
+    /// The relay gets no more requests, for a while or forever; other relays take them over.
     virtual void on_rest(std::size_t relay) = 0;
-    /// Requests that wait for the address can continue: it is right, or each of them must find out
+    /// Requests that wait for the address can continue: it is right, or each request must find out
     /// on its own.
     virtual void on_address_settled() = 0;
     /// A trial showed that the relay cannot stream: send requests that failed for this again.
@@ -114,7 +114,7 @@ class relays {
   /// A run begins. Resting relays are used again, except those that asked to wait until a certain
   /// time. If no other run is active, or no relay is left, earlier problems are forgotten.
   void join(user& run);
-  /// If no relay is left: a user that has not ended tries them again.
+  /// Called if no relay is left: a user that has not ended tries the relays again.
   void try_again();
   /// A run has ended. After the last run, idle connections are closed, so that the event loop can
   /// end. A caller that wants to keep them open must be a user itself.
@@ -132,7 +132,7 @@ class relays {
   /// The sum of the limits of all windows; 0: one has no limit.
   unsigned requests_per_minute() const noexcept;
   live_limits limits() const;
-  /// Other limits from now on. Attempts in flight go on.
+  /// Sets other limits. Attempts in flight continue.
   void set_limits(const live_limits& fresh);
 
   /// The head of a successful reply arrived; `streamed`: the request asked for a stream.
@@ -149,22 +149,22 @@ class relays {
   /// The relay gets no more requests. If it was the last one, every run stops.
   void end(std::size_t relay, const relay_health::verdict& verdict);
   /// All current requests of a run wait for the relay's address to be confirmed. If this is true
-  /// for all runs, the address is wrong, or each request must find out on its own.
+  /// for all runs, the address counts as wrong, or each request must find out on its own.
   void only_suspects_left(std::size_t relay);
   /// The relay does not answer streamed requests.
   void streams_are_off(std::size_t relay);
-  /// A streaming trial ended without showing that.
+  /// A streaming trial ended without showing that the relay cannot stream.
   void stream_trial_over();
   bool stream_trial_on() const noexcept;
-  /// The relay cuts off requests that are silent for `after`: advise the user to stream.
+  /// The relay cuts off requests that are silent for `after`. The user is advised to stream.
   void advise_streams(std::size_t relay, duration after);
 
-  /// A user that goes on has no requests any more, so others must not wait for them.
+  /// A user that continues has no requests any more, so other users must not wait for them.
   void settled();
 
-  /// Other relays are in use.
+  /// Whether other relays are in use.
   bool has_others(std::size_t relay) const noexcept;
-  /// Every relay in use gets one attempt at a time.
+  /// Whether every relay in use gets only one attempt at a time.
   bool in_trouble() const noexcept;
 
   /// Ends every active exchange at once, as broken.

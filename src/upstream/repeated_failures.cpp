@@ -59,7 +59,7 @@ repeated_failures::verdict repeated_failures::failed(std::size_t job, bool job_s
                                                      const failure& why) {
   verdict outcome;
   if (why.goes_on)
-    return outcome;  // the relay accepted it, and its id must be written to the result
+    return outcome;  // the relay accepted the request, and its id must be written to the result
   if (!job_succeeded && is_permanent(why)) {
     outcome.in = {rule::job, job};
   } else if (relay_served && may_be_the_accounts(why)) {

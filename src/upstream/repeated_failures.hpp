@@ -10,8 +10,8 @@
 
 namespace sluice {
 
-/// Detects that a whole job or key fails, and not single requests: many requests in a row fail with
-/// the same message. Pure; not thread safe; one object for each run. There are two rules:
+/// Detects from many failures in a row with the same message that a whole job or key fails, and not
+/// single requests. Pure; not thread safe; one object for each run. There are two rules:
 ///
 /// - job: permanent failures in a job without a single success. Typical cause: a mistyped model or
 ///   parameter.

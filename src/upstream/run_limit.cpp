@@ -4,7 +4,8 @@
 
 namespace sluice {
 
-// Starts count by this program's clock alone, so they need no margin for their way.
+// Starts are counted by this program's clock alone, so they need no margin for the time of
+// transfer.
 run_limit::run_limit(clock& time, unsigned requests_per_minute, std::uint64_t tokens_per_minute)
     : gate_(
           std::make_unique<start_gate>(time,

@@ -25,10 +25,10 @@ constexpr std::size_t shortest_secret = 16;    ///< anywhere
 constexpr std::size_t shortest_letters = 12;   ///< as a separate word, of letters only
 constexpr std::size_t shortest_mixed = 6;      ///< as a separate word with a digit
 constexpr std::size_t shortest_quoted = 8;     ///< as the whole content of a JSON string
-constexpr std::size_t shortest_word = 3;       ///< at all
+constexpr std::size_t shortest_word = 3;       ///< shorter words are never redacted
 constexpr std::size_t shortest_encoding = 7;   ///< as base64
 constexpr std::size_t shortest_rest = 8;       ///< the beginning of a secret that was cut
-constexpr std::size_t shortest_beginning = 4;  ///< the same, before "…"
+constexpr std::size_t shortest_beginning = 4;  ///< the same, but in front of "…"
 
 bool is_letter_or_digit(char c) {
   return std::isalnum(static_cast<unsigned char>(c)) != 0;
@@ -106,7 +106,7 @@ bool may_hold_plain(std::string_view text, const secrets::form& secret) {
   return contains(text, std::string_view(secret.text).substr(0, shortest_beginning));
 }
 
-/// The same for the secret with escapes. `escapes`: the text has some.
+/// The same for the secret with escapes. `escapes`: the text contains escapes.
 bool may_hold_escaped(std::string_view text, const secrets::form& secret, bool escapes) {
   return (escapes && !secret.encoded) ||
          (secret.has_signs && text.find('\\') != std::string_view::npos);
@@ -353,8 +353,8 @@ std::vector<std::pair<std::string_view, std::string_view>> parameters(std::strin
   return found;
 }
 
-/// Whether the rest of a name, in lower case, begins with another word that only starts like a word
-/// for a secret.
+/// Whether the rest of a name, in lower case, begins with a word that only looks like a word for a
+/// secret.
 bool is_other_word(std::string_view rest) {
   constexpr std::array<std::string_view, 5> others{"author", "keyword", "keyboard", "tokens",
                                                    "tokeniz"};
@@ -376,8 +376,8 @@ std::vector<std::string> words_of_proxy(const std::string& address) {
   }
 }
 
-/// The base64 texts that contain the word, for each position of its first byte in a group of three,
-/// in both alphabets.
+/// The base64 texts that contain the word, in both alphabets: one for each position of its first
+/// byte in a group of three.
 std::vector<std::string> base64_of(std::string_view word) {
   constexpr std::string_view usual =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -447,7 +447,7 @@ secrets::secrets(const relay_options& relay) {
   }
   for (std::string& word : words_of_proxy(relay.proxy)) words.push_back(std::move(word));
   for (const std::string& word : words) add(word);
-  // Longer ones first: if one secret begins with another, no part of it must be left.
+  // Longer ones come first: if one secret begins with another one, no part of it must be left.
   std::stable_sort(forms_.begin(), forms_.end(),
                    [](const form& a, const form& b) { return a.text.size() > b.text.size(); });
 }

@@ -11,8 +11,8 @@ namespace sluice {
 
 namespace {
 
-// The mappings of this process, for the signal handler; 0: free. One that finds no free place is
-// not protected.
+// The mappings of this process, for the signal handler; 0: the entry is free. A mapping that finds
+// no free entry is not protected.
 struct place {
   std::atomic<std::uintptr_t> begin;
   std::atomic<std::size_t> size;
@@ -22,7 +22,7 @@ std::array<place, 256> places;
 
 void on_bus_error(int signal, siginfo_t* info, void* /*context*/) {
   if (shared_mapping::put_zeros(info->si_addr)) return;
-  std::signal(signal, SIG_DFL);  // the same access ends the process
+  std::signal(signal, SIG_DFL);  // the same access will now end the process
 }
 
 }  // namespace

@@ -4,9 +4,10 @@
 
 namespace sluice {
 
-/// A file that is mapped into memory and shared with other processes. Once another program cuts the
-/// file, the kernel sends SIGBUS at the next access. put_zeros() lets the process go on with zeros
-/// there, which no other process sees, until map_again(). Not thread safe, but for put_zeros().
+/// A file that is mapped into memory and shared with other processes. After another program has cut
+/// the file, the kernel sends SIGBUS at the next access. put_zeros() then maps zeros in the place
+/// of the file, so that the process can continue. No other process sees these zeros; map_again()
+/// replaces them with the file. Not thread safe, except put_zeros().
 class shared_mapping {
  public:
   shared_mapping() = default;
@@ -14,19 +15,19 @@ class shared_mapping {
   shared_mapping& operator=(const shared_mapping&) = delete;
   ~shared_mapping() { unmap(); }
 
-  /// Null: it cannot be mapped.
+  /// Maps the file. Null: it cannot be mapped.
   void* map(int file, std::size_t size) noexcept;
-  /// Whether zeros are in its place.
+  /// Whether zeros are mapped in the place of the file.
   bool has_zeros() const noexcept;
-  /// Maps the file at the same address, after it has its size again.
+  /// Maps the file at the same address. Call it after the file has its full size again.
   bool map_again(int file) noexcept;
   void unmap() noexcept;
 
-  /// To be called for a SIGBUS at this address, in the handler. Puts zeros in the place of the
-  /// whole mapping that it is in; false: it is in none.
+  /// Call it in the signal handler for a SIGBUS at this address. It replaces the whole mapping that
+  /// contains the address with zeros. False: no mapping contains it.
   static bool put_zeros(void* address) noexcept;
-  /// For a program: handles SIGBUS by put_zeros(). Another SIGBUS ends the process as before. The
-  /// library does not call it.
+  /// Handles SIGBUS with put_zeros(). A SIGBUS for another reason ends the process as before. A
+  /// program calls this; the library does not.
   static void handle_cut_files() noexcept;
 
  private:

@@ -12,7 +12,7 @@
 namespace sluice {
 namespace {
 
-// The key that the relay bills: it may also be in an Authorization header.
+// The key that the relay bills. It may also be in an Authorization header.
 std::string key_of(const relay_options& relay) {
   constexpr std::string_view scheme = "Bearer ";
   for (const auto& [name, value] : relay.headers) {

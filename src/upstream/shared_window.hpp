@@ -11,14 +11,14 @@
 
 namespace sluice {
 
-/// The name of the relay's window: the same for all relays with the same origin and key. It reveals
-/// neither of them.
+/// The name of the relay's window. All relays with the same origin and key have the same name. It
+/// reveals neither of them.
 std::string window_name(const relay_options& relay);
 
-/// The warning about a process that has a window's lock.
+/// The warning that another process has the lock of a window.
 std::string lock_warning(const std::optional<lock_holder>& who);
 
-/// Opens the windows of this process as files in `pace.limit_folder`, where other processes find
+/// Opens the windows of this process as files in `pace.limit_folder`, so that other processes find
 /// them. Not thread safe. open() returns null if the folder is empty. A window that cannot be
 /// shared is private; the observer, if there is one, gets one warning about the first of them.
 class window_opener {

@@ -25,7 +25,7 @@ struct piece {
 struct sibling {
   std::size_t begin;
   std::size_t end;
-  std::string_view without;  ///< its value when it is removed
+  std::string_view without;  ///< the value that replaces it
 };
 
 struct edit {

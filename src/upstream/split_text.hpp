@@ -18,7 +18,7 @@ using text_span = std::pair<std::size_t, std::size_t>;
 /// A quick check whether a document may contain such lists; almost none does.
 bool may_hold_split_text(std::string_view json);
 
-/// Joins such pieces, and replaces with `replacement` what `find` finds in the joined text. The
+/// Joins such pieces. Each match of `find` in the joined text is replaced with `replacement`. The
 /// `bytes` and `top_logprobs` of a changed token are removed. The document stays valid JSON; a text
 /// that is not JSON is left unchanged.
 void replace_in_split_text(std::string& json, std::string_view replacement,

@@ -37,7 +37,7 @@ bool start_gate::has_place(unsigned spare) const noexcept {
                      [&](const lane_state& one) { return one.takes(spare); });
 }
 
-// When a lane has room for the first waiter.
+// The time when a lane has room for the first waiter.
 start_gate::next_turn start_gate::next_in_line(time_point now) {
   const waiter* const one = first();
   const std::uint64_t tokens = one == nullptr ? 0 : count(one->tokens);
@@ -51,7 +51,7 @@ start_gate::next_turn start_gate::next_in_line(time_point now) {
   return next;
 }
 
-// When to check whether another process has freed slots earlier than next_start() expects.
+// The time to check whether another process has freed slots earlier than next_start() expects.
 time_point start_gate::look_again(time_point now) {
   time_point next = time_point::max();
   for (const lane_state& one : lanes_) {
@@ -189,8 +189,8 @@ void start_gate::arm(time_point now, time_point next) {
   });
 }
 
-// Called by a timer: the callback may close groups, and one of their attempts may be on its
-// way into the line.
+// A timer makes the call, since the callback may close groups while one of their attempts is about
+// to enter the queue.
 void start_gate::look_for_long_pauses(time_point now) {
   if (!tell_of_pause_ || pause_alarm_ != 0 || first() == nullptr) return;
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
@@ -252,7 +252,7 @@ void start_gate::catch_up_later() {
 void start_gate::sent(permit turn) {
   const time_point now = clock_.now();
   window_of(turn.lane).sent(turn.slot, now);
-  meter_.count(now);  // here, since an attempt counts only when it was sent
+  meter_.count(now);  // count it here, since an attempt counts only after it was sent
   turn.of->meter_.count(now);
   changed(turn.lane);
 }
@@ -278,7 +278,8 @@ void start_gate::leave(permit turn, bool sent_nothing) {
   if (sent_nothing) {
     window.cancel(turn.slot, clock_.now());
   } else {
-    window.sent(turn.slot, clock_.now());  // it may have ended before its last byte was sent
+    // the attempt may have ended before its last byte was sent
+    window.sent(turn.slot, clock_.now());
   }
   window.done(turn.slot);
   --lanes_[turn.lane].in_flight;

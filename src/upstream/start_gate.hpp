@@ -20,10 +20,10 @@ namespace sluice {
 /// concurrency limit and a slot in a relay's window. Not thread safe: use it on the event loop's
 /// thread.
 ///
-/// Urgent attempts, for which a person waits, start before all others. Apart from that it is first
-/// come, first served, so every run, job and retry gets its turn. Each relay is a lane; an attempt
-/// goes to a lane with room, in proportion to the lanes' weights. A waiter that is destroyed or
-/// cancelled leaves the queue. The gate must outlive all waiters.
+/// Urgent attempts, for which a person waits, start before all others. Apart from that, attempts
+/// start in the order in which they came, so every run, job and retry gets its turn. Each relay is
+/// a lane; an attempt goes to a lane with room, in proportion to the lanes' weights. A waiter that
+/// is destroyed or cancelled leaves the queue. The gate must outlive all waiters.
 class start_gate {
  public:
   enum class urgency : std::uint8_t { urgent, usual };
@@ -60,7 +60,7 @@ class start_gate {
     group* of = nullptr;     ///< the group of the attempt
   };
 
-  /// A relay, as the gate sees it.
+  /// The gate's settings of one relay.
   struct lane_options {
     std::size_t window = 0;  ///< index of its window; relays with the same key share one
     unsigned weight = 1;
@@ -76,7 +76,7 @@ class start_gate {
     std::uint64_t started_last_minute = 0;
     std::uint64_t most_in_a_minute = 0;
     std::optional<time_point> next_start;  ///< set while attempts wait for the limit or a pause
-    wait_cause cause = wait_cause::none;   ///< what they wait for, where next_start is set
+    wait_cause cause = wait_cause::none;   ///< what they wait for, if next_start is set
     std::size_t lane = 0;                  ///< the lane that may start first then
     bool by_others = false;                ///< another process began the pause
     bool full = false;                     ///< attempts wait because of a concurrency limit
@@ -91,7 +91,7 @@ class start_gate {
   start_gate(const start_gate&) = delete;
   start_gate& operator=(const start_gate&) = delete;
 
-  /// Waits until an attempt with `tokens` may start; nothing if the group is closed. The lane
+  /// Waits until an attempt with `tokens` may start; nullopt if the group is closed. The lane
   /// `avoided` is used only if no other lane has room.
   boost::asio::awaitable<std::optional<permit>> enter(
       group& of, std::optional<std::size_t> avoided = std::nullopt, token_count tokens = {});
@@ -101,17 +101,17 @@ class start_gate {
     return enter(others_, avoided, std::move(tokens));
   }
 
-  /// The same for an attempt that does not wait: nothing if it cannot start now, or if others wait
-  /// before it.
+  /// The same for an attempt that does not wait: nullopt if it cannot start now, or if others
+  /// already wait.
   std::optional<permit> try_enter(group& of, std::optional<std::size_t> avoided,
                                   const token_count& tokens);
 
-  /// When an attempt of the group can start at the earliest, if no other is faster;
+  /// The earliest time at which an attempt of the group can start, if no other attempt is faster;
   /// time_point::max(): not known.
   time_point next_start(const group& of, std::uint64_t tokens);
 
-  /// Whether the attempt may still be sent: false if machines share the limit, and its place there
-  /// has lapsed.
+  /// Whether the attempt may still be sent. False if machines share the limit, and its slot there
+  /// has expired.
   bool may_send(permit turn) { return window_of(turn.lane).may_send(turn.slot, clock_.now()); }
   void sent(permit turn);
   void answered(permit turn);
@@ -122,20 +122,22 @@ class start_gate {
 
   /// Nothing starts in the lane's window before `until`.
   void pause(time_point until, std::size_t lane = 0);
-  /// The same for this process alone: others try the relay on their own.
+  /// The same for this process alone: other processes try the relay on their own.
   void rest(time_point until, std::size_t lane = 0) { window_of(lane).rest(until); }
   /// Calls `tell`, on the event loop, when attempts wait for a pause of a lane that another process
-  /// began, and that lasts longer than `longest` from then on.
+  /// began and that lasts more than `longest` from now.
   void watch_pauses(duration longest, std::function<void(std::size_t lane, time_point until)> tell);
-  /// Other limits of a window and of all lanes together, from now on; 0: none.
+  /// Sets other limits of a window, or of all lanes together; 0: none.
   void set_limits(std::size_t window, unsigned per_minute, std::uint64_t tokens_per_minute);
   void set_concurrency(std::size_t most);
-  /// What usual attempts leave free for urgent ones: slots of each window, and places below each
-  /// concurrency limit. Of a limit that is smaller they may use one.
+  /// Sets how much usual attempts leave free for urgent ones: slots of each window, and places
+  /// below each concurrency limit. If a limit is not larger than that, usual attempts may use one
+  /// slot or place.
   void set_reserve(unsigned spare);
-  /// Starts of other processes, and of earlier ones, that still count in any of the windows.
+  /// Starts of other and earlier processes that still count in any of the windows.
   std::uint64_t starts_of_others();
-  /// The end of the last pause of the lane's window, of any process; a past time: no pause.
+  /// The end of the last pause of the lane's window that any process began. A time in the past: no
+  /// pause.
   time_point paused_until(std::size_t lane = 0);
   /// Sets a minimum time between two starts in the lane's window.
   void space(duration gap, std::size_t lane = 0) noexcept;
@@ -153,7 +155,7 @@ class start_gate {
   void close() { close(others_); }
   void open() { open(others_); }
 
-  /// The status of one group; counts are its own.
+  /// The status of one group; the counts are only of this group.
   status now(group& of);
   /// The status of all groups together.
   status now();
@@ -166,7 +168,7 @@ class start_gate {
     double stride = 1;
     double tag = 0;
     std::size_t in_flight = 0;
-    duration gap{};          // minimum time between starts that it needs
+    duration gap{};          // minimum time between its starts
     std::size_t most = 0;    // its concurrency limit; 0: none
     std::size_t trials = 0;  // in flight, started while `trial` was on
     bool trial = false;
@@ -203,10 +205,11 @@ class start_gate {
    private:
     std::list<waiter*>::iterator place_;
     bool in_line_ = false;
-    bool called_ = false;  // and has not resumed yet
+    bool called_ = false;  // it was called and has not resumed yet
   };
 
-  // Whether one of `most` places, 0 for no limit, must stay free.
+  // Whether no place is free for a usual attempt. `most`: number of places, 0: no limit; `spare`:
+  // places to leave free.
   static bool is_full(std::size_t taken, std::size_t most, unsigned spare) noexcept {
     return most != 0 && taken + std::min<std::size_t>(spare, most - 1) >= most;
   }

@@ -22,7 +22,7 @@ std::uint64_t token_estimate::tokens(const need& item) const noexcept {
   return item.known + static_cast<std::uint64_t>(item.open_choices * mean_);
 }
 
-// The mean over about the last hundred replies.
+// Updates the mean length of about the last hundred replies.
 void token_estimate::learn(const token_usage& usage, unsigned choices) noexcept {
   constexpr std::uint64_t memory = 100;
   replies_ = std::min(replies_ + 1, memory);

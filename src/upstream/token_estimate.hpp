@@ -18,7 +18,7 @@ class token_estimate {
     unsigned open_choices = 0;  ///< choices without an output limit
   };
   static need of(const request& item);
-  /// The estimate, with the present mean length of replies.
+  /// The estimate, with the current mean length of replies.
   std::uint64_t tokens(const need& item) const noexcept;
   void learn(const token_usage& usage, unsigned choices) noexcept;
 

@@ -10,7 +10,7 @@ namespace sluice::cli {
 
 /// The progress of a benchmark, as one line for a person.
 std::string bench_progress(const bench::benchmark::status& now, const line_form& form = {});
-/// What long_wait reads.
+/// The facts that long_wait needs.
 progress_facts facts_of(const bench::benchmark::status& now);
 
 }  // namespace sluice::cli

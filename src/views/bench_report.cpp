@@ -40,7 +40,7 @@ std::uint64_t count(const ordered_json& of, const char* name) {
   return static_cast<std::uint64_t>(std::llround(number(of, name).value_or(0)));
 }
 
-// Three digits: a measurement is no more exact than that.
+// Three digits, since a measurement is not more exact.
 std::string short_number(std::optional<double> value) {
   if (!value) return "-";
   if (*value >= 999.5) return grouped(static_cast<std::uint64_t>(std::llround(*value)));
@@ -54,14 +54,14 @@ std::string load_name(const ordered_json& load) {
   return fmt::format("{} in flight", count(load, "concurrency"));
 }
 
-// Percentiles of fewer requests are marked: the p99 of so few is about their greatest value.
+// Percentiles of fewer requests are marked, because the p99 of so few is almost their maximum.
 constexpr double few_requests = 100;
 
 bool is_of_few(const ordered_json& load, const char* name) {
   return number(load, name, "count").value_or(few_requests) < few_requests;
 }
 
-// A percentile of the load, with a star where it is one of few requests.
+// A percentile of the load, with a star if it is based on few requests.
 std::string percentile(const ordered_json& load, const char* name, const char* part) {
   const auto value = number(load, name, part);
   return short_number(value) + (value && is_of_few(load, name) ? "*" : "");
@@ -83,7 +83,7 @@ constexpr std::string_view heading =
     "ms\n"
     "  load               ok failed       /s      /s     p50     p99     p50     p50     p99\n";
 
-// The table for a terminal that has no room for the whole one.
+// If the terminal is narrower than the whole table, a smaller table is shown.
 constexpr std::size_t whole_width = 93;
 
 std::string narrow_row(const ordered_json& load) {
@@ -102,7 +102,7 @@ std::string percent(double share) {
   return fmt::format("{:.0f} %", share * 100);
 }
 
-// Warnings that the figures of a load may show something else than the relay.
+// Warnings that the numbers of a load may show something other than the relay.
 std::vector<std::string> warnings_of(const ordered_json& load) {
   std::vector<std::string> list;
   const std::string name = load_name(load);
@@ -124,8 +124,8 @@ std::vector<std::string> warnings_of(const ordered_json& load) {
   return list;
 }
 
-// Notes on a load that its row cannot show. `told`: why nothing more was sent to the target, which
-// is said of the whole.
+// Adds notes on a load that do not fit into its row. `told`: why nothing more was sent to the
+// target; that reason is already shown for the whole target.
 void add_notes(std::string& notes, const ordered_json& load, const std::string& told) {
   const std::string name = load_name(load);
   const auto intended = number(load, "latency_from_intended_ms", "p50");

@@ -9,11 +9,11 @@ namespace sluice::cli {
 
 /// The document of a benchmark (docs/bench.schema.json) as a table for a person, with warnings: the
 /// client was too busy, sluice's own limit held the load back, something was not measured. Members
-/// of the document may be missing. `columns`: width of the terminal; where the table does not fit,
-/// it has medians alone. 0: any width. Pure.
+/// of the document may be missing. `columns`: width of the terminal; if the table does not fit, it
+/// shows only medians. 0: any width. Pure.
 std::string bench_lines(const nlohmann::ordered_json& document, std::size_t columns = 0);
 
-/// The warnings that the figures may not be those of the relay, one sentence each, for a command
+/// The warnings that the numbers may not be those of the relay, one sentence each, for a command
 /// that prints no table. Pure.
 std::vector<std::string> bench_warnings(const nlohmann::ordered_json& document);
 

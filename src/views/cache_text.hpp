@@ -8,7 +8,7 @@
 
 namespace sluice::cli {
 
-/// What the provider's cache did for a job.
+/// The effect of the provider's cache on a job.
 struct cache_use {
   std::uint64_t read = 0;            ///< tokens of prompts
   std::uint64_t written = 0;         ///< tokens of prompts
@@ -18,8 +18,8 @@ struct cache_use {
   std::string saved;
 };
 
-/// For a person: "1,200 tokens read (40.0 % of the prompts), 500 written; saved $0.0015". Empty if
-/// nothing was read or written.
+/// Text for people: "1,200 tokens read (40.0 % of the prompts), 500 written; saved $0.0015". Empty
+/// if nothing was read or written.
 std::string cache_text(const cache_use& cache, language spoken = language::english);
 
 }  // namespace sluice::cli

@@ -64,7 +64,7 @@ std::string dollars(const std::optional<usd>& amount) {
   return amount ? shown_amount(*amount) : "unknown";
 }
 
-// What the likely cost and the highest one rest on.
+// Explains how the likely cost and the highest cost were computed.
 void append_reasons(std::string& out, const named_check& job) {
   const job_check& told = job.told;
   if (told.likely_cost()) {
@@ -126,11 +126,11 @@ void append_models(std::string& out, const job_check& told) {
 struct alike {
   std::string fault;  // code and message
   std::uint64_t count = 0;
-  std::vector<std::uint64_t> first;  // lines
+  std::vector<std::uint64_t> first;  // line numbers
 };
 
-// In the order of their first lines, up to most_shown_faults; `others` counts the lines of the
-// rest.
+// Groups bad lines with the same fault, in the order of their first lines, up to most_shown_faults
+// groups. `others` counts the lines of the other groups.
 std::vector<alike> folded(const job_check& told, std::uint64_t& others) {
   std::vector<alike> all;
   std::unordered_map<std::string, std::size_t> places;

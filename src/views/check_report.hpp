@@ -13,10 +13,10 @@ namespace sluice::cli {
 struct named_check {
   std::string job;
   job_check told;
-  bool replies_are_measured = false;  ///< the likely cost follows earlier results of the job
+  bool replies_are_measured = false;  ///< the likely cost is based on earlier results of the job
 };
 
-/// The limits that a run would keep to; 0: none.
+/// The limits that a run would have; 0: none.
 struct check_limits {
   std::uint64_t requests_a_minute = 0;
   std::uint64_t tokens_a_minute = 0;
@@ -34,7 +34,7 @@ nlohmann::ordered_json check_document(const std::vector<named_check>& jobs,
 std::string check_lines(const std::vector<named_check>& jobs, const check_limits& limits);
 
 /// Appends one line of JSON for one request: {"line","custom_id","model","prompt_tokens",
-/// "encoding"}. The encoding is null where the tokenizer of the model is not known.
+/// "encoding"}. The encoding is null if the tokenizer of the model is not known.
 void append_request_line(std::string& out, const checked_request& request);
 
 }  // namespace sluice::cli

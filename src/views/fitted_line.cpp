@@ -9,7 +9,7 @@
 namespace sluice::cli {
 namespace {
 
-// Parts of this weight and more become short before any of them is left out.
+// Parts with at least this weight are shortened before any of them is left out.
 constexpr unsigned heavy_weight = 80;
 
 std::size_t width_of(const std::vector<fitted_line::part>& parts) {

@@ -9,7 +9,7 @@
 
 namespace sluice::cli {
 
-/// What a line of the screen may take.
+/// The format of a line on the screen.
 struct line_form {
   std::size_t columns = 0;  ///< cells; 0: any number
   bool colour = false;
@@ -19,19 +19,19 @@ struct line_form {
 /// The meaning of a text, which its colour shows.
 enum class tone : std::uint8_t { plain, bad, waiting };
 
-/// The text with the colour of its meaning, where the form has colours.
+/// The text in the colour of its meaning, if the form has colours.
 std::string toned(const std::string& text, tone meaning, const line_form& form);
 
-/// A line of parts, some more important than others. Where not all of them fit, the less important
-/// ones become short, and then are left out.
+/// A line of parts with different importance. If not all of them fit, the less important ones are
+/// first shortened and then left out.
 class fitted_line {
  public:
   struct part {
     std::string text;
-    std::string brief = {};  ///< a shorter text for it; empty: there is none
-    unsigned weight = 0;     ///< the part with the least weight goes first
+    std::string brief = {};  ///< a shorter version of the text; empty: none
+    unsigned weight = 0;     ///< the part with the least weight is shortened first
     tone meaning = tone::plain;
-    std::string before = " | ";  ///< what parts it from the one before it
+    std::string before = " | ";  ///< the separator from the part before it
   };
 
   void add(part one) { parts_.push_back(std::move(one)); }

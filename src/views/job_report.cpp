@@ -82,7 +82,7 @@ class report {
     times();
     std::string attempts = say(spoken_, "{}, {} of them retries", count(totals_, "attempts"),
                                count(totals_, "retries"));
-    // A run that has just begun has not written it yet.
+    // A run that has just begun has not written this number yet.
     if (is_above_zero(totals_, "max_requests_in_60s")) {
       attempts += say(spoken_, "; {} at most in any 60 s", count(totals_, "max_requests_in_60s"));
     }
@@ -131,7 +131,7 @@ class report {
                                     count(tokens, "completion"), count(tokens, "reasoning")));
     const ordered_json& cache = member(totals_, "cache");
     const ordered_json& share = member(cache, "read_share");
-    // Totals of an earlier version tell the tokens alone.
+    // Totals of an earlier version have only the tokens.
     const std::string words = cache_text(
         {.read = number(tokens, "cached"),
          .written = number(tokens, "cache_write"),

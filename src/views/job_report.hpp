@@ -10,14 +10,14 @@
 
 namespace sluice::cli {
 
-/// The totals of a job as lines for a person. `totals` is a totals document, any member of which
-/// may be missing. `reasons` holds an example for each kind of failure, by its name. Pure.
+/// The totals of a job as lines for people. `totals` is a totals document; any member of it may be
+/// missing. `reasons`: an example message for each kind of failure, by its name. Pure.
 std::string job_report_lines(const job_files& files, const nlohmann::ordered_json& totals,
                              const std::map<std::string, std::string>& reasons,
                              const job_life& life, language spoken = language::english);
 
 /// The state of a job in a few words: "running (process 4711, since 10:02:11)", "killed 26 s ago";
-/// `status`: what its totals say.
+/// `status`: the status in its totals.
 std::string state_of(const job_life& life, const std::string& status,
                      language spoken = language::english);
 

@@ -15,17 +15,17 @@
 
 namespace sluice::cli {
 
-/// The facts of a probe beside its checks.
+/// Facts about a probe, in addition to its checks.
 struct probe_facts {
   std::string model;
   std::string relay;
-  std::uint64_t requests = 0;  ///< all attempts
+  std::uint64_t requests = 0;  ///< number of all attempts
   usd cost;
 };
 
-/// What a probe is doing.
+/// The current state of a probe.
 struct probe_status {
-  std::string_view doing;  ///< besides sending requests; empty: nothing
+  std::string_view doing;  ///< what it does in addition to sending requests; empty: nothing
   std::size_t ended = 0;   ///< requests that have their result
   std::size_t all = 0;
   std::size_t in_flight = 0;
@@ -37,9 +37,9 @@ struct probe_status {
 nlohmann::ordered_json probe_document(const probe::report& told, const probe_facts& facts);
 /// The same as lines for a person, safe to show on a terminal.
 std::string probe_lines(const probe::report& told, const probe_facts& facts);
-/// What it is doing, as one line.
+/// The progress as one line.
 std::string probe_progress(const probe_status& now, const line_form& form = {});
-/// For the help: each check, what it proves and what it cannot.
+/// For the help: each check, what it proves and what it cannot prove.
 std::string probe_checks_help();
 
 }  // namespace sluice::cli

@@ -30,8 +30,8 @@ std::string grouped(std::uint64_t number) {
 double estimate_seconds_left(const progress_facts& facts) {
   const std::uint64_t left = facts.total - std::min(facts.total, facts.succeeded + facts.failed);
   if (left == 0) return 0;
-  // A long wait means that the window is full: the rest goes out one window after the other. A
-  // short wait belongs to an even pace; then the speed so far gives a better estimate.
+  // A long wait means that the window is full: the rest is sent one window after the other. A short
+  // wait comes from even pacing; then the speed so far gives a better estimate.
   constexpr double long_wait_s = 5;
   if (facts.run.next_start && facts.requests_per_minute > 0 &&
       facts.until_next_start_s > long_wait_s) {
@@ -136,7 +136,7 @@ std::string progress_line(const progress_facts& facts, const line_form& form) {
           ? say(spoken, "{} in 60 s", run.started_last_minute)
           : say(spoken, "{}/{} in 60 s", run.started_last_minute, facts.requests_per_minute);
   const bool shared = facts.requests_per_minute != 0 && run.started_by_others > 0;
-  // Where the limit holds the run, the starts of others are a part of the reason.
+  // If the limit holds the run back, the starts of other runs are a part of the reason.
   const unsigned window_weight = shared && wait.word == "limit" ? 85 : 40;
   line.add({.text = shared ? say(spoken, "{} ({} by other runs)", window, run.started_by_others)
                            : window,
@@ -149,7 +149,7 @@ std::string progress_line(const progress_facts& facts, const line_form& form) {
     line.add({.text = say(spoken, "{} tok/s", grouped(tokens_per_second(facts))), .weight = 10});
   }
   // Four decimals: cents are too coarse for a cheap job, and eighteen digits are too long. The
-  // totals have them all.
+  // totals show all digits.
   const double dollars = static_cast<double>(facts.cost.count()) / 1e18;
   line.add({.text = fmt::format("${:.4f}", dollars), .weight = 30});
   const double left = estimate_seconds_left(facts);
@@ -195,10 +195,11 @@ nlohmann::ordered_json progress_document(const progress_facts& facts) {
 
 std::string long_wait::take(const progress_facts& facts, double now_s, language spoken) {
   const run_status& run = facts.run;
-  // The own limit may hold a start for a minute; this is how a run goes.
+  // This run's own limit may delay a start for up to a minute, which is normal.
   const bool usual = run.cause == wait_cause::limit && run.started_by_others == 0;
   const bool wanted = run.waiting + run.waiting_for_model > 0 || run.one_at_a_time;
-  const bool idle = run.in_flight == 0 || run.one_at_a_time;  // a trial is a part of the wait
+  // a trial counts as a part of the wait
+  const bool idle = run.in_flight == 0 || run.one_at_a_time;
   const bool stands = wanted && idle && !usual && !facts.stopping_s;
   const bool started = run.started_last_minute > started_ && !run.one_at_a_time;
   const bool moved = facts.done_now != done_ || started;

@@ -12,7 +12,7 @@
 
 namespace sluice::cli {
 
-/// The facts of the progress line, over all jobs of a run.
+/// The facts of the progress line, for all jobs of a run.
 struct progress_facts {
   std::uint64_t total = 0;  ///< requests of all jobs
   std::uint64_t succeeded = 0;
@@ -20,37 +20,37 @@ struct progress_facts {
   std::uint64_t done_now = 0;  ///< finished in this run
   std::uint64_t tokens_now = 0;
   usd cost;
-  std::optional<job_set::budget_shortage> shortage;  ///< for requests that wait for the budget
+  std::optional<job_set::budget_shortage> shortage;  ///< if requests wait for the budget
   double elapsed_s = 0;                              ///< of this run
   unsigned requests_per_minute = 0;
   run_status run;
-  double until_next_start_s = 0;  ///< valid where run.next_start is set
+  double until_next_start_s = 0;  ///< valid if run.next_start is set
   double unix_now = 0;
-  /// The run ends, and waits for what is in flight: how long at most, in seconds.
+  /// If the run is ending and waits for requests in flight: the maximum remaining wait in seconds.
   std::optional<double> stopping_s;
 };
 
-/// The facts that an engine knows: how its runs go on, its limit, and the time.
+/// The facts that the engine knows: the progress of its runs, its limit, and the time.
 progress_facts facts_of(engine& runner);
 
 /// One line for a person: done/total, failed, requests in the last minute against the limit, tokens
-/// per second, cost, time left, and what the run waits for. In a narrow form the reason of a wait
-/// is the last to go.
+/// per second, cost, time left, and what the run waits for. In a narrow form, the reason of a wait
+/// is the last part to be left out.
 std::string progress_line(const progress_facts& facts, const line_form& form = {});
 
 /// The same facts for a program (docs/progress.schema.json).
 nlohmann::ordered_json progress_document(const progress_facts& facts);
 
-/// What holds the run; empty: requests start, or only wait for replies.
+/// What holds the run back; empty: requests start, or only wait for replies.
 wait_text reason_to_wait(const progress_facts& facts, language spoken = language::english);
 
 /// Finds waits that a quiet command should report: those of more than a minute. Each is reported
-/// once. While a relay is in trouble its trials are parts of one wait. Pure.
+/// once. While a relay has problems, its trials count as parts of one wait. Pure.
 class long_wait {
  public:
   static constexpr double worth_telling_s = 60;
 
-  /// The sentence to tell now; empty: none. `now_s` counts from any moment.
+  /// The sentence to show now; empty: none. `now_s` counts from any fixed time.
   std::string take(const progress_facts& facts, double now_s, language spoken = language::english);
 
  private:

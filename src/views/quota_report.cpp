@@ -25,7 +25,7 @@ ordered_json or_null(const std::optional<usd>& amount) {
 }
 
 std::string moment(std::int64_t unix_seconds) {
-  // Later dates are not worth a calendar.
+  // Later dates are shown as plain numbers.
   constexpr std::int64_t last = 253'402'300'799;
   if (unix_seconds < 0 || unix_seconds > last) return std::to_string(unix_seconds);
   return fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", fmt::gmtime(std::time_t{unix_seconds}));

@@ -9,8 +9,8 @@
 
 namespace sluice::cli {
 
-/// The document of `quota --json`. Amounts are decimal strings; null where the relay does not show
-/// them, and where there is no limit.
+/// The document of `quota --json`. Amounts are decimal strings; null if the relay does not show
+/// them, or if there is no limit.
 nlohmann::ordered_json quota_document(const account::quota& told);
 nlohmann::ordered_json log_document(const std::vector<account::usage_log_row>& log);
 

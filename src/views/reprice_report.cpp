@@ -61,7 +61,7 @@ std::string difference_text(const std::optional<usd>& amount) {
   return digits[0] == '-' ? fmt::format("-${}", digits.substr(1)) : fmt::format("+${}", digits);
 }
 
-// The rows of a table, each column as wide as its widest cell; numbers stand at the right.
+// The rows of a table. Each column is as wide as its widest cell; numbers are right-aligned.
 class table {
  public:
   void add(std::string name, const repriced_results& costs) {

@@ -95,7 +95,7 @@ std::string job_text(const job_set::job_summary& job, const job_totals& totals,
 
 namespace {
 
-// " (2 x 400: no such model, 1 x 503)": the reason of the most frequent failure alone.
+// " (2 x 400: no such model, 1 x 503)". Only the most frequent failure is shown with its reason.
 std::string failures_in_brackets(const std::map<std::string, std::uint64_t>& errors,
                                  const std::map<std::string, std::string>& reasons,
                                  language spoken) {
@@ -236,8 +236,8 @@ wording stop_sentence(const run_outcome& outcome,
 
 namespace {
 
-// A budget with which the rest of the jobs is likely to fit: at the mean cost of what is done, and
-// the worst case of one request more. Whole cents.
+// A budget that is likely enough for the rest of the jobs: it assumes the mean cost of finished
+// requests, plus the highest cost of one more request. In whole cents.
 usd likely_budget(const job_set& jobs, const job_set::budget_shortage& shortage) {
   usd spent;
   std::uint64_t done = 0;

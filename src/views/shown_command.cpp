@@ -44,7 +44,8 @@ shown_command without_secrets(const std::vector<std::string>& command_line,
                               const std::vector<relay_member>& relays) {
   shown_command shown;
   constexpr std::string_view header = "--header";
-  constexpr std::string_view notify = "--notify";  // the address of a chat robot is a secret
+  // its value may be a secret: the address of a chat robot
+  constexpr std::string_view notify = "--notify";
   for (std::size_t i = 0; i < command_line.size(); ++i) {
     std::string word = command_line[i];
     const std::string in_flag = std::string(header) + "=";
@@ -89,7 +90,7 @@ std::string quoted(const std::string& word) {
 }
 
 std::string again(const shown_command& command, std::string_view extra, language spoken) {
-  // A flag of `extra` replaces the same one of the command.
+  // A flag in `extra` replaces the same flag of the command.
   const std::size_t name = std::min(extra.find('-'), extra.size());
   const std::size_t end = std::min(extra.find(' ', name), extra.size());
   const std::string_view flag = extra.substr(name, end - name);

@@ -12,7 +12,7 @@ namespace sluice::cli {
 struct shown_command {
   /// "[key]" replaces each secret.
   std::vector<std::string> words;
-  /// What each secret was, like "the value of X-Api-Key".
+  /// A description of each secret, like "the value of X-Api-Key".
   std::vector<wording> hidden;
 };
 
@@ -24,7 +24,7 @@ shown_command without_secrets(const std::vector<std::string>& command_line,
 /// The command with its words quoted for a shell, followed by `extra`.
 std::string again(const shown_command& command, std::string_view extra = {},
                   language spoken = language::english);
-/// A word in quotes where a shell needs them.
+/// The word in quotes, if a shell needs them.
 std::string quoted(const std::string& word);
 
 }  // namespace sluice::cli

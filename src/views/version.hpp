@@ -5,8 +5,8 @@
 
 namespace sluice::cli {
 
-/// What `--version` prints: the version, and with `--verbose` also the date of the price list and
-/// the vocabularies that are built in. `command_line` as the program was called.
+/// The output of `--version`: the version, and with `--verbose` also the date of the price list and
+/// the built-in vocabularies. `command_line`: the command line of the program.
 std::string version_text(const std::vector<std::string>& command_line);
 
 }  // namespace sluice::cli

@@ -13,7 +13,7 @@
 namespace sluice::cli {
 namespace {
 
-// "10:26", by the local clock; with the day where it is another one.
+// "10:26" in local time; with the date if it is not today.
 std::string clock_time(double unix_now, double unix_then) {
   const std::tm now = fmt::localtime(static_cast<std::time_t>(unix_now));
   const std::tm then = fmt::localtime(static_cast<std::time_t>(std::ceil(unix_then)));

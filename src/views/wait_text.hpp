@@ -13,10 +13,12 @@ struct start_wait {
   wait_cause cause = wait_cause::limit;
   double left_s = 0;  ///< as far as is known now
   double unix_now = 0;
-  std::optional<run_status::pause_reason> pause = {};  ///< of a pause that this process began
+  /// The reason of a pause that this process began.
+  std::optional<run_status::pause_reason> pause = {};
 };
 
-/// What something waits for, in a sentence and in few words; all empty: it does not wait.
+/// What a start waits for, as a sentence and in a few words; all members are empty: it does not
+/// wait.
 struct wait_text {
   std::string sentence;
   std::string brief;

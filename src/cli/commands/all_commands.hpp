@@ -7,8 +7,8 @@
 
 namespace sluice::cli {
 
-/// All commands, in the order of the help. `command_line`: the words as typed, to say what to type
-/// next; must outlive the commands.
+/// All commands, in the order of the help. `command_line`: the words as typed, used to show the
+/// next command; must outlive the commands.
 std::vector<command> all_commands(const std::vector<std::string>& command_line);
 
 }  // namespace sluice::cli

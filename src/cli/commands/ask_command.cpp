@@ -60,7 +60,7 @@ std::string read_all(std::istream& from, const std::string& name) {
   return read;
 }
 
-// The words of the command line, then the file; without words, standard input.
+// The prompt: the words of the command line, followed by the file; without words, standard input.
 std::string prompt_of(const ask_settings& chosen, const std::vector<std::string>& words) {
   std::string prompt;
   const bool from_input = words.size() == 1 && words.front() == "-";
@@ -93,7 +93,8 @@ request request_of(const std::string& prompt, const job_options& options) {
   return std::move(*asked);
 }
 
-// Prints text as it arrives. On a terminal without control characters, which it would obey.
+// Prints text as it arrives. On a terminal, control characters are removed, because the terminal
+// would execute them.
 class answer_printer {
  public:
   bool at_line_begin() const noexcept { return at_line_begin_; }
@@ -122,8 +123,8 @@ std::string tokens_of(const result& answer, language spoken) {
              : say(spoken, "{} prompt + {} completion tokens (counted here)", prompt, completion);
 }
 
-// Says what the prompt waits for. The live line is gone before the answer is printed, which may
-// stand on the same terminal.
+// Shows what the prompt waits for. The live line is removed before the answer is printed, since
+// both may be on the same terminal.
 class wait_display {
  public:
   wait_display(engine& runner, screen& shown, const answer_printer& printer, bool quiet)

@@ -4,7 +4,7 @@
 
 namespace sluice::cli {
 
-/// `sluice ask`: sends one prompt and prints the answer while it arrives.
+/// `sluice ask`: sends one prompt and prints the answer as it arrives.
 command ask_command();
 
 }  // namespace sluice::cli

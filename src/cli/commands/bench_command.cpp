@@ -74,14 +74,14 @@ void check_what_to_send(const bench_settings& chosen) {
   }
 }
 
-// The models of the requests, as a document names them.
+// The models of the requests, for the document.
 std::string models_of(const bench::request_supply& requests) {
   std::set<std::string> models;
   requests.visit([&models](const request& one) { models.insert(one.model); });
   return fmt::format("{}", fmt::join(models, ", "));
 }
 
-// A search costs next to nothing, unless the user sets its budget and its lengths.
+// Reduces the cost of a search to almost nothing, unless the user sets its budget and its lengths.
 void make_search_cheap(bench_settings& chosen, const relay_prices& prices,
                        const std::vector<relay_member>& members) {
   const bool priced = std::all_of(members.begin(), members.end(), [&](const auto& member) {
@@ -93,7 +93,7 @@ void make_search_cheap(bench_settings& chosen, const relay_prices& prices,
   chosen.max_tokens = shortest_reply;
 }
 
-// `in_report`: the report that follows says what ended the targets.
+// `in_report`: the report that follows shows why the targets were stopped.
 void show_why_it_ended(const bench::benchmark& done, const std::vector<bench::target*>& targets,
                        bool in_report) {
   if (!in_report) {
@@ -151,7 +151,7 @@ void report(ordered_json document, const std::optional<ordered_json>& before,
   if (!chosen.html.empty()) spdlog::info("wrote {}", chosen.html);
 }
 
-// How it has ended, as a line for the log file.
+// A summary of the result in one line, for the log file.
 std::string summary_of(const bench::benchmark& done) {
   const auto now = done.now();
   std::string text =
@@ -173,7 +173,7 @@ exit_status measure(bench_settings& chosen, const settings& flags,
   const bench::load_plan plan = plan_of(chosen);
   if (!chosen.html.empty()) require_page(chosen.html);
   const auto before = earlier_document(chosen.compare);
-  std::vector<relay_member> with_secrets = run.engine.relays();  // as they are on the command line
+  std::vector<relay_member> with_secrets = run.engine.relays();  // as on the command line
   use_targets(chosen);
   prepared_relays relays(run, shown, needs_of(chosen.query, relay_use::send));
   config options = run.engine;

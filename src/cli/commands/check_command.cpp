@@ -41,7 +41,7 @@ std::vector<setting> check_flags(check_settings& target) {
                                       "price-multiplier", "price-group", "base-url", "api-key-file",
                                       "assume-max-tokens", "tier-default", "quiet", "lang"});
   for (auto& entry : table) {
-    if (entry.name == "api-key-file") {  // it need not exist where no relay is asked
+    if (entry.name == "api-key-file") {  // it need not exist if no relay is used
       entry.apply = [read = entry.apply](const std::string& path) {
         try {
           read(path);
@@ -64,7 +64,7 @@ std::vector<setting> check_flags(check_settings& target) {
   return table;
 }
 
-// The paths that hold a job. Opens each one, so that a command that fails prints nothing.
+// The paths that contain a job. Opens each one now, so that a command that fails prints nothing.
 std::vector<std::string> jobs_among(const std::vector<std::string>& named,
                                     const job_options& lines) {
   std::vector<std::string> paths;
@@ -84,7 +84,7 @@ std::vector<std::string> jobs_among(const std::vector<std::string>& named,
   return paths;
 }
 
-// Prints the requests as they come, in large pieces.
+// Prints the requests as they come, in large blocks.
 class request_printer {
  public:
   void add(const checked_request& request) {
@@ -115,7 +115,7 @@ void warn_of(const named_check& job, bool tells_bad_lines) {
                printable_text(job.told.message_of(bad_lines.front())));
 }
 
-// From the totals beside the job, if it has run before.
+// The reply lengths from the totals of an earlier run of the job, if there was one.
 likely_replies replies_of_earlier_runs(const std::string& job) {
   if (job == "-") return {};
   const std::ifstream file(name_job_files({job}, {}).front().totals, std::ios::binary);

@@ -9,7 +9,8 @@
 namespace sluice::cli {
 namespace {
 
-// The parser of the program would call such a word an unknown command.
+// Refuses unknown words with a message of this command. The parser of the program would call them
+// unknown commands.
 void refuse_words(CLI::App& parser, const std::string& name) {
   parser.parse_complete_callback([&parser, name] {
     const auto extra = parser.remaining();

@@ -4,7 +4,7 @@
 
 namespace sluice::cli {
 
-/// `sluice completion SHELL`: prints the script that completes sluice's words in a shell.
+/// `sluice completion SHELL`: prints the completion script for a shell.
 command completion_command();
 
 }  // namespace sluice::cli

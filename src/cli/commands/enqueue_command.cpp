@@ -18,7 +18,7 @@
 namespace sluice::cli {
 namespace {
 
-// The jobs by name, so that all are known to differ before the first one is stored.
+// The jobs with their names. All names are checked to be different before the first job is stored.
 std::vector<std::pair<std::string, std::string>> named_jobs(const cluster_settings& chosen,
                                                             const std::vector<std::string>& paths) {
   if (paths.empty()) refuse("name a JSONL file, JOB");
@@ -47,7 +47,7 @@ exit_status enqueue_jobs(cluster_settings& chosen, const std::vector<std::string
   const auto named = named_jobs(chosen, paths);
   if (!repeats.empty()) shown.line("sluice: " + repeats);
   config& engine = chosen.run.engine;
-  engine.relay = {};  // nothing is sent, so its settings need not be right
+  engine.relay = {};  // nothing is sent, so these settings need not be valid
   engine.pool.clear();
   engine.check();
   return with_job_store(chosen, [&](cluster::job_store& store) {

@@ -44,7 +44,7 @@ std::vector<setting> extract_flags(extract_settings& target) {
   return flags;
 }
 
-// The files of the results: those of a job, or a file of results itself, as -o of a run named it.
+// The files of the results. `named`: a job, or a file of results, as created by -o.
 job_files results_of(file_system& files, const std::string& named, const std::string& folder) {
   std::error_code error;
   const auto opened = files.open(files.resolved(named), file_system::open_as::read_only, error);

@@ -80,7 +80,7 @@ std::string table_of(const std::vector<job_store::listed_job>& jobs) {
   for (const auto& row : rows) {
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
   }
-  constexpr std::size_t text_columns = 2;  // the others are numbers
+  constexpr std::size_t text_columns = 2;  // the other columns are numbers
   std::string lines;
   for (const auto& row : rows) {
     std::string line;

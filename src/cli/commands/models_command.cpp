@@ -25,7 +25,7 @@ using nlohmann::ordered_json;
 constexpr std::int64_t million = 1'000'000;
 constexpr const char* models_path = "/v1/models";
 
-// Prices of one model. Cached input without a price of its own costs as much as input.
+// Prices of one model. Cached input without its own price costs as much as input.
 struct shown_price {
   std::optional<usd> input;
   std::optional<usd> cached_input;

@@ -50,17 +50,17 @@ struct probe_settings {
   usd budget = *usd::parse("0.05");
 };
 
-// What a probe learns about the account, beside the answers. The balances are what the key has
-// used.
+// What a probe finds out about the account, in addition to the answers. The balances are the
+// amounts that the key has used.
 struct books {
   std::optional<usd> before;
-  std::optional<usd> after;  // the samples before the cache check
+  std::optional<usd> after;  // after the samples before the cache check
   std::optional<usd> after_cache_check;
   std::string why_unknown;
   std::optional<std::vector<account::usage_log_row>> log;
 };
 
-// One probe of one relay. For the thread of the event loop.
+// One probe of one relay. Not thread safe: use it on the event loop's thread.
 class probing {
  public:
   probing(asio::io_context& loop, const config& options, const relay_member& member,
@@ -92,7 +92,7 @@ class probing {
     co_return outcome;
   }
 
-  /// What it is doing, as a line for a person.
+  /// The progress as a line for people.
   std::string progress(const line_form& form) {
     const progress_facts now = facts();
     std::optional<start_wait> wait;
@@ -113,14 +113,14 @@ class probing {
     return now;
   }
 
-  /// Sends nothing new.
+  /// Sends no new requests.
   void stop() {
     stopped_ = true;
     runner_.stop();
     close();
   }
   void abort() { runner_.abort(); }
-  /// Closes the connections that stay open, which would keep the loop running.
+  /// Closes idle connections, which would keep the event loop running.
   void close() {
     client_->stop_sending();
     client_->abort();
@@ -163,7 +163,7 @@ class probing {
   probe::session session_;
   books books_;
   std::size_t all_;
-  wording doing_;  // besides the samples
+  wording doing_;  // what it does in addition to the samples
   bool stopped_ = false;
 };
 
@@ -220,7 +220,7 @@ probe::claim claim_of(const probe_settings& chosen, const relay_member& member,
   return *std::move(sold);
 }
 
-// The prices that a bill is compared with, and their name in the report.
+// The prices with which the bill is compared, and their name in the report.
 struct tariff {
   relay_prices prices;
   std::string name;
@@ -228,7 +228,7 @@ struct tariff {
 
 constexpr const char* by_own_list = "by the relay's own price list";
 
-// The prices of the settings; where these give none, the relay's own price list.
+// The prices of the settings; if these contain none, the relay's own price list.
 tariff tariff_of(const run_settings& run, prepared_relays& relays, const relay_member& member,
                  const std::string& model) {
   if (asks_for_prices(run)) return {relays.prices(), by_own_list};
@@ -270,7 +270,7 @@ exit_status probe_relay(probe_settings& chosen) {
   options.relay = member.relay;
   options.pace.concurrency = at_once;
   options.pace.max_attempts = attempts_each;
-  options.pace.keep_going = true;  // a refusal is an answer, too
+  options.pace.keep_going = true;  // a refusal is a result too
   options.check();
 
   const std::uint64_t seed = options.pace.seed != 0 ? options.pace.seed : std::random_device{}();

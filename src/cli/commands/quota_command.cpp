@@ -35,7 +35,7 @@ std::string why_none(const account::quota_inquiry& inquiry, const relay_member& 
                      name_of(member), listed(inquiry.answers()));
 }
 
-// Adds the usage log to the document and to the lines; null where the relay does not show it.
+// Adds the usage log to the document and to the lines; null if the relay does not show it.
 asio::awaitable<void> add_log(account::quota_inquiry& inquiry, const relay_member& member,
                               relay_reply& reply) {
   const std::size_t before = inquiry.answers().size();
@@ -105,7 +105,7 @@ command quota_command() {
       .run =
           [kept, flags] {
             read_settings(*flags, kept->chosen.run);
-            // A simulated key without a limit would have little to show.
+            // A simulated key without a limit would show little.
             kept->chosen.simulated_balance = simulator::usd::parse("100");
             return query_relays(kept->chosen, [with_log = kept->log](
                                                   relay_inquiry& relay, const clock& time,

@@ -79,12 +79,12 @@ double age_of(const std::string& path) {
   return std::max(age.count(), 0.0);
 }
 
-// A job, and what its files tell of it now.
+// A job, and the current content of its files.
 class looked_at_job {
  public:
   explicit looked_at_job(job_files named) : files(std::move(named)), follower_(files) {}
 
-  /// Reads the totals; of a run that goes on or was killed, it counts the results instead.
+  /// Reads the totals. If the run is not finished, or was killed, the results are counted instead.
   void look() {
     require_file(files.job, files.totals, worded("totals file"));
     const std::ifstream file(files.totals, std::ios::binary);
@@ -133,7 +133,7 @@ std::map<std::string, std::string> reasons_of(const job_files& files) {
   return failure_examples(files.errors);
 }
 
-// The first rows of the block that fit into the terminal, cut to its width.
+// The first rows of the block that fit into the terminal, truncated to its width.
 std::string fitting_block(const std::string& block, int terminal) {
   const std::size_t columns = columns_of(terminal);
   const std::size_t rows = rows_of(terminal);
@@ -164,7 +164,7 @@ void report_totals(const std::vector<job_files>& jobs, bool as_json, language sp
   print(ordered_json{{"jobs", std::move(documents)}});
 }
 
-// As the exit status of the runs would be.
+// The exit status that a run with these results would have.
 exit_status status_of(const std::deque<looked_at_job>& jobs) {
   exit_status status = success;
   for (const auto& job : jobs) {
@@ -177,13 +177,13 @@ exit_status status_of(const std::deque<looked_at_job>& jobs) {
   return status;
 }
 
-// Shows the jobs anew in each interval, until no run goes on. On a terminal each block takes the
-// place of the one before.
+// Shows the jobs again after each interval, until no run is active. On a terminal, each block
+// replaces the one before.
 exit_status watch_jobs(const std::vector<job_files>& named, duration interval, language spoken) {
   std::deque<looked_at_job> jobs;
   for (const auto& files : named) jobs.emplace_back(files);
   const bool terminal = ::isatty(STDOUT_FILENO) == 1;
-  std::size_t drawn = 0;  // lines
+  std::size_t drawn = 0;  // number of lines
   for (bool first = true;; first = false) {
     std::string block;
     bool goes_on = false;
@@ -215,14 +215,13 @@ double seconds_since_epoch(const std::string& path) {
   return now.count() - age_of(path);
 }
 
-// The cap that the last run of the job had, as its totals tell it.
+// The limit of the job's last run, from its totals.
 std::uint64_t cap_of(const ordered_json& totals) {
   const auto found = totals.find("rpm");
   return found != totals.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
 }
 
-// All jobs as one document for the page.
-// `rpm`: the cap to draw; nothing: the one that the run had.
+// All jobs as one document for the page. `rpm`: the limit to draw; nullopt: the limit of the run.
 ordered_json page_document(const std::vector<job_files>& jobs,
                            const std::optional<std::uint64_t>& rpm) {
   ordered_json document = {{"sluice_version", SLUICE_VERSION}, {"jobs", ordered_json::array()}};
@@ -240,12 +239,12 @@ ordered_json page_document(const std::vector<job_files>& jobs,
   return document;
 }
 
-// The document of `sluice bench --json` in the file; nothing where the file holds a job.
+// The document of `sluice bench --json` in the file; nullopt if the file contains a job.
 std::optional<ordered_json> bench_document(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   char first = 0;
   if (!(file >> first) || first != '{') return std::nullopt;
-  // A job begins with an object, too. Its second line shows that it is no document.
+  // A job also begins with an object. If more lines follow, the file is a job.
   file.seekg(0);
   auto document = ordered_json::object();
   try {

@@ -55,11 +55,11 @@ namespace asio = boost::asio;
 
 constexpr std::chrono::seconds totals_interval{10};
 constexpr std::chrono::seconds fault_interval{1};
-// How long finished results wait for room on a full disk, once nothing else is left to do.
+// If nothing else is left to do, the maximum wait for space on a full disk.
 constexpr std::chrono::seconds longest_wait_for_room{5};
 constexpr std::size_t files_of_a_job = 4;  // the job, its output, its errors and its state
 
-// Logs the warnings of the jobs, each of them once.
+// Logs each warning of the jobs once.
 class job_warnings {
  public:
   explicit job_warnings(const job_set& jobs) : jobs_(jobs) {}
@@ -73,8 +73,8 @@ class job_warnings {
   std::size_t logged_ = 0;
 };
 
-// Works beside the run on the same event loop: shows the progress, rewrites the totals, and stops
-// the run when a file cannot be written.
+// Works on the same event loop as the run: shows the progress, rewrites the totals, and stops the
+// run if a file cannot be written.
 class run_monitor {
  public:
   run_monitor(engine& watched, job_set& jobs, job_warnings& warnings, screen& shown,
@@ -126,7 +126,7 @@ class run_monitor {
   double seconds() const {
     return std::chrono::duration<double>(engine_.time().now() - started_).count();
   }
-  /// The first failure of the monitor itself: the totals cannot be written. Null: none.
+  /// The first failure of the monitor itself: the totals cannot be written. Null: no failure.
   std::exception_ptr fault() const { return fault_; }
 
  private:
@@ -180,8 +180,8 @@ class run_monitor {
   std::exception_ptr fault_;
 };
 
-// Why --until or --deadline ended the run, which looks interrupted to the engine; empty: it did
-// not.
+// Why --until or --deadline ended the run; empty: they did not. For the engine, such a run looks
+// interrupted.
 wording why_closed(const run_outcome& outcome, const graceful_stop& ending,
                    const closing_watch& closing) {
   const bool closed = outcome.reason == stop_reason::interrupted && !ending.interrupted();
@@ -212,8 +212,8 @@ exit_status exit_of(const run_outcome& outcome, const wording& closed, const gra
   return success;
 }
 
-// Writes the results and totals that are left, and waits a little for room on a full disk. Returns
-// the failure that remains; null: all is written.
+// Writes the remaining results and totals, and waits a short time for space on a full disk. Returns
+// the failure that remains; null: everything is written.
 std::exception_ptr finish(job_set& jobs, job_status status, double seconds, std::uint64_t most,
                           duration patience) {
   const auto end =
@@ -250,7 +250,7 @@ wording words_of(const std::exception_ptr& fault) {
   }
 }
 
-// What --notify says of the end of a run.
+// The message of --notify about the end of a run.
 notify::run_end end_of(const job_set& jobs, std::string_view word, job_status status,
                        exit_status code, const wording& sentence) {
   notify::run_end end{run_id(), std::string(word), code, one_line_summary(jobs, sentence), {}};
@@ -261,7 +261,7 @@ notify::run_end end_of(const job_set& jobs, std::string_view word, job_status st
   return end;
 }
 
-// The totals of every job, a line each, for the log file.
+// The totals of all jobs, one line each, for the log file.
 std::vector<std::string> totals_lines(const job_set& jobs, job_status status) {
   std::vector<std::string> lines;
   const auto summaries = jobs.summaries();
@@ -273,19 +273,19 @@ std::vector<std::string> totals_lines(const job_set& jobs, job_status status) {
   return lines;
 }
 
-// The exit status of a run that an exception ends.
+// The exit status of a run that ended with an exception.
 exit_status status_of(const std::exception& thrown) {
   const auto* fatal = dynamic_cast<const fatal_error*>(&thrown);
   const bool no_start = fatal != nullptr && fatal->why() == fatal_error::kind::cannot_start;
   return no_start ? cannot_start : results_lost;
 }
 
-// What --notify says of it.
+// The message of --notify about such a run.
 notify::run_end failed_end_of(const job_set& jobs, const std::exception& thrown) {
   return end_of(jobs, "failed", job_status::stopped, status_of(thrown), sluice::words_of(thrown));
 }
 
-// Throws the fault that decides the exit status, and shows the other one before.
+// Throws the error that decides the exit status, and shows the other one before that.
 [[noreturn]] void end_with(const std::exception_ptr& first, const std::exception_ptr& second,
                            const job_set& jobs, screen& shown) {
   const bool second_counts = second && (!first || is_about_writing(second));
@@ -306,7 +306,7 @@ notify::run_end failed_end_of(const job_set& jobs, const std::exception& thrown)
                          worded("{}; {}", words_of(last), results));
 }
 
-// Says so where every request of the jobs was finished by earlier runs.
+// Tells the user if all requests of the jobs were finished by earlier runs.
 void tell_if_nothing_to_send(const job_set& jobs) {
   std::uint64_t done = 0;
   std::uint64_t all = 0;
@@ -340,7 +340,7 @@ void warn_about_jobs(const job_set& jobs, const relay_prices& prices) {
   }
 }
 
-// Reads the limits anew and says what has changed. Where they cannot be read, nothing changes.
+// Reads the limits again and returns what has changed. If they cannot be read, nothing changes.
 std::string reload_limits(const settings& flags, run_settings& chosen, engine& runner,
                           job_set& jobs) {
   const auto relays = chosen.engine.relays();
@@ -360,13 +360,13 @@ std::string reload_limits(const settings& flags, run_settings& chosen, engine& r
   }
 }
 
-// How a run has ended, for the command that it is a part of.
+// How a run has ended, for the command that contains it.
 struct ended_run {
   exit_status status = success;
-  std::string next;  ///< the line with the command to type next; empty: there is none
+  std::string next;  ///< the line with the next command for the user; empty: none
 };
 
-// `for_table`: the results are joined to a table afterwards.
+// `for_table`: afterwards the results are joined to a table.
 ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& flags,
                         const std::vector<std::string>& named,
                         const std::vector<std::string>& command_line, bool for_table) {
@@ -393,7 +393,7 @@ ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& fla
   if (!chosen.notify.url.empty()) {
     notify::check_webhook(chosen.notify.form, chosen.notify.url, chosen.notify.secret);
   }
-  // Before the simulator takes the place of the relays, whose secrets may be in the words.
+  // Do this before the simulator replaces the relays, whose secrets may be in the words.
   const shown_command command = without_secrets(command_line, chosen.engine.relays());
   prepared_relays relays(chosen, shown, {.use = relay_use::send, .check_all = true});
   if (relays.simulated()) chosen.engine.output.simulated = true;
@@ -424,14 +424,14 @@ ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& fla
   run_outcome outcome;
   std::exception_ptr fault;
   double seconds = 0;
-  // Shown from the handler of the signal.
+  // The handler of the signal shows this text.
   const std::string while_finishing =
       "sluice: " +
       say(shown.spoken(),
           "the results are being completed; interrupt again to end at once, and run the same "
           "command to complete them") +
       "\n";
-  // It outlives the loop: a signal must not end the process while the totals are written.
+  // It outlives the loop, because a signal must not end the process while the totals are written.
   std::optional<graceful_stop> stopping(
       std::in_place, loop, runner.time(), chosen.grace,
       graceful_stop::actions{
@@ -480,7 +480,7 @@ ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& fla
     try {
       end_with(fault, unwritten, jobs, shown);
     } catch (const std::exception& thrown) {
-      stopping.reset();  // the message has its own
+      stopping.reset();  // announce_end() handles signals itself
       for (const auto& line : totals_lines(jobs, ended_as)) shown.log_line(line);
       announce_end(chosen.notify, failed_end_of(jobs, thrown));
       throw;

@@ -40,8 +40,9 @@ namespace asio = boost::asio;
 
 constexpr std::size_t files_of_a_batch = 4;
 
-// The signals of a server: SIGHUP reads the keys again; the first of the others stops it in order,
-// and the second at once. What `timeout` sends for one event counts as one (see signal_judge).
+// The signals of a server. SIGHUP reads the keys again. The first other signal stops the server in
+// order, the second one at once. Several signals that `timeout` sends for one event count as one
+// (see signal_judge).
 class server_signals {
  public:
   struct actions {
@@ -54,7 +55,7 @@ class server_signals {
     if (!is_ignored(SIGINT)) signals_.add(SIGINT);
     wait();
   }
-  // A signal that has come already may not be cancelled any more.
+  // A signal that has already come may not be cancelled any more.
   void leave() {
     left_ = true;
     undecided_.cancel();
@@ -98,13 +99,13 @@ class server_signals {
   }
 
   asio::signal_set signals_;
-  asio::steady_timer undecided_;  // runs while a SIGCONT would make two signals count as one
+  asio::steady_timer undecided_;  // while it runs, a SIGCONT makes two signals count as one
   signal_judge judge_;
   actions what_;
   bool left_ = false;
 };
 
-// Tells a service manager that watches the process that the event loop is alive.
+// Regularly tells the service manager that the event loop is alive.
 class heartbeat {
  public:
   heartbeat(clock& time, const service_manager& service) : time_(time), service_(service) {
@@ -130,7 +131,7 @@ class heartbeat {
   clock::timer timer_ = 0;
 };
 
-// A broken file leaves the keys as they were.
+// If the file is malformed, the keys do not change.
 void reload_keys(const std::string& file, file_system& disk, server::access_keys& keys) {
   if (file.empty()) return spdlog::info("SIGHUP: there is no --keys file to read again");
   try {
@@ -148,7 +149,8 @@ exit_status serve(serve_settings& chosen) {
   allow_open_files();
   prepared_relays relays(run, shown, {.use = relay_use::send, .check_all = true});
   run.engine.output.simulated = relays.simulated();
-  // A request that the relay refuses fails alone; it says nothing of other people's batches.
+  // If the relay refuses a request, only that request fails. It says nothing about other clients'
+  // batches.
   run.engine.pace.keep_going = true;
   run.engine.pace.files_of_jobs = chosen.batches_at_once * files_of_a_batch;
   server::batch_server_options options = server_options_of(chosen);

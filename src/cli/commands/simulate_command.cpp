@@ -25,7 +25,7 @@ namespace {
 
 struct simulate_settings {
   simulator::options relay;
-  /// As given; they win over what --faults slow sets.
+  /// As given on the command line; they win over the values of --faults slow.
   std::optional<std::chrono::nanoseconds> ttft;
   std::optional<std::chrono::nanoseconds> itl;
   bool slow = false;
@@ -37,7 +37,7 @@ constexpr std::chrono::milliseconds usual_ttft{200};
 constexpr std::chrono::milliseconds usual_itl{10};
 constexpr std::uint16_t usual_port = 8787;
 
-// A whole number of a range; `wanted` says what to give instead of another text.
+// A whole number in a range. `wanted`: the error message for other texts.
 template <class Number>
 auto number_of(Number& place, Number least, Number most, std::string wanted) {
   return [&place, least, most, wanted = std::move(wanted)](const std::string& text) {
@@ -51,7 +51,7 @@ auto number_of(Number& place, Number least, Number most, std::string wanted) {
   };
 }
 
-// A value that the simulator reads itself, with a function that throws std::invalid_argument.
+// A value that the simulator parses, with a function that throws std::invalid_argument.
 template <class Value, class Read>
 auto read_by(Read read, Value& place) {
   return [read, &place](const std::string& text) {
@@ -63,7 +63,7 @@ auto read_by(Read read, Value& place) {
   };
 }
 
-// A word that the simulator reads itself, with a function that returns nothing for other words.
+// A word that the simulator parses, with a function that returns nullopt for other words.
 template <class Value, class Read>
 auto word_of(Read read, Value& place, std::string wanted) {
   return [read, &place, wanted = std::move(wanted)](const std::string& text) {
@@ -234,7 +234,7 @@ std::vector<setting> simulate_flags(simulate_settings& target) {
   return table;
 }
 
-// The options of the simulator, once all flags are applied.
+// The options of the simulator, after all flags are applied.
 simulator::options options_of(const simulate_settings& chosen) {
   simulator::options options = chosen.relay;
   const auto slow = simulator::profile_options("slow");
@@ -247,7 +247,8 @@ simulator::options options_of(const simulate_settings& chosen) {
 void serve_until_signalled(simulator::options options) {
   options.tell = [](const std::string& sentence) { standard_error().line("sluice: " + sentence); };
   simulator::relay relay(options);
-  // Block the signals before the serving thread starts and inherits the mask; sigwait() takes them.
+  // Block the signals before the serving thread starts, because it inherits the mask. sigwait()
+  // receives them.
   sigset_t stops;
   sigemptyset(&stops);
   for (const int signal : stop_signals) {

@@ -42,13 +42,13 @@ namespace asio = boost::asio;
 using cluster::job_store;
 using cluster::leased_work;
 
-// One claims, one stores, one renews the window, and one asks for the progress.
+// One thread claims, one stores, one renews the window, and one reads the progress.
 constexpr std::size_t database_threads = 4;
 constexpr std::chrono::seconds progress_interval{2};
-// How many requests are in hand for each place in flight, so that no place waits for the database.
+// The number of claimed requests for each place in flight, so that no place waits for the database.
 constexpr std::size_t in_hand_for_each = 4;
 
-// What the store knows of the jobs that were unfinished at some time since the start.
+// The store's progress of all jobs that were unfinished at some time since the start.
 class store_progress {
  public:
   store_progress(asio::io_context& loop, clock& time, job_store& store, background& threads)
@@ -79,7 +79,7 @@ class store_progress {
       try {
         take(co_await threads_.run([this] { return store_.list_jobs(); }));
       } catch (const store::store_error&) {
-        // The worker itself says that the database is away.
+        // The worker itself reports that the database is not available.
       }
       if (stopping_) break;
       const auto timer =
@@ -148,7 +148,7 @@ std::string summary_of(const leased_work::totals& sums, double seconds) {
   return text;
 }
 
-// The parts of a worker, in the order in which they need each other.
+// The parts of a worker, in the order of their dependencies.
 class worker {
  public:
   worker(asio::io_context& loop, const cluster_settings& chosen, job_store& store,
@@ -196,7 +196,7 @@ class worker {
     }
   }
 
-  /// Runs to the end. Throws what ended it early.
+  /// Runs until the end. Throws the error that ended it early.
   run_outcome work() {
     run_outcome outcome;
     std::exception_ptr fault;
@@ -292,7 +292,7 @@ class worker {
   graceful_stop ending_;
   duration patience_;
   time_point began_;
-  std::exception_ptr beside_;  // of the grants, or of the leases
+  std::exception_ptr beside_;  // the failure of the grants or of the leases
   std::optional<progress_display> display_;
   std::optional<wait_notice> waits_;
 };

@@ -9,7 +9,7 @@
 namespace sluice::cli {
 namespace {
 
-// What a shell offers behind a flag.
+// What a shell offers after a flag.
 enum class values : std::uint8_t { none, choices, files, folders, unknown };
 
 bool ends_with_word(std::string_view name, std::string_view word) {
@@ -33,7 +33,7 @@ std::vector<setting> flags_of(const command& one) {
   return flags;
 }
 
-// All ways to write a flag, as words.
+// All forms of a flag, as words.
 std::vector<std::string> names_of(const setting& flag) {
   std::vector<std::string> names{fmt::format("--{}", flag.name)};
   if (flag.letter != 0) names.push_back(fmt::format("-{}", flag.letter));
@@ -52,7 +52,7 @@ std::string command_names(const std::vector<command>& commands) {
   return names + "help";
 }
 
-// What bash does for the value of a flag; empty: it has none.
+// The action of bash for the value of a flag; empty: the flag has no value.
 std::string bash_action(const setting& flag) {
   if (!flag.choices.empty()) {
     return fmt::format("_sluice_words {}; ",
@@ -142,7 +142,7 @@ complete -F _sluice sluice
       command_names(commands), behind, flags, operands);
 }
 
-// A text inside the brackets and colons of zsh's _arguments.
+// Escapes a text for the brackets and colons of zsh's _arguments.
 std::string for_zsh(std::string_view text) {
   std::string out;
   for (const char c : text) {

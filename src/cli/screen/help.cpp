@@ -8,12 +8,12 @@
 namespace sluice::cli {
 namespace {
 
-// Where the texts of `-h` begin.
+// The column of the texts in `-h`.
 constexpr std::size_t text_column = 30;
 constexpr std::size_t flag_indent = 2;
 constexpr std::size_t long_text_indent = 6;
 
-// The words of a text in lines that begin at a column. The first line has no indent.
+// Wraps a text. The lines begin at a column; the first line has no indent.
 std::string wrapped(std::string_view text, std::size_t column) {
   std::string lines;
   std::size_t at = column;
@@ -51,7 +51,7 @@ std::string row(std::string_view term, std::string_view text, std::size_t column
   return line + wrapped(text, column);
 }
 
-// Paragraphs, each wrapped; a line that begins with a space stays as it is.
+// Wraps each paragraph; a line that begins with a space is not changed.
 std::string paragraphs(std::string_view text) {
   std::string all;
   std::string paragraph;

@@ -17,7 +17,7 @@ namespace {
 constexpr const char* relays_help =
     "Each [[relay]] table is one relay of a pool that shares the jobs. Its keys:";
 
-// Variables that no flag stands for.
+// Variables that have no flag.
 const std::vector<std::pair<std::string, std::string>> other_variables{
     {"HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY",
      "The proxy for requests to relays, and the hosts that need none."},
@@ -63,8 +63,8 @@ void for_each_group(const command& shown, Begin begin, Each each) {
   }
 }
 
-// A text as roff shows it unchanged. A line must not begin with a control character, and a plain
-// "-" may become a hyphen, which cannot be pasted into a shell.
+// Escapes a text so that roff shows it unchanged. A line must not begin with a control character,
+// and a plain "-" may become a hyphen, which does not work in a shell after copying.
 std::string roff(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -93,7 +93,7 @@ std::string roff(std::string_view text) {
   return out;
 }
 
-// Paragraphs and, between them, lines that stay as they are because they begin with a space.
+// Paragraphs and, between them, lines that are not wrapped because they begin with a space.
 std::string roff_paragraphs(std::string_view text) {
   std::string out;
   bool as_is = false;

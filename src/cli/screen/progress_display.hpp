@@ -9,15 +9,15 @@
 
 namespace sluice::cli {
 
-/// Gives the progress of a command. Both are called each time that it is shown. Where the line is
-/// empty, nothing is shown.
+/// Functions that return the progress of a command, as a line and as JSON. They are called each
+/// time the progress is shown. If the line is empty, nothing is shown.
 struct progress_source {
   std::function<std::string(const line_form& form)> line;
   std::function<std::string()> json = {};
 };
 
-/// Shows what a command is doing. A live line is renewed five times a second. To be used on the
-/// thread of the clock's event loop.
+/// Shows what a command is doing. A live line is updated five times a second. Use it on the thread
+/// of the clock's event loop.
 class progress_display {
  public:
   progress_display(clock& time, screen& shown, progress_source source,
@@ -26,7 +26,7 @@ class progress_display {
   progress_display& operator=(const progress_display&) = delete;
   ~progress_display() { leave(); }
 
-  /// Removes the live line. Nothing is shown any more, and the loop may end.
+  /// Removes the live line. After that nothing is shown, and the loop may end.
   void leave();
 
  private:

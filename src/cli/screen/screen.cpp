@@ -89,15 +89,15 @@ class coloured_name final : public spdlog::custom_flag_formatter {
   line_form form_;
 };
 
-// `%*` stands for the message, and `%&` for the name of the program.
+// `%*` is the message, and `%&` the name of the program.
 std::unique_ptr<spdlog::formatter> pattern(const std::string& text, const line_form& form = {}) {
   auto formatter = std::make_unique<spdlog::pattern_formatter>();
   formatter->add_flag<shown_message>('*').add_flag<coloured_name>('&', form).set_pattern(text);
   return formatter;
 }
 
-// Calls `take` with the entry of each line of a text for a person, which may begin with the name of
-// the program.
+// Calls `take` with a JSON entry for each line of a text, which may begin with the name of the
+// program.
 void json_lines(std::string_view text, std::string_view level,
                 const std::function<void(const std::string&)>& take) {
   constexpr std::string_view program = "sluice: ";
@@ -217,7 +217,7 @@ void screen::show_heading() {
 void screen::log_line(const std::string& text) {
   std::unique_lock lock(mutex_);
   const auto to_file = to_file_;
-  lock.unlock();  // it may report a gap
+  lock.unlock();  // because to_file() may report a gap
   if (to_file) to_file(text);
 }
 
@@ -267,7 +267,7 @@ void start_log(screen& shown, bool verbose, bool quiet, const std::string& file,
   shown.begin_log(quiet, std::move(heading_to_file));
   auto logger = std::make_shared<spdlog::logger>("sluice", sinks.begin(), sinks.end());
   logger->set_level(verbose || !file.empty() ? spdlog::level::debug : spdlog::level::info);
-  // The default handler of spdlog writes to standard error and would wait for the terminal.
+  // The default handler of spdlog writes to standard error and could block on the terminal.
   logger->set_error_handler(gap);
   spdlog::set_default_logger(logger);
 }

@@ -13,8 +13,8 @@
 
 namespace sluice::cli {
 
-/// Standard error as a person sees it; safe to use from any thread. Shows lines and, on a terminal,
-/// one live line below them that is written over. Never waits for the terminal.
+/// Standard error as people see it. Safe to use from any thread. Shows lines and, on a terminal,
+/// one live line below them that is overwritten. Never waits for the terminal.
 class screen {
  public:
   screen();
@@ -23,31 +23,32 @@ class screen {
   screen& operator=(const screen&) = delete;
 
   bool is_terminal() const noexcept { return terminal_ && !json_; }
-  /// The form of a line that is shown now. `live`: on the live line, which has a width.
+  /// The format of a line that is shown now. `live`: the line is the live line, whose width is
+  /// limited.
   line_form form(bool live) const;
   void choose_colour(colour_choice chosen);
-  /// Without a choice, the language is that of the environment.
+  /// Sets the language; nullopt: the language of the environment.
   void choose_language(std::optional<language> chosen);
   language spoken() const noexcept { return spoken_; }
   void line(const std::string& text);
-  /// Shows a line that has its final form.
+  /// Shows a line without changing it.
   void finished_line(const std::string& text);
-  /// Replaces the live line. Does nothing where this is not a terminal. The text is fit for a
-  /// terminal, and may have colours.
+  /// Replaces the live line. Does nothing if this is not a terminal. The text must be safe to show
+  /// on a terminal, and may have colours.
   void live(const std::string& text);
   void clear_live();
 
-  /// Sets the first line of the screen. It is shown before the next line; where the command refuses
-  /// to start before there is one, it is never shown.
+  /// Sets the first line of the screen. It is shown before the next line. If the command ends with
+  /// an error before the first line, it is never shown.
   void heading(const std::string& text);
   /// Shows the heading now, unless it was shown before.
   void show_heading();
-  /// A line for the log file alone.
+  /// Writes a line only to the log file.
   void log_line(const std::string& text);
-  /// Reports once that a line could not be written to the log file. A quiet screen reports it at
-  /// the end, and leaves it out where an error ends the command: then that error is the one line.
+  /// Reports once that a line could not be written to the log file. A quiet screen reports this at
+  /// the end. If an error ends the command, the quiet screen shows only that error.
   void log_has_gap(const std::string& sentence);
-  /// Sends the heading to the log file as well. A quiet screen does not show it.
+  /// Also sends the heading to the log file. A quiet screen does not show it.
   void begin_log(bool quiet, std::function<void(const std::string& heading)> to_file);
 
  private:
@@ -68,8 +69,8 @@ class screen {
 };
 
 /// Sends the log of the program to the screen, and also to `file` unless that is empty. Throws
-/// fatal_error where the file must not be written (open_log). `json`: every line on standard error
-/// and in the file is a JSON object from now on, also those of screen::line() and of
+/// fatal_error if the file must not be written (open_log). `json`: from now on, every line on
+/// standard error and in the file is a JSON object, including the lines of screen::line() and
 /// standard_error().
 void start_log(screen& shown, bool verbose, bool quiet, const std::string& file, bool json = false);
 

@@ -13,7 +13,7 @@ enum class colour_choice : std::uint8_t {
 
 /// How progress is shown: --progress.
 enum class progress_kind : std::uint8_t {
-  automatic,  ///< a live line on a terminal, elsewhere as `plain`
+  automatic,  ///< a live line on a terminal, otherwise like `plain`
   plain,      ///< a new line every 10 s
   json,       ///< an object every 10 s and one at the end
   none,

@@ -8,7 +8,7 @@
 
 namespace sluice::cli {
 
-/// Reports the long waits of a quiet command (long_wait), a line each. To be used on the thread of
+/// Reports the long waits of a quiet command (long_wait), one line each. Use it on the thread of
 /// the clock's event loop.
 class wait_notice {
  public:
@@ -17,7 +17,7 @@ class wait_notice {
   wait_notice& operator=(const wait_notice&) = delete;
   ~wait_notice() { leave(); }
 
-  /// Nothing is reported any more, and the loop may end.
+  /// After that nothing is reported, and the loop may end.
   void leave();
 
  private:

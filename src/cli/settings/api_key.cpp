@@ -22,7 +22,7 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(spaces) + 1 - begin);
 }
 
-// Removes a word at the start of the text, in any case.
+// Removes a word at the start of the text, ignoring case.
 void drop_word(std::string_view& text, std::string_view word) {
   const bool there = text.size() > word.size() &&
                      std::equal(word.begin(), word.end(), text.begin(), [](char a, char b) {
@@ -42,8 +42,8 @@ struct assignment {
   std::string_view value;
 };
 
-// `NAME=value`, perhaps after `export`. A name has no lower case, so that a key in base64, which
-// may end with =, is none.
+// `NAME=value`, perhaps after `export`. A name has no lower case letters, so a base64 key that ends
+// with = is not taken for an assignment.
 std::optional<assignment> assignment_in(std::string_view text) {
   drop_word(text, "export ");
   const std::size_t sign = text.find('=');
@@ -76,7 +76,7 @@ std::string key_in(std::string_view text) {
 
 std::string key_in_file(std::string_view content) {
   if (content.starts_with(byte_order_mark)) content.remove_prefix(byte_order_mark.size());
-  std::string_view other;  // the name of a setting that is no key
+  std::string_view other;  // the name of a setting that is not a key
   for (bool first = true; !content.empty(); first = false) {
     const std::size_t end = std::min(content.find('\n'), content.size());
     const std::string_view line = trimmed(content.substr(0, end));

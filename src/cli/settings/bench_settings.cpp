@@ -62,7 +62,7 @@ std::uint64_t parse_positive(const std::string& text, std::uint64_t most) {
   return number;
 }
 
-// Refuses a list that is no range: a sweep goes from A up to B.
+// Refuses a list that is not a range: a sweep goes from A up to B.
 template <typename Number>
 void check_span(const std::vector<Number>& list, std::string_view flag) {
   if (list.size() < 2 || (list.size() == 2 && list.front() <= list.back())) return;

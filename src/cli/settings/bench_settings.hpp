@@ -49,13 +49,12 @@ struct bench_settings {
 /// The flag table of `sluice bench`. Each entry writes into `target`, which must outlive it.
 std::vector<setting> bench_flags(bench_settings& target);
 
-/// The loads that the settings ask for. Throws fatal_error where the settings contradict each
-/// other.
+/// The loads that the settings describe. Throws fatal_error if the settings contradict each other.
 bench::load_plan plan_of(const bench_settings& chosen);
 
-/// Makes the targets of --target the pool to measure. A target that the config file has comes with
-/// its settings; another one uses the key in the variable NAME_API_KEY, or else the key of the run.
-/// Throws fatal_error.
+/// Makes the targets of --target the pool to measure. A target that is in the config file has the
+/// settings from there. Any other target uses the key in the variable NAME_API_KEY, or else the key
+/// of the run. Throws fatal_error.
 void use_targets(bench_settings& chosen);
 
 }  // namespace sluice::cli

@@ -156,7 +156,8 @@ std::unique_ptr<cluster::job_store> open_job_store(const std::string& url) {
   if (url.empty()) {
     refuse("name the database that the machines share: --store postgresql://HOST/DATABASE");
   }
-  // Not as a bad setting, which shows the value: it may hold a password.
+  // This is not a bad setting, because that message would show the value, which may contain a
+  // password.
   if (!store::is_postgres_url(url)) refuse("--store: give postgresql://HOST/DATABASE");
   try {
     return cluster::open_postgres_jobs(url);

@@ -14,12 +14,13 @@
 
 namespace sluice::cli {
 
-/// The settings of the commands that put a job on many machines: enqueue, work, collect, jobs.
+/// The settings of the commands that distribute a job over many machines: enqueue, work, collect,
+/// jobs.
 struct cluster_settings {
   run_settings run;
-  std::string store;  ///< URL of the PostgreSQL that the machines share
-  std::string name;   ///< of the job in the store; empty: that of its file
-  /// Requests that a worker leases at a time; 0: by the size of the job.
+  std::string store;  ///< URL of the PostgreSQL database that the machines share
+  std::string name;   ///< name of the job in the store; empty: the name of its file
+  /// Requests that a worker leases at a time; 0: depends on the size of the job.
   std::uint64_t chunk = 0;
   duration lease = std::chrono::seconds{60};
   bool forever = false;  ///< wait for more jobs when the queue is empty
@@ -39,10 +40,12 @@ setting limit_store_flag(std::string& place);
 /// Opens the store with this URL. Blocks. Throws fatal_error.
 std::unique_ptr<cluster::job_store> open_job_store(const std::string& url);
 
-/// Runs a command over a store: prints why, and returns `stopped`, where the database goes away.
+/// Runs a command that uses a store. If the database is not available any more, prints the reason
+/// and returns `stopped`.
 exit_status with_job_store(const cluster_settings& chosen,
                            const std::function<exit_status(cluster::job_store&)>& run);
-/// The job of that name. Throws fatal_error, with the nearest name, where there is none.
+/// The job with this name. If there is none, throws fatal_error that suggests the most similar
+/// name.
 cluster::job_record find_named_job(cluster::job_store& store, const std::string& name);
 
 }  // namespace sluice::cli

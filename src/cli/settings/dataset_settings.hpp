@@ -15,13 +15,13 @@ namespace sluice::cli {
 struct dataset_settings {
   /// File of the template; empty: none.
   std::string template_file;
-  std::string data;  ///< of extract
+  std::string data;  ///< for extract: the table
   dataset::table_options table;
   std::string id_column;
   std::string files;
   std::uint64_t sample = 0;
   std::uint64_t seed = 1;
-  /// Empty: the text of the answer in a column `answer`.
+  /// Empty: only the column `answer`, with the text of the answer.
   std::vector<dataset::answer_column> columns;
   bool usage = false;
 };
@@ -29,7 +29,7 @@ struct dataset_settings {
 /// The flags with these names. Each writes into `target`, which must outlive it.
 std::vector<setting> dataset_flags(dataset_settings& target, const std::set<std::string>& names);
 
-/// What is joined to the rows.
+/// The options for joining answers to the rows.
 dataset::extract_options extract_options_of(const dataset_settings& chosen);
 
 }  // namespace sluice::cli

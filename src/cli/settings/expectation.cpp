@@ -23,7 +23,7 @@ std::string read_schema_file(const std::string& path) {
   return content.str();
 }
 
-// A file may hold what a request has around its schema: `response_format`, or its `json_schema`.
+// The file may contain the schema inside `response_format` or `json_schema`, as in a request.
 std::string schema_in(const std::string& text) {
   json_object whole = json_object::parse(text);
   if (whole.object("json_schema").is_object()) whole = whole.object("json_schema");

@@ -21,7 +21,7 @@ void add_change(std::string& text, const std::string& name, std::uint64_t before
                       shown_limit(after));
 }
 
-// Gives the settings their first values, applies everything anew, and puts the old ones back.
+// Gives the settings their first values, applies everything again, and restores the old values.
 run_settings read_anew(const settings& flags, run_settings& target) {
   run_settings kept = std::exchange(target, run_settings{});
   try {

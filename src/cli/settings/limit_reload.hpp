@@ -8,16 +8,16 @@
 
 namespace sluice::cli {
 
-/// The limits that the settings give now, read from the config file once more.
+/// The limits according to the settings, after the config file was read again.
 struct reread_limits {
   live_limits limits;
-  /// Sentences for a person: limits of the file that do not count, and why.
+  /// Sentences for the user: limits of the file that are not used, and why.
   std::vector<std::string> notes;
 };
 
-/// Reads the settings again, for a run that has `relays` and began with `target`, of which `flags`
-/// were made. `target` is as before when this returns. Throws fatal_error or bad_setting where the
-/// file or the environment cannot be used.
+/// Reads the settings again, for a run that has `relays` and began with `target`, for which `flags`
+/// were made. `target` is unchanged at the end. Throws fatal_error or bad_setting if the file or
+/// the environment cannot be used.
 reread_limits read_limits_again(const settings& flags, run_settings& target,
                                 const std::vector<relay_member>& relays);
 

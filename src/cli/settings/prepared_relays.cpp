@@ -39,7 +39,7 @@ std::unique_ptr<simulator::relay> start_simulator(run_settings& chosen, const re
   }
 }
 
-// Removes all members of the pool but the named one, and their keys with them.
+// Removes all members of the pool except the named one, and their keys with them.
 void keep_only(const std::string& name, run_settings& run) {
   auto& pool = run.engine.pool;
   std::vector<std::string> names;
@@ -57,7 +57,7 @@ void keep_only(const std::string& name, run_settings& run) {
   }
 }
 
-// Servers on this machine, such as vLLM and Ollama, mostly take requests without a key.
+// Servers on this machine, such as vLLM and Ollama, usually accept requests without a key.
 bool needs_key(const relay_options& relay) {
   return relay.api_key.empty() && !is_loopback(base_url::parse(relay.base_url).host);
 }
@@ -82,7 +82,7 @@ void find_proxies(config& options) {
   for (auto& member : options.pool) find_proxy(member.relay);
 }
 
-// The folder in which all runs of this user count their requests together.
+// Sets the folder in which all runs of this user count their requests together.
 void share_window(pace_options& pace) {
   const auto under = [](const char* variable, const char* rest) {
     const char* root = std::getenv(variable);
@@ -120,7 +120,7 @@ prepared_relays::prepared_relays(run_settings& chosen, screen& shown, const rela
   config& engine = chosen.engine;
   const bool unused = needs.use == relay_use::price_lists && !asks_for_prices(chosen);
   if (unused) {
-    engine.relay = {};  // then its settings need not be right
+    engine.relay = {};  // then its settings need not be valid
     if (needs.check_all) engine.check();
     return;
   }

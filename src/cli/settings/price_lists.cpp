@@ -24,7 +24,7 @@ namespace asio = boost::asio;
 // The command waits for the answer.
 constexpr std::chrono::seconds longest{30};
 
-// Adds the prices under the names that the jobs use for the models.
+// Also adds the prices under the names that the jobs use for the models.
 void name_as_jobs_do(price_table& prices, const relay_member& member) {
   for (const auto& [here, there] : member.models) {
     if (const model_prices* found = prices.listed(there)) {
@@ -53,7 +53,7 @@ pricing_answer ask_price_list(const relay_member& member, const std::string& gro
 
 namespace {
 
-// The models of a list that have no price by the token: "2 billed per call, 1 by tiers".
+// Counts the models of a list that have no price per token: "2 billed per call, 1 by tiers".
 std::string left_out_of(const models_left_out& left_out) {
   std::string words;
   const auto add = [&words](std::size_t count, std::string_view why) {
@@ -67,7 +67,7 @@ std::string left_out_of(const models_left_out& left_out) {
   return words;
 }
 
-// A table of prices over the ones before it; nothing: the price list of the relay.
+// A table of prices that replaces the prices before it; nullopt: the price list of the relay.
 using layer = std::optional<price_table>;
 
 std::vector<layer> read_layers(const config& options) {
@@ -151,7 +151,7 @@ relay_prices load_prices(const run_settings& chosen) {
   std::vector<price_table> tables;
   tables.reserve(members.size());
   for (const auto& member : members) tables.push_back(prices_of(member));
-  relay_prices all(tables.front());  // used where no relay is named
+  relay_prices all(tables.front());  // used if no relay is named
   for (std::size_t i = 0; i < members.size(); ++i) {
     all.set(members[i].name, std::move(tables[i]));
     note_renamed(members[i], all);

@@ -67,7 +67,7 @@ endpoint parse_endpoint(const std::string& text) {
   throw bad_setting("must be one of chat/completions, completions, embeddings, responses");
 }
 
-// A setting that takes one of a list of words and writes the value of the word into `place`.
+// A setting that accepts a list of words. It writes the value of the given word into `place`.
 template <typename Enum>
 setting choice(setting entry, Enum& place,
                std::vector<std::pair<std::string, std::type_identity_t<Enum>>> words) {
@@ -694,7 +694,8 @@ std::vector<setting> run_flags(run_settings& target) {
        .long_help = "Reads this config file. Without the flag it is ./sluice.toml, else "
                     "sluice/config.toml under $XDG_CONFIG_HOME (or ~/.config). Its keys are the "
                     "names of the long flags, and flags and environment win over it.",
-       .apply = [](const std::string&) {},  // read_settings() looks it up before anything applies
+       // read_settings() reads it before any setting is applied
+       .apply = [](const std::string&) {},
        .in_config = false},
       {.name = "profile",
        .value = "NAME",
@@ -835,7 +836,7 @@ std::string read_key_variable(const std::string& name) {
   return key;
 }
 
-// The name of a variable. The message does not show the text, which may be a key.
+// Parses the name of a variable. The message does not show the text, which may be a key.
 std::string parse_variable(const std::string& name) {
   constexpr std::string_view letters =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
@@ -917,8 +918,8 @@ bool is_set(const char* variable) {
   return value != nullptr && *value != '\0';
 }
 
-// Decides between an address and the [[relay]] tables: a flag or a profile that gives an address
-// turns the pool off, the environment does not.
+// Decides between a single address and the [[relay]] tables. If a flag or a profile gives an
+// address, the pool is not used; the environment variable has no such effect.
 void choose_relays(const settings& flags, const std::set<std::string>& in_profile,
                    run_settings& target) {
   const bool by_line = flags.on_line("base-url");
@@ -949,7 +950,7 @@ void read_settings(const settings& flags, run_settings& target) {
   if (config) target.config_file = config->path;
   const auto in_profile = flags.apply(config, flags.line_value(profile_flag));
   choose_relays(flags, in_profile, target);
-  if (target.json_log) target.spoken = language::english;  // its readers are programs
+  if (target.json_log) target.spoken = language::english;  // programs read the output
 }
 
 std::uint64_t requests_per_minute(const config& options) {

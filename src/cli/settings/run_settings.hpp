@@ -16,11 +16,12 @@
 
 namespace sluice::cli {
 
-/// Where the key of a pool's member comes from.
+/// The source of the key of a pool's member.
 struct key_source {
   /// Name of an environment variable; empty: none.
   std::string variable;
-  /// File to read where there is no variable. Where both are empty, the key of the run is used.
+  /// File with the key, used if there is no variable. If both are empty, the key of the run is
+  /// used.
   std::string file;
 };
 
@@ -29,7 +30,7 @@ std::string read_secret_file(const std::string& path);
 
 /// The message at the end of a run: --notify and its flags.
 struct notify_options {
-  std::string url;  ///< empty: there is no message
+  std::string url;  ///< empty: no message
   notify::webhook_form form = notify::webhook_form::standard;
   std::string secret;  ///< signs the message; empty: it is not signed
 };
@@ -40,14 +41,14 @@ struct run_settings {
   /// One for each member of the pool, in the same order.
   std::vector<key_source> pool_keys;
   duration grace = std::chrono::seconds{30};
-  /// Profile of the built-in simulator; nothing: a real relay.
+  /// Profile of the built-in simulator; nullopt: a real relay.
   std::optional<std::string> simulate;
   std::string log_file;
   bool json_log = false;
-  /// When nothing more may start.
+  /// When the run starts no more requests.
   closing_options closing;
   notify_options notify;
-  /// URL of the PostgreSQL through which machines share the limit; empty: they do not.
+  /// URL of the PostgreSQL database through which machines share the limit; empty: they do not.
   std::string limit_store;
   /// Name of the only [[relay]] to use; empty: all.
   std::string only_relay;
@@ -55,7 +56,7 @@ struct run_settings {
   std::string config_file;
   /// Profile of the config file that is used; empty: none.
   std::string profile;
-  /// Sentences about relays that two settings name: which one won, and why.
+  /// Sentences about relays that two settings name: which setting won, and why.
   std::vector<std::string> overruled;
   /// Group of the key in the relay's own price list.
   std::string price_group = "default";
@@ -64,7 +65,7 @@ struct run_settings {
   progress_kind progress = progress_kind::automatic;
   bool progress_given = false;  ///< the user set it
   colour_choice colour = colour_choice::automatic;
-  std::optional<language> spoken;  ///< language of the screen; nothing: by the environment
+  std::optional<language> spoken;  ///< language of the screen; nullopt: that of the environment
   bool quiet = false;
   bool verbose = false;
 };
@@ -72,26 +73,26 @@ struct run_settings {
 /// The flag table of `sluice run`. Each entry writes into `target`, which must outlive it.
 std::vector<setting> run_flags(run_settings& target);
 /// The same settings for another command, with flags only for the names in `on_line`, for --config
-/// and for --profile. The config file and the environment may set the others, so one file serves
-/// all commands.
+/// and for --profile. The config file and the environment may set the others, so that one file
+/// works for all commands.
 std::vector<setting> run_flags(run_settings& target, const std::set<std::string>& on_line);
 /// The amount of a budget that must be above zero. Throws bad_setting.
 usd parse_spending(const std::string& text);
 /// Flags that several commands share.
 setting json_flag(bool& place);
 setting html_flag(std::string& place);
-/// The tables of the config file: `[[relay]]`, the members of a pool.
+/// The repeated tables of the config file: `[[relay]]`, the members of a pool.
 std::vector<setting_tables> run_tables(run_settings& target);
 /// The keys of such a table, each with its help text.
 std::vector<std::pair<std::string, std::string>> relay_keys();
-/// Applies the config file, the environment and the command line to `target`, of which `flags` were
-/// made. Throws fatal_error.
+/// Applies the config file, the environment and the command line to `target`, for which `flags`
+/// were made. Throws fatal_error.
 void read_settings(const settings& flags, run_settings& target);
-/// Reads the keys of the pool's members. To be called once the pool is really used: a rehearsal
-/// needs no keys. Throws fatal_error that names the member.
+/// Reads the keys of the pool's members. Call it only if the pool is really used, because a
+/// rehearsal needs no keys. Throws fatal_error that names the member.
 void read_pool_keys(run_settings& target);
 
-/// The sum of all relays' limits of requests in a minute; 0: no limit.
+/// The sum of the limits of all relays, in requests per minute; 0: no limit.
 std::uint64_t requests_per_minute(const config& options);
 
 }  // namespace sluice::cli

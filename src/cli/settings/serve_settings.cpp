@@ -89,7 +89,8 @@ std::string usual_data_folder() {
   return folder;
 }
 
-// Receivers with OpenAI's SDK take a secret without whsec_ for the key itself.
+// Refuses a secret without whsec_, because receivers with OpenAI's SDK would use it as the key
+// itself.
 void check_webhook(const server::webhook_options& webhook) {
   if (!webhook.secret.starts_with("whsec_")) {
     refuse(fmt::format(
@@ -351,7 +352,8 @@ server::batch_server_options server_options_of(const serve_settings& chosen) {
   options.names.names.insert(server::host_name(address.host));
   options.is_open = !is_loopback(address.host);
   if (chosen.store != "sqlite") {
-    // Not as a bad setting, which shows the value: it may hold a password.
+    // This is not a bad setting, because that message would show the value, which may contain a
+    // password.
     if (!store::is_postgres_url(chosen.store)) {
       refuse("--store: give sqlite, or postgresql://HOST/DATABASE");
     }
@@ -363,7 +365,7 @@ server::batch_server_options server_options_of(const serve_settings& chosen) {
   options.runner.announce_ends = !chosen.webhook.url.empty();
   options.files = {chosen.most_file_bytes, chosen.most_batch_bytes};
   const pace_options& pace = chosen.run.engine.pace;
-  // Each call in flight has a connection, and clients that wait or poll have others.
+  // Each call in flight has a connection. Clients that wait or poll have further ones.
   options.http.max_connections += pace.concurrency;
   options.calls.max_body_bytes = chosen.run.engine.job.max_line_bytes;
   options.calls.max_attempts = pace.max_attempts;
@@ -374,7 +376,7 @@ server::batch_server_options server_options_of(const serve_settings& chosen) {
   options.runner.batches_at_once = chosen.batches_at_once;
   options.runner.most_lines = chosen.most_lines;
   options.runner.lines = chosen.run.engine.job;
-  options.runner.lines.limit = 0;  // of a config file that a run shares
+  options.runner.lines.limit = 0;  // it may come from a config file that is also used for runs
   const output_options& kept = chosen.run.engine.output;
   options.runner.output.durable = kept.durable;
   options.runner.output.assume_max_tokens = kept.assume_max_tokens;

@@ -19,22 +19,24 @@ struct serve_settings {
   std::string listen = "127.0.0.1:8080";
   /// Path of the data folder; empty: sluice/serve under $XDG_DATA_HOME.
   std::string data;
-  /// "sqlite", in the data folder, or the URL of a PostgreSQL that several servers share.
+  /// "sqlite": a database in the data folder; otherwise the URL of a PostgreSQL database that
+  /// several servers share.
   std::string store = "sqlite";
-  /// How long another server leaves the batches of a silent one alone.
+  /// If a server is silent for this time, another server may take over its batches.
   duration lease = std::chrono::seconds{60};
   /// File of the clients' keys; empty: every client on this machine may do everything.
   std::string keys;
-  /// Names under which clients without a key may know the server, besides those of this machine.
+  /// Host names that clients without a key may use for the server, in addition to those of this
+  /// machine.
   std::set<std::string> allowed_hosts;
   std::string certificate;
   std::string certificate_key;
-  /// Listen on an address of other machines without TLS.
+  /// Allow listening without TLS on an address that other machines can reach.
   bool insecure_http = false;
   /// File of the access log; "-": standard output; empty: none.
   std::string access_log;
   server::webhook_options webhook;
-  /// Only say what the settings ask for.
+  /// Only check and show the settings.
   bool check_only = false;
   std::uint64_t most_lines = 50'000;
   std::uint64_t most_batch_bytes = std::uint64_t{200} << 20;
@@ -45,8 +47,8 @@ struct serve_settings {
 /// The flag table of `sluice serve`. Each entry writes into `target`, which must outlive it.
 std::vector<setting> serve_flags(serve_settings& target);
 
-/// The options of the server that the settings ask for. Throws fatal_error where they contradict
-/// each other or name no usable address.
+/// The options of the server according to the settings. Throws fatal_error if the settings
+/// contradict each other or contain no valid address.
 server::batch_server_options server_options_of(const serve_settings& chosen);
 
 }  // namespace sluice::cli

@@ -7,7 +7,7 @@ namespace sluice::bench {
 namespace {
 
 constexpr double minute = 60;
-// Some relays keep their log in whole seconds: its minute is 59 to 61 of them.
+// Some relays log times in whole seconds. Their minute is then 59 to 61 seconds long.
 constexpr double clock_step = 1;
 constexpr double phase_step = 0.1;
 constexpr double finest_phase_step = 0.002;
@@ -20,8 +20,8 @@ double count_until(const std::vector<double>& sorted, double t) {
   return static_cast<double>(std::upper_bound(sorted.begin(), sorted.end(), t) - sorted.begin());
 }
 
-/// The least burst with which a bucket of that rate (a second) lets all of `seen` through: the most
-/// by which what has arrived from some moment on is more than what was refilled.
+/// The smallest burst with which a bucket, refilled at `rate` per second, allows all calls in
+/// `seen`: the largest difference, in any period, between the arrived calls and the refill.
 double least_burst(const arrival_curves& seen, double rate) {
   double least = 1;
   double best = -unbounded;
@@ -43,8 +43,9 @@ double arrival_curves::arrived_by(double t) const {
   return count_until(heads, t);
 }
 
-/// The refused calls by their starts, and in groups that were in flight together: of each group,
-/// one arrived first, and no other of it was counted before that one.
+/// The refused calls, sorted by their start, and in groups of calls that were in flight at the same
+/// time. In each group one call arrived first, and no other call of the group was counted before
+/// it.
 struct limit_evidence::refusals {
   std::vector<limit_call> calls;
   std::vector<std::size_t> group;
@@ -63,7 +64,8 @@ struct limit_evidence::refusals {
     }
   }
 
-  /// Of other groups, how many may have been counted in the `length` before call `i` arrived.
+  /// The number of calls of earlier groups that the relay may have counted in the last `length`
+  /// seconds before call `i` arrived.
   double counted_before(std::size_t i, double length) const {
     double n = 0;
     for (std::size_t j = 0; j < calls.size() && group[j] < group[i]; ++j) {
@@ -75,8 +77,8 @@ struct limit_evidence::refusals {
 
 namespace {
 
-/// The burst that a bucket of that rate (a second) has less than, by each refusal: the most that
-/// can have been taken from it, less what was refilled.
+/// The upper bound of a bucket's burst, with a refill of `rate` per second, that follows from the
+/// refusals: the largest amount that can have been taken from it, minus the refill.
 double burst_bound(const arrival_curves& seen, const std::vector<limit_call>& refused,
                    double rate) {
   double bound = unbounded;
@@ -121,8 +123,8 @@ void limit_evidence::learn(const std::vector<limit_call>& calls) {
   }
 }
 
-/// All calls meet the same minute, wherever in a step it begins: where few steps are left, smaller
-/// ones say so more sharply.
+/// Halves the steps of the possible phases. The phase of the minute is the same for all calls, so
+/// if only few steps are possible, smaller steps give tighter limits.
 bool limit_evidence::look_closer_at_minutes(bool failed_count) {
   constexpr std::size_t few = 300;
   std::vector<minute_space> others;
@@ -156,7 +158,7 @@ bool limit_evidence::narrow(log_space& space, const arrival_curves& seen, const 
     const double together = seen.arrived_by(x) - seen.started_by(x - minute + clock_step);
     space.limit.low = std::max(space.limit.low, together);
   }
-  // Refusals that may have come first of their group: one of them saw no more than this.
+  // Any call of the group may have arrived first. That call saw at most this number of calls.
   double most = 0;
   for (std::size_t i = 0; i < refused.calls.size(); ++i) {
     const auto& one = refused.calls[i];
@@ -188,7 +190,7 @@ bool limit_evidence::narrow(minute_space& space, const arrival_curves& seen,
       most = std::max(most, seen.started_by(std::min(one.head, end)) - seen.arrived_by(begin));
     }
     space.limit.high = std::min(space.limit.high, most);
-    // A minute that is full lets no more in.
+    // If the minute is full, no more calls are allowed in it.
     const double m = index(one.head);
     const double end = space.phase + (m + 1) * minute;
     if (m == index(one.start - space.step) && seen.arrived_by(end) > seen.started_by(one.head))
@@ -202,7 +204,8 @@ bool limit_evidence::narrow(bucket_space& space, const arrival_curves& seen,
   return space.burst > 0 ? narrow_one(space, seen, refused) : narrow_many(space, seen, refused);
 }
 
-/// Both bounds of the burst fall as the rate grows, so the rates of one burst are an interval.
+/// Both bounds of the burst decrease as the rate grows, so the possible rates for one burst form an
+/// interval.
 bool limit_evidence::narrow_one(bucket_space& space, const arrival_curves& seen,
                                 const refusals& refused) {
   const auto enough = [&](double rate) {

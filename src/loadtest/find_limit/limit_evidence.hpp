@@ -1,12 +1,12 @@
-// What a log of calls says of a relay's limit: which ways to count can have let through what was
-// let through and refused what was refused, and with which numbers. Pure; not thread safe.
+// Concludes from a log of calls what a relay's limit can be: which ways of counting explain both
+// the allowed and the refused calls, and with which numbers. Pure; not thread safe.
 //
-// A relay counts a call somewhere between its start and its head; when, nobody here can know. So a
-// way to count is given up only when no arrivals in those intervals agree with it: of A(t), the
-// calls that have arrived by t, it is known that D(t) ≤ A(t) ≤ S(t), the heads and the starts by t
-// (the arrival curves of Le Boudec and Thiran, "Network Calculus", 2001). Long or uneven delays
-// make the bounds wide, never wrong. What was found impossible stays so: each look narrows the last
-// one.
+// A relay counts a call at some moment between its start and its response head. The exact moment is
+// unknown. So a way of counting is excluded only if it contradicts every possible set of arrivals
+// in these intervals. For A(t), the number of calls that have arrived by time t, only D(t) ≤ A(t) ≤
+// S(t) is known, where D(t) counts the heads and S(t) the starts up to t (the arrival curves of Le
+// Boudec and Thiran, "Network Calculus", 2001). Long or uneven delays make the bounds wide, never
+// wrong. What was excluded once stays excluded: each call of learn() narrows the last result.
 #pragma once
 
 #include <algorithm>
@@ -19,11 +19,11 @@ namespace sluice::bench {
 enum class call_outcome : std::uint8_t {
   in_flight,
   accepted,
-  refused,  ///< by the limit
-  failed,   ///< otherwise; the relay may have counted it or not, but all alike
+  refused,  ///< refused because of the limit
+  failed,   ///< failed for another reason; the relay may count all such calls or none
 };
 
-/// A call as the client saw it, in seconds from any one moment.
+/// A call as the client saw it. Times are in seconds from a common origin.
 struct limit_call {
   double start = 0;
   double head = 0;
@@ -41,14 +41,14 @@ struct limit_range {
   }
 };
 
-/// All that is possible, and the middle of it for a relay as most are: one that counts calls which
-/// fail later, and doesn't count those that it refuses.
+/// All possible values, and the middle value for the usual kind of relay, which counts calls that
+/// fail later and does not count calls that it refuses.
 struct limit_estimate {
   limit_range all;
   double likely = 0;
 };
 
-/// The calls by the moments that bound their arrivals, both sorted.
+/// The bounds of the calls' arrival times, both sorted.
 struct arrival_curves {
   std::vector<double> starts;
   std::vector<double> heads;
@@ -61,16 +61,16 @@ class limit_evidence {
  public:
   limit_evidence();
 
-  /// Looks at all calls so far; none is in flight.
+  /// Learns from all calls so far. No call may be in flight.
   void learn(const std::vector<limit_call>& calls);
-  /// Calls at that rate a minute emptied it: no bucket is refilled faster.
+  /// Calls at this rate per minute emptied the bucket, so it is not refilled faster.
   void emptied_at(double rate);
 
-  /// At most N in any minute; nothing when that cannot be. Refused calls may count there or not.
+  /// At most N calls in any minute; nullopt: excluded. Refused calls may count or not.
   std::optional<limit_estimate> sliding() const;
-  /// At most N in each minute of a clock.
+  /// At most N calls in each minute of a clock; nullopt: excluded.
   std::optional<limit_estimate> fixed() const;
-  /// `burst` at once, refilled at `rate` a minute. A leaky bucket has a burst of 1.
+  /// `burst` calls at once, refilled at `rate` per minute. A leaky bucket has a burst of 1.
   struct bucket_ranges {
     limit_estimate rate;
     limit_range burst;
@@ -92,7 +92,7 @@ class limit_evidence {
   };
   struct bucket_space {
     bool failed_count = false;
-    double burst = 0;  // 0: any of 16 or more
+    double burst = 0;  // 0: any burst of 16 or more
     limit_range rate;
     limit_range bursts;
   };
@@ -110,16 +110,17 @@ class limit_evidence {
   std::optional<limit_estimate> limits_of(const std::vector<Space>& spaces) const;
   bool asked(bool failed_count) const noexcept { return failed_count || failures_; }
 
-  bool failures_ = false;  // have been: without, it is all one whether they count
+  // some calls failed; otherwise it does not matter whether failed calls count
+  bool failures_ = false;
   std::vector<log_space> logs_;
   std::vector<minute_space> minutes_;
   std::vector<bucket_space> buckets_;
 };
 
-/// The most calls that certainly arrived within one minute.
+/// The largest number of calls that certainly arrived within one minute.
 double most_in_a_minute(const arrival_curves& seen);
 
-/// Those of the log that were let through.
+/// The calls of the log that were allowed.
 arrival_curves admitted_calls(const std::vector<limit_call>& calls, bool with_failed);
 
 }  // namespace sluice::bench

@@ -9,9 +9,10 @@
 namespace sluice::bench {
 namespace {
 
-constexpr double highest_rate = 50'000;  // beyond it nothing was excluded
-constexpr double time_grain = 1e-6;      // of sums of seconds: a moment is not waited for twice
-// A whole minute has passed at a relay that counts in whole seconds, too.
+constexpr double highest_rate = 50'000;  // higher rates cannot be measured
+// tolerance for sums of seconds, so that no wait is repeated because of rounding
+constexpr double time_grain = 1e-6;
+// After this time, a minute is over even at a relay that counts in whole seconds.
 constexpr double minute_over = 61.5;
 constexpr double first_look = 0.3;
 constexpr double look_growth = 3;
@@ -21,21 +22,22 @@ constexpr double longest_hint = 10 * 60;
 constexpr unsigned most_looks = 9;
 constexpr unsigned most_experiments = 60;
 constexpr unsigned burst_stop = 3;
-constexpr double burst_pace = 20;  // starts a second, and one more for each 8 let in
+constexpr double burst_pace = 20;  // starts per second, and one more for each 8 allowed calls
 constexpr double burst_growth = 8;
 constexpr double fastest_pace = 150;
-constexpr unsigned most_drops = 15;  // let in after a refusal: they come as a bucket is refilled
+// calls allowed after a refusal; so many mean that a bucket is being refilled
+constexpr unsigned most_drops = 15;
 constexpr double longest_clear_burst = 50;
 constexpr double lone_gap = 0.25;
 constexpr unsigned let_in_before_empty = 15;
-constexpr std::array<double, 4> pauses{25, 8, 15, 35};  // between the halves of a round
+constexpr std::array<double, 4> pauses{25, 8, 15, 35};  // between the two halves of a round
 constexpr std::string_view too_slow = "its answers are too slow to come to its limit at once";
 constexpr unsigned most_rounds = 8;
-constexpr double small_burst = 6;  // a bucket as small is measured by streams
+constexpr double small_burst = 6;  // a bucket of at most this size is measured with streams
 constexpr unsigned most_streams = 10;
 constexpr double longest_stream = 120;
 constexpr double stream_precision = 1.012;
-// So many refills, and one more or less is well under 2 %.
+// With this number of refills, an error of one is well under 2 %.
 constexpr double enough_refills = 80;
 
 bool narrow(const limit_range& rate, double share) {
@@ -96,7 +98,7 @@ limit_finder::step limit_finder::next(time_point now) {
   return {action::done, {}};
 }
 
-/// `done`: the experiment is, and nothing is in flight.
+/// `done`: the experiment has ended, and nothing is in flight.
 limit_finder::step limit_finder::proceed(double now) {
   const step after_answer{action::wait, time_point::max()};
   const bool drips = now_.refused > 0 && let_in_after_refusal() > most_drops;
@@ -117,8 +119,8 @@ limit_finder::step limit_finder::proceed(double now) {
   return {action::start, {}};
 }
 
-/// Begins with two, as many more as were let in, up to the bound that the header tells; where the
-/// next refusal is expected, and once it came, fewer.
+/// Starts with two calls. Each allowed call allows one more, up to the bound in limit_finder.hpp.
+/// Near the expected refusal, and after it, fewer are allowed.
 unsigned limit_finder::may_be_in_flight() const {
   if (now_.gap > 0) return std::min(options_.concurrency, 16U);
   unsigned allowed = std::min({options_.concurrency, 2 + now_.admitted, 16 + now_.admitted / 16});
@@ -131,9 +133,9 @@ unsigned limit_finder::away_from_expected() const {
                                        : now_.admitted - now_.expected;
 }
 
-/// A burst is paced, faster the longer it lasts: a refusal is answered before many more have
-/// started, and after one no more start than are answered. Where it is expected, a call comes
-/// alone, with nothing beside it to explain its refusal.
+/// The starts of a burst are paced, faster the longer it lasts. So a refusal is answered before
+/// many more calls have started, and after it no more calls start than are answered. Near the
+/// expected refusal, calls are sent one at a time, so that no other call can explain the refusal.
 double limit_finder::gap() const {
   if (now_.gap > 0) return now_.gap;
   if (now_.expected > 0 && away_from_expected() < 2) return lone_gap;
@@ -141,7 +143,7 @@ double limit_finder::gap() const {
   return now_.refused > 0 ? std::max(paced, std::min(slowest_refusal_, 1.0)) : paced;
 }
 
-/// Or started then, and not answered yet.
+/// Calls that were allowed after the first refusal, or started after it and not answered yet.
 unsigned limit_finder::let_in_after_refusal() const {
   return now_.begun - now_.before_refusal - now_.refused;
 }
@@ -151,7 +153,7 @@ bool limit_finder::at_ceiling(double now) const {
   return now - calls_[calls_.size() - options_.ceiling].start < 60;
 }
 
-/// When so much of the ceiling is free that the experiment need not break off for it.
+/// The time at which enough of the ceiling is free that the experiment is not stopped by it.
 double limit_finder::room_under_ceiling() const {
   const unsigned wanted = std::min(now_.count, std::max(1U, options_.ceiling / 4));
   const std::size_t others = options_.ceiling > wanted ? options_.ceiling - wanted : 0;
@@ -228,7 +230,7 @@ void limit_finder::end(std::string why) {
 void limit_finder::plan(double now) {
   const bool full = now_.refused > 0 && now_.count > 1;
   if (full) ++full_bursts_;
-  // A burst that was broken off, for want of requests, shows as much once it is large.
+  // A burst that ended because its requests were used up also counts, if it was large.
   const bool shown =
       full ? now_.admitted > 0 : now_.count > burst_ && now_.admitted > burst_ / 4 + 2;
   if (phase_ == phase::rounds && shown) ++confirmations_;
@@ -244,8 +246,9 @@ void limit_finder::plan(double now) {
   after_round(now);
 }
 
-/// Calls that come too close together by chance are refused here and there, not many let in and
-/// then hardly any: such a bucket ran dry. The margin is for the burst's own unevenness.
+/// Notes the rate at which a bucket was emptied. If calls are refused because they came close
+/// together by chance, the refusals are scattered. If many calls are allowed and then almost none,
+/// a bucket was emptied. The margin allows for uneven starts within the burst.
 void limit_finder::note_emptied() {
   if (now_.before_refusal < let_in_before_empty) return;
   if (now_.refused < burst_stop && hinted_until_ < last_refusal_) return;
@@ -290,11 +293,12 @@ void limit_finder::after_probe(double now) {
   const double grown = last_refusal_ + first_look * std::pow(look_growth, probes_);
   const double aged = burst_end_ + minute_over;
   look.at = now < aged ? std::min(grown, aged) : last_refusal_ + minute_over;
-  if (now_.refused == 0) look.at = now + 1;  // it failed
+  if (now_.refused == 0) look.at = now + 1;  // it failed for another reason
   run(look);
 }
 
-/// What one refill or one opening shows may be chance, as another client's calls that grow old are.
+/// Whether there is enough evidence. A single refill or opening may be chance, for example because
+/// calls of another client left the window.
 bool limit_finder::confirmed() const {
   const auto bucket = evidence_.bucket();
   if (bucket && bucket->burst.high >= small_burst) return confirmations_ >= 2;
@@ -366,7 +370,8 @@ void limit_finder::plan_round(double now) {
   part_ = round_part::fresh;
   if (evidence_.sliding()) return plan_halves(now);
   if (evidence_.fixed() && !fresh_done) {
-    // A fixed minute lets the rest of a whole burst in, now that it is open; a bucket hardly any.
+    // A fixed minute that has opened again allows the rest of a whole burst; a bucket allows almost
+    // nothing.
     experiment next;
     next.at = now;
     next.count = options_.max_requests;
@@ -390,8 +395,8 @@ void limit_finder::plan_halves(double now) {
   run(half);
 }
 
-/// Lets an empty bucket fill for a known time, never to the brim, and counts what is in it: from
-/// the first refusal to the last, as much was let in as was refilled, give or take one.
+/// Lets an empty bucket refill for a known time, but not completely, and counts its content. From
+/// the first refusal to the last, the number of allowed calls equals the refill, within one.
 void limit_finder::plan_refill(double now, const limit_evidence::bucket_ranges& bucket) {
   const limit_range rate{bucket.rate.all.low / 60, bucket.rate.all.high / 60};
   const double brim = 0.8 * bucket.burst.low / rate.high;
@@ -409,8 +414,8 @@ void limit_finder::plan_refill(double now, const limit_evidence::bucket_ranges& 
   run(refill);
 }
 
-/// A bucket that keeps hardly anything is measured by even streams, each from a full bucket, whose
-/// rates close in on its own.
+/// A very small bucket is measured with evenly spaced streams of calls. Each stream starts with a
+/// full bucket, and the rates of the streams approach the bucket's rate.
 void limit_finder::plan_stream(double now, const limit_evidence::bucket_ranges& bucket) {
   const limit_range& rate = bucket.rate.all;
   const double low = std::max(rate.low, passed_rate_);

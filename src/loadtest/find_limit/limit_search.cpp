@@ -15,12 +15,13 @@ namespace sluice::bench {
 namespace asio = boost::asio;
 using nlohmann::ordered_json;
 
-// Tells the finder of a call that was let through, as soon as its head says so.
+// Tells the finder that a call was allowed, as soon as its response head shows it.
 struct limit_search::head_watch final : attempt_observer {
   head_watch(limit_search& owner, limit_finder::call_id number) : search(owner), id(number) {}
 
   void on_head(const response_head& head) override {
-    // A refusal is told once its body says what it wants; whatever else it is, it was counted.
+    // For these statuses, only the body shows whether it is a refusal by the limit. With any other
+    // status, the relay counted the call.
     if (head.status == 429 || head.status == 503) return;
     told = true;
     search.finder_.accepted(id, search.time_.now());
@@ -29,7 +30,7 @@ struct limit_search::head_watch final : attempt_observer {
 
   limit_search& search;
   limit_finder::call_id id;
-  bool told = false;  // the finder knows what became of it
+  bool told = false;  // the finder knows the outcome of the call
 };
 
 limit_search::limit_search(asio::any_io_executor loop, clock& time, target& of, spending& money,
@@ -41,8 +42,8 @@ limit_search::limit_search(asio::any_io_executor loop, clock& time, target& of, 
       options_(chosen),
       finder_(chosen.finder) {}
 
-// What was started within the last minute, by this run or others, would be taken for the relay's
-// limit.
+// Waits until no start of the last minute is left, of this run or others. Otherwise these starts
+// would be taken for a part of the relay's limit.
 asio::awaitable<void> limit_search::wait_for_clean_window() {
   if (options_.window == nullptr) co_return;
   rate_limiter window({1, options_.window_margin, pacing::burst, 0, options_.window});
@@ -124,7 +125,7 @@ asio::awaitable<void> limit_search::call(request asked, start_gate::permit turn,
   }
   const failure& why = told.error();
   money_.failed(asked, end_without_result(tried.end(), why));
-  if (!stopped_.empty()) co_return;  // it may have been broken off
+  if (!stopped_.empty()) co_return;  // the call may have been aborted
   if (!watch.told && relay_health::is_refusal(why)) {
     std::optional<duration> hint;
     if (why.retry_after) hint = std::chrono::duration_cast<duration>(*why.retry_after);

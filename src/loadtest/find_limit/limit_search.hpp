@@ -18,32 +18,33 @@
 
 namespace sluice::bench {
 
-/// Sends what a limit_finder wants to know, through the target's gate, whose cap is the ceiling: so
-/// all runs count these starts. On the event loop; run once.
+/// Sends the calls that a limit_finder asks for, through the target's gate, whose limit is the
+/// ceiling. So all runs count these starts. Not thread safe: use it on the event loop's thread. One
+/// object runs only once.
 class limit_search {
  public:
   struct options {
     limit_finder::options finder;
-    std::string id;                 ///< begins the Idempotency-Keys; another for each search
-    duration max_wait{};            ///< a relay that asks for a pause of longer is
-    limit_store* window = nullptr;  ///< where starts of all runs are counted; null: there is none
+    std::string id;                 ///< prefix of the Idempotency-Keys; different for each search
+    duration max_wait{};            ///< if the relay asks for a longer pause, the search ends
+    limit_store* window = nullptr;  ///< where the starts of all runs are counted; null: nowhere
     duration window_margin{};
   };
 
-  /// All of these outlive it.
+  /// All references must outlive this object.
   limit_search(boost::asio::any_io_executor loop, clock& time, target& of, spending& money,
                const options& chosen);
   limit_search(const limit_search&) = delete;
   limit_search& operator=(const limit_search&) = delete;
 
   boost::asio::awaitable<void> run();
-  /// Nothing more is started; what is known so far is the finding.
+  /// Starts no more calls. The result is what is known so far.
   void stop(const std::string& why);
 
   std::uint64_t requests() const noexcept { return sent_; }
-  /// Why it ended before it knew; empty: it did not.
+  /// Why it ended without a result; empty: it did not.
   const std::string& why_stopped() const noexcept { return stopped_; }
-  /// Starts of earlier runs are awaited until they no longer count.
+  /// It waits until the starts of earlier runs no longer count.
   bool is_waiting_for_others() const noexcept { return waiting_for_others_; }
   /// The member `limit` of a document.
   nlohmann::ordered_json to_json() const;
