@@ -7,32 +7,14 @@
 namespace sluice {
 namespace {
 
-// The lengths of a name and of its value. 32 bits are enough: the size of a head is limited.
-using lengths = std::array<std::uint32_t, 2>;
-
-lengths lengths_at(const char* at) {
-  lengths both{};
-  std::memcpy(both.data(), at, sizeof both);
-  return both;
-}
+// Of a head that nothing is known of: enough for the fields of most.
+constexpr std::size_t usual_size = 512;
 
 char lower(char c) noexcept {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
 }  // namespace
-
-header_fields::field header_fields::iterator::operator*() const {
-  const auto [name, value] = lengths_at(at_);
-  const char* begin = at_ + sizeof(lengths);
-  return {{begin, name}, {begin + name, value}};
-}
-
-header_fields::iterator& header_fields::iterator::operator++() {
-  const auto [name, value] = lengths_at(at_);
-  at_ += sizeof(lengths) + name + value;
-  return *this;
-}
 
 void header_fields::reserve(std::size_t head_bytes) {
   // Two lengths take 8 bytes, where ": " and CRLF took 4. That adds less than a quarter to a field,
@@ -45,6 +27,7 @@ void header_fields::add(std::string_view name, std::string_view value) {
                      static_cast<std::uint32_t>(value.size())};
   std::array<char, sizeof both> written{};
   std::memcpy(written.data(), both.data(), sizeof both);
+  if (bytes_.empty()) bytes_.reserve(usual_size);
   bytes_.append(written.data(), written.size()).append(name).append(value);
 }
 
@@ -56,7 +39,7 @@ std::optional<std::string_view> header_fields::last(std::string_view name) const
   return found;
 }
 
-bool same_name(std::string_view a, std::string_view b) noexcept {
+bool same_letters(std::string_view a, std::string_view b) noexcept {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](char x, char y) { return lower(x) == lower(y); });
 }

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <iterator>
 #include <optional>
 #include <string>
@@ -31,8 +33,16 @@ class header_fields {
 
     iterator() = default;
     explicit iterator(const char* at) : at_(at) {}
-    field operator*() const;
-    iterator& operator++();
+    field operator*() const {
+      const auto [name, value] = lengths_at(at_);
+      const char* const begin = at_ + sizeof(lengths);
+      return {{begin, name}, {begin + name, value}};
+    }
+    iterator& operator++() {
+      const auto [name, value] = lengths_at(at_);
+      at_ += sizeof(lengths) + name + value;
+      return *this;
+    }
     iterator operator++(int) {
       const iterator before = *this;
       ++*this;
@@ -51,15 +61,31 @@ class header_fields {
   /// The last value of a name, or nothing. The case of ASCII letters does not matter.
   std::optional<std::string_view> last(std::string_view name) const;
 
+  /// Bytes of memory of all fields: a little more than they have in a message.
+  std::size_t size() const noexcept { return bytes_.size(); }
   bool empty() const noexcept { return bytes_.empty(); }
   iterator begin() const { return iterator(bytes_.data()); }
   iterator end() const { return iterator(bytes_.data() + bytes_.size()); }
 
  private:
+  // The lengths of a name and of its value. 32 bits are enough: the size of a head is limited.
+  using lengths = std::array<std::uint32_t, 2>;
+  static lengths lengths_at(const char* at) noexcept {
+    lengths both{};
+    std::memcpy(both.data(), at, sizeof both);
+    return both;
+  }
+
   std::string bytes_;  // for each field: both lengths, the name, the value
 };
 
-/// Whether two field names are equal. The case of ASCII letters does not matter.
-bool same_name(std::string_view a, std::string_view b) noexcept;
+/// Whether two texts of the same length are equal. The case of ASCII letters does not matter.
+bool same_letters(std::string_view a, std::string_view b) noexcept;
+
+/// Whether two field names are equal. The case of ASCII letters does not matter. Most names differ
+/// in their lengths already, and every field of a message is compared with many names.
+inline bool same_name(std::string_view a, std::string_view b) noexcept {
+  return a.size() == b.size() && same_letters(a, b);
+}
 
 }  // namespace sluice

@@ -20,11 +20,11 @@ namespace asio = boost::asio;
 using route_handler = asio::awaitable<void> (*)(api_parts&, const api_call&);
 
 asio::awaitable<void> pass_call(api_parts& parts, const api_call& call) {
-  co_await parts.calls.serve(call.exchange, call.client);
+  return parts.calls.serve(call.exchange, call.client);
 }
 
 asio::awaitable<void> show_models(api_parts& parts, const api_call& call) {
-  co_await parts.calls.show_models(call.exchange, call.client);
+  return parts.calls.show_models(call.exchange, call.client);
 }
 
 // `path`: `{id}` stands for one segment, `{name}` for all that is left.
@@ -34,7 +34,13 @@ struct route {
   route_handler handler;
 };
 
+// The most frequent ones first.
 constexpr std::array<route, 19> routes = {{
+    {"POST", "/v1/chat/completions", pass_call},
+    {"POST", "/v1/completions", pass_call},
+    {"POST", "/v1/embeddings", pass_call},
+    {"POST", "/v1/responses", pass_call},
+    {"POST", "/v1/messages", pass_call},
     {"POST", "/v1/files", upload_file},
     {"GET", "/v1/files", list_files},
     {"GET", "/v1/files/{id}", show_file},
@@ -47,11 +53,6 @@ constexpr std::array<route, 19> routes = {{
     {"POST", "/v1/batches/{id}/retry", retry_batch},
     {"GET", "/sluice/status", show_status},
     {"GET", "/sluice/batches/{id}/errors", list_failed_lines},
-    {"POST", "/v1/chat/completions", pass_call},
-    {"POST", "/v1/completions", pass_call},
-    {"POST", "/v1/embeddings", pass_call},
-    {"POST", "/v1/responses", pass_call},
-    {"POST", "/v1/messages", pass_call},
     {"GET", "/v1/models", show_models},
     {"GET", "/v1/models/{name}", show_models},
 }};
@@ -82,6 +83,11 @@ std::optional<std::string_view> match(std::string_view path, std::string_view pa
 // HEAD is answered like GET, without the body.
 bool same_method(std::string_view asked, std::string_view of_route) {
   return asked == of_route || (asked == "HEAD" && of_route == "GET");
+}
+
+// A request that changes nothing.
+bool is_look(std::string_view method) {
+  return method == "GET" || method == "HEAD";
 }
 
 // What an Authorization header says. Anthropic's SDK sends its key in another one.
@@ -185,14 +191,16 @@ asio::awaitable<void> api::dispatch(watched_call& call) {
       co_return;
     }
   }
-  const bool is_watch = co_await parts_.watch.serve(call);
-  if (is_watch) co_return;
-  const bool is_page = co_await serve_page(call, !parts_.keys.empty());
-  if (is_page) {
-    call.set_route("/");
-    co_return;
-  }
   const auto& head = call.head();
+  if (is_look(head.method)) {
+    const bool is_watch = co_await parts_.watch.serve(call);
+    if (is_watch) co_return;
+    const bool is_page = co_await serve_page(call, !parts_.keys.empty());
+    if (is_page) {
+      call.set_route("/");
+      co_return;
+    }
+  }
   const auto authorization = key_of(head.fields);
   const client_key* client = parts_.keys.find(authorization.value_or(""));
   std::optional<api_error> refusal;

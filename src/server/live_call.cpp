@@ -158,8 +158,10 @@ void pass_through::live_call::note_reply() {
 
 // Refusals before anything is sent, in the order in which they cost least.
 asio::awaitable<int> pass_through::live_call::answer() {
-  auto refusal = co_await take_key_turn();
-  if (!refusal && !gone_) refusal = co_await take_money();
+  std::optional<api_error> refusal;
+  run_limit* const limit = owner_.needs_.limit_of(key_.name);
+  if (limit != nullptr || owner_.options_.counts_tokens) refusal = co_await take_key_turn(limit);
+  if (!refusal && !gone_ && key_.budget) refusal = co_await take_money();
   if (gone_) co_return 0;
   if (refusal) {
     const int status = co_await refuse(*refusal);
@@ -171,7 +173,8 @@ asio::awaitable<int> pass_through::live_call::answer() {
     std::optional<start_gate::permit> turn;
     if (owner_.ended_reason_.empty() && !is_stopped()) {
       start_gate::group& group = call_.flex ? *owner_.flex_ : *owner_.urgent_;
-      turn = co_await turn_at(owner_.relays_.gate(), group, failed_at_);
+      turn = owner_.relays_.gate().try_enter(group, failed_at_, tokens_);
+      if (!turn) turn = co_await wait_for_turn(owner_.relays_.gate(), group, failed_at_);
     }
     if (!turn) {
       if (gone_) co_return 0;
@@ -189,13 +192,10 @@ asio::awaitable<int> pass_through::live_call::answer() {
 
 // The key's own limit. Other calls of the key have used it up: 429. A batch of the key has: wait,
 // before that batch goes on.
-asio::awaitable<std::optional<api_error>> pass_through::live_call::take_key_turn() {
-  run_limit* const limit = owner_.needs_.limit_of(key_.name);
-  if (limit != nullptr || owner_.options_.counts_tokens) {
-    const auto need =
-        co_await owner_.needs_.disk.run([this] { return token_estimate::of(call_.asked); });
-    tokens_ = [this, need] { return owner_.relays_.tokens().tokens(need); };
-  }
+asio::awaitable<std::optional<api_error>> pass_through::live_call::take_key_turn(run_limit* limit) {
+  const auto need =
+      co_await owner_.needs_.disk.run([this] { return token_estimate::of(call_.asked); });
+  tokens_ = [this, need] { return owner_.relays_.tokens().tokens(need); };
   if (limit == nullptr || gone_) co_return std::nullopt;
   start_gate& gate = limit->gate();
   auto& group = owner_.key_turns_.try_emplace(key_.name, gate).first->second.calls;
@@ -219,7 +219,7 @@ asio::awaitable<std::optional<api_error>> pass_through::live_call::take_key_turn
           .type = used_by_calls ? "requests" : "tokens",
           .code = "rate_limit_exceeded"};
     }
-    turn = co_await turn_at(gate, group, std::nullopt);
+    turn = co_await wait_for_turn(gate, group, std::nullopt);
   }
   if (turn) own_turn_.emplace(gate, *turn);
   if (!turn && !gone_) co_return stopping_server();
@@ -227,7 +227,6 @@ asio::awaitable<std::optional<api_error>> pass_through::live_call::take_key_turn
 }
 
 asio::awaitable<std::optional<api_error>> pass_through::live_call::take_money() {
-  if (!key_.budget) co_return std::nullopt;
   const auto unbounded = co_await owner_.needs_.disk.run([this] {
     return set_cost_bound(call_.asked, owner_.needs_.prices, std::nullopt,
                           owner_.options_.defaults);
@@ -267,10 +266,10 @@ asio::awaitable<std::optional<api_error>> pass_through::live_call::take_money() 
 }
 
 // Nothing: the client has gone, or end_wait() was called.
-asio::awaitable<std::optional<start_gate::permit>> pass_through::live_call::turn_at(
+asio::awaitable<std::optional<start_gate::permit>> pass_through::live_call::wait_for_turn(
     start_gate& gate, start_gate::group& group, std::optional<std::size_t> avoided) {
-  auto turn = gate.try_enter(group, avoided, tokens_);
-  if (turn || is_stopped()) co_return turn;
+  std::optional<start_gate::permit> turn;
+  if (is_stopped()) co_return turn;
   try {
     auto wait = gate.enter(group, avoided, tokens_);
     auto token = asio::bind_cancellation_slot(cancel_.slot(), asio::use_awaitable);
@@ -312,7 +311,8 @@ asio::awaitable<std::optional<int>> pass_through::live_call::try_once(
     owner_.relays_.learn(*ended.outcome->usage, call_.asked.choices);
   }
   current.leave();
-  current.redact(ended.outcome);
+  // Of a success, what is left is counted and not shown.
+  if (!ended.outcome) current.redact(ended.outcome);
   const auto done = co_await follow(turn, reply, ended);
   co_return done;
 }

@@ -44,9 +44,9 @@ class pass_through::live_call {
   };
 
   boost::asio::awaitable<int> answer();
-  boost::asio::awaitable<std::optional<api_error>> take_key_turn();
+  boost::asio::awaitable<std::optional<api_error>> take_key_turn(run_limit* limit);
   boost::asio::awaitable<std::optional<api_error>> take_money();
-  boost::asio::awaitable<std::optional<start_gate::permit>> turn_at(
+  boost::asio::awaitable<std::optional<start_gate::permit>> wait_for_turn(
       start_gate& gate, start_gate::group& group, std::optional<std::size_t> avoided);
   /// The status of the answer; 0: it was broken off; nothing: try again.
   boost::asio::awaitable<std::optional<int>> try_once(const start_gate::permit& turn);

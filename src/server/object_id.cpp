@@ -19,20 +19,40 @@ bool is_digit(char c) noexcept {
   return digits.find(c) != std::string_view::npos;
 }
 
+// Random bytes of the system, taken in blocks: every request gets an id, and a system call for each
+// would cost more than the rest of it.
+class random_bytes {
+ public:
+  unsigned char next() {
+    if (used_ == block_.size()) fill();
+    return block_.at(used_++);
+  }
+
+ private:
+  void fill() {
+    if (::getrandom(block_.data(), block_.size(), 0) != static_cast<ssize_t>(block_.size())) {
+      throw std::system_error(errno, std::generic_category(), "getrandom");
+    }
+    used_ = 0;
+  }
+
+  // The system gives as many at once without being interrupted.
+  std::array<unsigned char, 256> block_{};
+  std::size_t used_ = block_.size();
+};
+
 }  // namespace
 
 std::string new_object_id(std::string_view prefix) {
-  std::string id(prefix);
   // Bytes from this one on are left out, so that each digit is equally likely.
   constexpr std::size_t fair = 256 / digits.size() * digits.size();
+  thread_local random_bytes source;
+  std::string id;
+  id.reserve(prefix.size() + length);
+  id.append(prefix);
   while (id.size() < prefix.size() + length) {
-    std::array<unsigned char, 2 * length> bytes{};
-    if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
-      throw std::system_error(errno, std::generic_category(), "getrandom");
-    }
-    for (const unsigned char byte : bytes) {
-      if (byte < fair && id.size() < prefix.size() + length) id += digits[byte % digits.size()];
-    }
+    const unsigned char byte = source.next();
+    if (byte < fair) id += digits[byte % digits.size()];
   }
   return id;
 }

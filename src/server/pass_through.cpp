@@ -99,7 +99,8 @@ pass_through::~pass_through() {
 }
 
 std::string pass_through::new_idempotency_key() {
-  return fmt::format("{}-{}", key_prefix_, ++keys_made_);
+  const fmt::format_int number(++keys_made_);
+  return std::string(key_prefix_).append("-").append(number.data(), number.size());
 }
 
 void pass_through::on_relays_ended(stop_reason, const std::string& message,
@@ -128,9 +129,9 @@ void pass_through::task_ended(const std::exception_ptr& thrown) {
 
 asio::awaitable<void> pass_through::serve(http_server::exchange& client, const client_key& key) {
   std::string body;
-  const std::uint64_t length = client.head().content_length.value_or(0);
-  body.reserve(static_cast<std::size_t>(std::min(length, options_.max_body_bytes)));
-  for (;;) {
+  const auto length = client.head().content_length;
+  body.reserve(static_cast<std::size_t>(std::min(length.value_or(0), options_.max_body_bytes)));
+  while (body.size() != length) {
     const std::string_view piece = co_await client.read_piece();
     if (piece.empty()) break;
     if (piece.size() > options_.max_body_bytes - body.size()) {

@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/core/string.hpp>
-#include <boost/beast/http/buffer_body.hpp>
+#include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
-#include <boost/beast/http/parser.hpp>
 #include <charconv>
 #include <utility>
 
@@ -22,6 +21,7 @@ std::string_view as_view(boost::beast::string_view text) {
 // Nothing: an escape is broken, or it stands for a NUL.
 std::optional<std::string> percent_decoded(std::string_view text) {
   std::string decoded;
+  decoded.reserve(text.size());
   for (std::size_t i = 0; i < text.size(); ++i) {
     unsigned char byte = static_cast<unsigned char>(text[i]);
     if (text[i] == '%') {
@@ -80,6 +80,80 @@ request_reader::refusal control_refusal() {
   return {400, "the head of the request has a control character"};
 }
 
+// Beast's HTTP/1.1 parser, without its storage: the fields go directly into the head, and the body
+// into the place that the caller gives.
+class request_parser final : public http::basic_parser<true> {
+ public:
+  explicit request_parser(request_head& head) : head_(head) {}
+
+  /// Where the body goes. What does not fit is left to the next call of put().
+  void give_room(char* into, std::size_t size) {
+    into_ = into;
+    room_ = size;
+  }
+  std::size_t room() const noexcept { return room_; }
+
+  int version() const noexcept { return version_; }
+  const std::string& target() const noexcept { return target_; }
+  /// Of a field that matters here: how often it is there, and its first value.
+  struct found {
+    std::size_t count = 0;
+    std::string value;
+  };
+  const found& host() const noexcept { return host_; }
+  const found& length() const noexcept { return length_; }
+  const found& coding() const noexcept { return coding_; }
+  const found& expectation() const noexcept { return expectation_; }
+
+ private:
+  using view = boost::beast::string_view;
+
+  void on_request_impl(http::verb, view method, view target, int version, error_code&) override {
+    head_.method = as_view(method);
+    target_ = as_view(target);
+    version_ = version;
+  }
+  void on_response_impl(int, view, int, error_code&) override {}
+  void on_field_impl(http::field id, view name, view value, error_code&) override {
+    if (head_is_read_) return;  // of a trailer
+    head_.fields.add(as_view(name), as_view(value));
+    if (id == http::field::host) note(host_, value);
+    if (id == http::field::content_length) note(length_, value);
+    if (id == http::field::transfer_encoding) note(coding_, value);
+    if (id == http::field::expect) note(expectation_, value);
+  }
+  static void note(found& in, view value) {
+    if (++in.count == 1) in.value = as_view(value);
+  }
+  void on_header_impl(error_code&) override { head_is_read_ = true; }
+  void on_body_init_impl(boost::optional<std::uint64_t> const&, error_code&) override {}
+  std::size_t on_body_impl(view body, error_code& error) override { return take(body, error); }
+  void on_chunk_header_impl(std::uint64_t, view, error_code&) override {}
+  std::size_t on_chunk_body_impl(std::uint64_t, view body, error_code& error) override {
+    return take(body, error);
+  }
+  void on_finish_impl(error_code&) override {}
+
+  std::size_t take(view body, error_code& error) {
+    const std::size_t size = std::min(body.size(), room_);
+    into_ = std::copy_n(body.data(), size, into_);
+    room_ -= size;
+    if (size < body.size()) error = http::error::need_buffer;
+    return size;
+  }
+
+  request_head& head_;
+  bool head_is_read_ = false;
+  int version_ = 0;
+  std::string target_;
+  found host_;
+  found length_;
+  found coding_;
+  found expectation_;
+  char* into_ = nullptr;
+  std::size_t room_ = 0;
+};
+
 // Why a head is refused, even before its end has arrived. The first fault counts, so that it does
 // not matter in which pieces the head arrives.
 std::optional<request_reader::refusal> check_begin(std::string_view begin) {
@@ -88,12 +162,13 @@ std::optional<request_reader::refusal> check_begin(std::string_view begin) {
     return has_control(begin) ? std::optional(control_refusal()) : std::nullopt;
   }
   if (has_control(begin.substr(0, line + crlf.size()))) return control_refusal();
-  http::request_parser<http::buffer_body> parser;
+  request_head unused;
+  request_parser alone(unused);
   // Beast looks at a version only if 8 more bytes are there.
-  const std::string alone = std::string(begin.substr(0, line)) + "\r\n\r\n\r\n\r\n";
+  const std::string padded = std::string(begin.substr(0, line)) + "\r\n\r\n\r\n\r\n";
   error_code error;
-  parser.put(boost::asio::buffer(alone.data(), alone.size()), error);
-  if (error && error != http::error::need_more && error != http::error::need_buffer) {
+  alone.put(boost::asio::buffer(padded.data(), padded.size()), error);
+  if (error && error != http::error::need_more) {
     return refusal_of(error);
   }
   if (has_control(begin.substr(line))) return control_refusal();
@@ -112,11 +187,11 @@ bool is_incomplete_end(std::string_view bytes) {
 
 struct request_reader::parts {
   std::size_t max_head_bytes = 0;
-  http::request_parser<http::buffer_body> parser;
   request_head head;
+  request_parser parser{head};
   bool stuck = false;  // the body goes on when more bytes are there
 
-  std::optional<refusal> check(std::string_view text);
+  std::optional<refusal> check(std::string_view text) const;
 };
 
 request_reader::request_reader(std::size_t max_head_bytes) : parts_(std::make_unique<parts>()) {
@@ -127,27 +202,25 @@ request_reader::request_reader(std::size_t max_head_bytes) : parts_(std::make_un
 
 request_reader::~request_reader() = default;
 
-std::optional<request_reader::refusal> request_reader::parts::check(std::string_view text) {
-  const auto& message = parser.get();
+std::optional<request_reader::refusal> request_reader::parts::check(std::string_view text) const {
   if (has_folded_field(text)) return refusal{400, "a header field goes on in the next line"};
-  if (message.version() != 10 && message.version() != 11) {
+  const int version = parser.version();
+  if (version != 10 && version != 11) {
     return refusal{505, "only HTTP/1.0 and HTTP/1.1 are spoken here"};
   }
-  if (message.count(http::field::host) > 1 ||
-      (message.version() == 11 && message.count(http::field::host) == 0)) {
+  if (parser.host().count > 1 || (version == 11 && parser.host().count == 0)) {
     return refusal{400, "a request needs exactly one Host"};
   }
-  const auto length = as_view(message[http::field::content_length]);
-  if (length.find_first_not_of("0123456789") != std::string_view::npos) {
+  const auto& length = parser.length();
+  if (length.value.find_first_not_of("0123456789") != std::string::npos) {
     return refusal{400, "the length of the body is not a number"};
   }
-  const bool has_coding = message.count(http::field::transfer_encoding) > 0;
-  if (message.count(http::field::content_length) > 1 ||
-      (has_coding && message.count(http::field::content_length) > 0)) {
+  const auto& coding = parser.coding();
+  if (length.count > 1 || (coding.count > 0 && length.count > 0)) {
     return refusal{400, "the length of the body is given twice"};
   }
-  if (has_coding && (!parser.chunked() || message.version() == 10 ||
-                     !boost::beast::iequals(message[http::field::transfer_encoding], "chunked"))) {
+  if (coding.count > 0 &&
+      (!parser.chunked() || version == 10 || !boost::beast::iequals(coding.value, "chunked"))) {
     return refusal{400, "the only Transfer-Encoding that is understood is chunked"};
   }
   return std::nullopt;
@@ -161,33 +234,32 @@ std::optional<std::variant<std::size_t, request_reader::refusal>> request_reader
   const std::size_t end = allowed.find(end_of_head);
   const bool complete = end != std::string_view::npos;
   const std::string_view text = complete ? allowed.substr(0, end + end_of_head.size()) : allowed;
-  if (auto why = check_begin(text)) return outcome(*std::move(why));
   // Beast takes the request line as soon as it is complete; here, a head is taken as a whole.
   if (!complete) {
+    if (auto why = check_begin(text)) return outcome(*std::move(why));
     if (allowed.size() < parts_->max_head_bytes) return std::nullopt;
     return outcome(refusal{431, "the head of the request is too long"});
   }
+  parts_->head.fields.reserve(text.size());
   error_code error;
   const std::size_t taken = parser.put(boost::asio::buffer(text.data(), text.size()), error);
-  if (error && error != http::error::need_buffer) return outcome(refusal_of(error));
+  if (error || has_control(text)) {
+    if (auto why = check_begin(text)) return outcome(*std::move(why));
+  }
+  if (error) return outcome(refusal_of(error));
   if (!parser.is_header_done() || taken != text.size()) {
     return outcome(refusal{400, "this is not an HTTP request"});
   }
   if (auto why = parts_->check(text)) return outcome(*std::move(why));
 
-  const auto& message = parser.get();
-  const std::string_view target = without_origin(as_view(message.target()));
+  const std::string_view target = without_origin(parser.target());
   const std::size_t mark = std::min(target.find('?'), target.size());
   auto path = percent_decoded(target.substr(0, mark));
   if (!path || !path->starts_with('/')) {
     return outcome(refusal{400, "the path of the request is not valid"});
   }
-  parts_->head.method = as_view(message.method_string());
   parts_->head.path = *std::move(path);
   parts_->head.query = target.substr(std::min(mark + 1, target.size()));
-  for (const auto& field : message) {
-    parts_->head.fields.add(as_view(field.name_string()), as_view(field.value()));
-  }
   if (const auto length = parser.content_length()) parts_->head.content_length = *length;
   return outcome(taken);
 }
@@ -197,16 +269,16 @@ request_head& request_reader::head() noexcept {
 }
 
 bool request_reader::keep_alive() const noexcept {
-  return parts_->parser.get().keep_alive();
+  return parts_->parser.keep_alive();
 }
 
 bool request_reader::takes_chunks() const noexcept {
-  return parts_->parser.get().version() >= 11;
+  return parts_->parser.version() >= 11;
 }
 
 bool request_reader::expects_continue() const noexcept {
   return takes_chunks() &&
-         boost::beast::iequals(parts_->parser.get()[http::field::expect], "100-continue");
+         boost::beast::iequals(parts_->parser.expectation().value, "100-continue");
 }
 
 request_reader::body_step request_reader::read_body(std::string_view bytes, char* into,
@@ -216,14 +288,11 @@ request_reader::body_step request_reader::read_body(std::string_view bytes, char
     parts_->stuck = true;
     return {};
   }
-  auto& body = parser.get().body();
-  body.data = into;
-  body.size = size;
-  body.more = true;
+  parser.give_room(into, size);
   error_code error;
   body_step step;
   step.taken = parser.put(boost::asio::buffer(bytes.data(), bytes.size()), error);
-  step.produced = size - body.size;
+  step.produced = size - parser.room();
   step.failed = error && error != http::error::need_more && error != http::error::need_buffer;
   // A line that never ends must not fill the memory.
   parts_->stuck = step.taken == 0 && step.produced == 0 && !parser.is_done();

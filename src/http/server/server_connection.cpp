@@ -7,13 +7,12 @@
 #include <sys/ioctl.h>
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/status.hpp>
 #include <ctime>
+#include <iterator>
 #include <utility>
 #include <variant>
 
@@ -43,6 +42,17 @@ std::string_view reason_of(int status) {
   return {reason.data(), reason.size()};
 }
 
+// The value of a Date field. All replies of a second share it, since it costs more to write than
+// the rest of a head.
+std::string_view date_at(std::time_t now) {
+  thread_local std::time_t written = -1;
+  thread_local std::string text;
+  if (std::exchange(written, now) != now) {
+    text = fmt::format("{:%a, %d %b %Y %H:%M:%S} GMT", fmt::gmtime(now));
+  }
+  return text;
+}
+
 bool has_body(int status) {
   return status >= 200 && status != 204 && status != 304;
 }
@@ -58,6 +68,7 @@ server_connection::server_connection(asio::ip::tcp::socket socket, ssl::context*
       watch_alarm_(time) {
   error_code ignored;
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+  socket_.non_blocking(true, ignored);
   if (tls != nullptr) tls_.emplace(socket_, *tls);
 }
 
@@ -146,20 +157,31 @@ asio::awaitable<bool> server_connection::write_all(std::string_view first,
                                                    std::string_view second) {
   if (gone_) co_return false;
   error_code error;
+  bool direct = !tls_;
   // A client must take each piece in time, not the whole at once.
   while (!error && first.size() + second.size() > 0) {
     const std::string_view a = first.substr(0, write_size);
     const std::string_view b = second.substr(0, write_size - a.size());
     const std::array<asio::const_buffer, 2> bytes{asio::buffer(a.data(), a.size()),
                                                   asio::buffer(b.data(), b.size())};
-    expect_within(settings_.options.body_timeout);
-    if (tls_) {
-      co_await asio::async_write(*tls_, bytes, asio::redirect_error(asio::use_awaitable, error));
-    } else {
-      co_await asio::async_write(socket_, bytes, asio::redirect_error(asio::use_awaitable, error));
+    std::size_t written = 0;
+    // Almost every reply fits into the socket's buffer; a direct write saves a turn of the event
+    // loop. A long one lets others have their turns.
+    if (std::exchange(direct, false)) written = socket_.write_some(bytes, error);
+    if (error == asio::error::would_block) error = {};
+    if (written == 0 && !error) {
+      expect_within(settings_.options.body_timeout);
+      if (tls_) {
+        written = co_await asio::async_write(*tls_, bytes,
+                                             asio::redirect_error(asio::use_awaitable, error));
+      } else {
+        written = co_await asio::async_write(socket_, bytes,
+                                             asio::redirect_error(asio::use_awaitable, error));
+      }
     }
-    first.remove_prefix(a.size());
-    second.remove_prefix(b.size());
+    const std::size_t of_first = std::min(written, first.size());
+    first.remove_prefix(of_first);
+    second.remove_prefix(written - of_first);
   }
   expect_nothing();
   if (error) gone_ = true;
@@ -215,7 +237,7 @@ asio::awaitable<bool> server_connection::answer_next() {
   if (!co_await call_handler()) co_return false;
   // GCC 12 loses the frame of a coroutine that ends in `co_return co_await` here.
   bool goes_on = !closing_ && reader_->keep_alive() && framing_ != framing::until_close;
-  if (goes_on) goes_on = co_await drop_body();
+  if (goes_on && !reader_->body_is_done()) goes_on = co_await drop_body();
   co_return goes_on;
 }
 
@@ -327,11 +349,11 @@ asio::awaitable<std::string_view> server_connection::read_piece() {
 
 std::string server_connection::head_of(int status, const header_fields& fields,
                                        std::optional<std::uint64_t> length) {
-  const std::time_t now = static_cast<std::time_t>(time_.unix_now());
-  std::string text = fmt::format(
-      "HTTP/1.1 {} {}\r\nDate: {:%a, %d %b %Y %H:%M:%S} GMT\r\n"
-      "Server: sluice\r\n",
-      status, reason_of(status), fmt::gmtime(now));
+  constexpr std::size_t words = 160;  // estimated size of the texts below
+  std::string text;
+  text.reserve(fields.size() + words);
+  fmt::format_to(std::back_inserter(text), "HTTP/1.1 {} {}\r\nDate: {}\r\nServer: sluice\r\n",
+                 status, reason_of(status), date_at(static_cast<std::time_t>(time_.unix_now())));
   for (const auto& field : fields) {
     text.append(field.name).append(": ").append(field.value).append("\r\n");
   }
@@ -340,7 +362,7 @@ std::string server_connection::head_of(int status, const header_fields& fields,
   } else if (length) {
     framing_ = framing::counted;
     left_ = *length;
-    text += fmt::format("Content-Length: {}\r\n", *length);
+    fmt::format_to(std::back_inserter(text), "Content-Length: {}\r\n", *length);
   } else if (reader_->takes_chunks()) {
     framing_ = framing::chunked;
     text += "Transfer-Encoding: chunked\r\n";
@@ -445,16 +467,10 @@ void server_connection::on_client_gone(std::function<void()> act) {
   client_gone_ = std::move(act);
   if (watch_) return;
   watch_ = std::make_shared<bool>(true);
-  asio::co_spawn(socket_.get_executor(), watch_client(watch_), asio::detached);
-}
-
-// Looks at what arrives while the request is being answered.
-asio::awaitable<void> server_connection::watch_client(std::shared_ptr<bool> alive) {
-  if (!*alive) co_return;
-  error_code error;
-  co_await socket_.async_wait(asio::ip::tcp::socket::wait_read,
-                              asio::redirect_error(asio::use_awaitable, error));
-  if (*alive) look_at_client();
+  // Something arrives while the request is being answered.
+  socket_.async_wait(asio::ip::tcp::socket::wait_read, [this, alive = watch_](error_code) {
+    if (*alive) look_at_client();
+  });
 }
 
 // Bytes that are not read yet, of the next request or of the end of TLS, hide the end of the

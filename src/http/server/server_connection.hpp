@@ -71,7 +71,6 @@ class server_connection final : public exchange {
   boost::asio::awaitable<void> refuse(int status, std::string_view message);
   boost::asio::awaitable<std::size_t> read_more();
   boost::asio::awaitable<bool> write_all(std::string_view first, std::string_view second = {});
-  boost::asio::awaitable<void> watch_client(std::shared_ptr<bool> alive);
   void look_at_client();
   boost::asio::awaitable<void> say_goodbye();
 
