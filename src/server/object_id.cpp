@@ -25,7 +25,7 @@ class random_bytes {
  public:
   unsigned char next() {
     if (used_ == block_.size()) fill();
-    return block_.at(used_++);
+    return block_[used_++];
   }
 
  private:
@@ -47,13 +47,14 @@ std::string new_object_id(std::string_view prefix) {
   // Bytes from this one on are left out, so that each digit is equally likely.
   constexpr std::size_t fair = 256 / digits.size() * digits.size();
   thread_local random_bytes source;
+  std::array<char, length> chosen{};
+  for (auto at = chosen.begin(); at != chosen.end();) {
+    const unsigned char byte = source.next();
+    if (byte < fair) *at++ = digits[byte % digits.size()];
+  }
   std::string id;
   id.reserve(prefix.size() + length);
-  id.append(prefix);
-  while (id.size() < prefix.size() + length) {
-    const unsigned char byte = source.next();
-    if (byte < fair) id += digits[byte % digits.size()];
-  }
+  id.append(prefix).append(chosen.data(), chosen.size());
   return id;
 }
 

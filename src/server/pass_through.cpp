@@ -100,7 +100,9 @@ pass_through::~pass_through() {
 
 std::string pass_through::new_idempotency_key() {
   const fmt::format_int number(++keys_made_);
-  return std::string(key_prefix_).append("-").append(number.data(), number.size());
+  std::string key;
+  key.reserve(key_prefix_.size() + 1 + number.size());
+  return key.append(key_prefix_).append("-").append(number.data(), number.size());
 }
 
 void pass_through::on_relays_ended(stop_reason, const std::string& message,

@@ -1,4 +1,4 @@
-"""What a request and a streamed chunk cost, in instructions and in system calls.
+"""What a request, a streamed chunk and a call through `serve` cost, in instructions and in system calls.
 
 Times differ from machine to machine and from minute to minute; these counts repeat. Each limit is what was measured
 plus a margin: 15 % for instructions, 30 % for system calls, of which a run under strace makes more than one without it
@@ -7,21 +7,37 @@ plus a margin: 15 % for instructions, 30 % for system calls, of which a run unde
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import unittest
 from collections import Counter
 from pathlib import Path
 
+import test_serve
 from support import Case, Simulator, batch, chat, program
 
 TEXT = "say hello to everybody in a sentence of some length, please. " * 5
 INSTRUCTIONS_PER_REQUEST = 101_000 * 1.15
 INSTRUCTIONS_PER_CHUNK = 8_400 * 1.15
 SYSTEM_CALLS_PER_REQUEST = 6.1 * 1.3
+INSTRUCTIONS_PER_CALL = 77_800 * 1.15
+# Of a call, those that do not depend on the time that it takes: 4 receives (each side once, a look whether the relay has
+# closed the connection, and one that comes before the reply), 2 sends, and the watch of the client. One more is too much.
+SYSTEM_CALLS_PER_CALL = 7.1 + 0.5
+OF_TIME = ("epoll_wait", "newfstatat", "timerfd_settime")
 # A check of a lock or of a file for each request would be one of these.
 LOOKS_AT_FILES = ("fcntl", "fstat", "newfstatat", "stat", "lstat", "statx")
+
+
+def system_calls(table: Path) -> Counter[str]:
+    """What `strace -c` has counted."""
+    return Counter({words[-1]: int(words[3]) for words in map(str.split, table.read_text().splitlines())
+                    if len(words) >= 5 and words[3].isdigit() and words[-1] != "total"})
 
 
 class Costs(Case):
@@ -65,12 +81,75 @@ class Costs(Case):
         for lines in (500, 3000):
             table = self.folder / f"{lines}.calls"
             self.measured(["strace", "-f", "-c", "-o", str(table)], server, lines, "--no-stream")
-            counts.append(Counter({words[-1]: int(words[3]) for words in map(str.split, table.read_text().splitlines())
-                                   if len(words) >= 5 and words[3].isdigit() and words[-1] != "total"}))
+            counts.append(system_calls(table))
         more = counts[1] - counts[0]
         requests = 2500
         self.assertLessEqual(sum(more.values()) / requests, SYSTEM_CALLS_PER_REQUEST, more)
         self.assertLess(sum(more[name] for name in LOOKS_AT_FILES) / requests, 0.5, more)
+
+
+class PassThrough(test_serve.Case):
+    """A call of an interactive client that `serve` passes on: the difference of two servers, one with more calls."""
+
+    CLIENTS = 16
+    FEW, MANY = 320, 1920
+
+    def log_of(self, relay: str, calls: int, tool: list[str]) -> str:
+        """Starts a server under a tool, makes the calls and stops it. What the server and the tool have written."""
+        if not shutil.which(tool[0]):
+            raise unittest.SkipTest(f"{tool[0]} is not installed")
+        server = self.serve(relay, under=tool)
+        body = json.dumps(chat(f"A question: {TEXT}")).encode()
+        request = (b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+                   b"Content-Length: %d\r\n\r\n" % len(body)) + body
+        clients = [socket.create_connection(("127.0.0.1", server.port), timeout=60) for _ in range(self.CLIENTS)]
+        for _ in range(calls // self.CLIENTS):
+            for client in clients:
+                client.sendall(request)
+            for client in clients:
+                self.take_answer(client)
+        for client in clients:
+            client.close()
+        os.killpg(server.process.pid, signal.SIGTERM)
+        self.assertEqual(server.process.wait(60), 0, server.log.read_text())
+        return server.log.read_bytes()[server.begin:].decode()
+
+    def simulated(self) -> str:
+        started = Simulator("--tokens", "20", ttft="20ms")
+        self.addCleanup(started.stop)
+        return started.url
+
+    def take_answer(self, client: socket.socket) -> None:
+        read = b""
+        while b"\r\n\r\n" not in read:
+            read += client.recv(65536)
+        head, _, body = read.partition(b"\r\n\r\n")
+        self.assertTrue(head.startswith(b"HTTP/1.1 200 "), head)
+        length = re.search(rb"\r\nContent-Length: (\d+)", head)
+        assert length, head
+        while len(body) < int(length[1]):
+            body += client.recv(65536)
+
+    def test_instructions_for_a_call(self) -> None:
+        relay = self.simulated()
+        counts = []
+        for calls in (self.FEW, self.MANY):
+            log = self.log_of(relay, calls, ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"])
+            found = re.search(r"Collected : (\d+)", log)
+            assert found, log
+            counts.append(int(found[1]))
+        self.assertLess((counts[1] - counts[0]) / (self.MANY - self.FEW), INSTRUCTIONS_PER_CALL)
+
+    def test_system_calls_for_a_call(self) -> None:
+        relay = self.simulated()
+        counts = []
+        for calls in (self.FEW, self.MANY):
+            table = self.folder / f"{calls}.calls"
+            self.log_of(relay, calls, ["strace", "-f", "-c", "-o", str(table)])
+            counts.append(system_calls(table))
+        more = counts[1] - counts[0]
+        of_calls = sum(count for name, count in more.items() if name not in OF_TIME)
+        self.assertLessEqual(of_calls / (self.MANY - self.FEW), SYSTEM_CALLS_PER_CALL, more)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/status.hpp>
 #include <ctime>
-#include <iterator>
 #include <utility>
 #include <variant>
 
@@ -153,9 +152,10 @@ asio::awaitable<std::size_t> server_connection::read_more() {
   co_return size;
 }
 
-asio::awaitable<bool> server_connection::write_all(std::string_view first,
-                                                   std::string_view second) {
+// `head` is kept until it is sent.
+asio::awaitable<bool> server_connection::write_all(std::string head, std::string_view second) {
   if (gone_) co_return false;
+  std::string_view first = head;
   error_code error;
   bool direct = !tls_;
   // A client must take each piece in time, not the whole at once.
@@ -314,8 +314,9 @@ asio::awaitable<std::string_view> server_connection::read_piece() {
   if (reader_->body_is_done()) co_return std::string_view();
   if (reader_->expects_continue() && unread().empty() && !replied_ &&
       !std::exchange(continued_, true)) {
-    if (!co_await write_all("HTTP/1.1 100 Continue\r\n\r\n"))
-      throw body_error(0, "the client is gone");
+    std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+    const bool sent = co_await write_all(std::move(go_on));
+    if (!sent) throw body_error(0, "the client is gone");
   }
   piece_.resize(read_size);
   // Only the time in which this server waits for the client counts.
@@ -352,8 +353,10 @@ std::string server_connection::head_of(int status, const header_fields& fields,
   constexpr std::size_t words = 160;  // estimated size of the texts below
   std::string text;
   text.reserve(fields.size() + words);
-  fmt::format_to(std::back_inserter(text), "HTTP/1.1 {} {}\r\nDate: {}\r\nServer: sluice\r\n",
-                 status, reason_of(status), date_at(static_cast<std::time_t>(time_.unix_now())));
+  const fmt::format_int code(status);
+  text.append("HTTP/1.1 ").append(code.data(), code.size()).append(" ").append(reason_of(status));
+  text.append("\r\nDate: ").append(date_at(static_cast<std::time_t>(time_.unix_now())));
+  text.append("\r\nServer: sluice\r\n");
   for (const auto& field : fields) {
     text.append(field.name).append(": ").append(field.value).append("\r\n");
   }
@@ -362,7 +365,8 @@ std::string server_connection::head_of(int status, const header_fields& fields,
   } else if (length) {
     framing_ = framing::counted;
     left_ = *length;
-    fmt::format_to(std::back_inserter(text), "Content-Length: {}\r\n", *length);
+    const fmt::format_int size(*length);
+    text.append("Content-Length: ").append(size.data(), size.size()).append("\r\n");
   } else if (reader_->takes_chunks()) {
     framing_ = framing::chunked;
     text += "Transfer-Encoding: chunked\r\n";
@@ -382,11 +386,10 @@ std::string server_connection::head_of(int status, const header_fields& fields,
 
 asio::awaitable<bool> server_connection::send(int status, const header_fields& fields,
                                               std::string_view body) {
-  const std::string head = head_of(status, fields, body.size());
+  std::string head = head_of(status, fields, body.size());
   const bool with_body = framing_ == framing::counted && !head_only_;
-  replied_ = true;
-  complete_ = co_await write_all(head, with_body ? body : std::string_view());
-  co_return complete_;
+  replied_ = complete_ = true;
+  return write_all(std::move(head), with_body ? body : std::string_view());
 }
 
 // What reads need no more until the next request: an answer in pieces may take hours.
@@ -397,38 +400,29 @@ void server_connection::free_buffers() {
 
 asio::awaitable<bool> server_connection::begin(int status, const header_fields& fields,
                                                std::optional<std::uint64_t> length) {
-  const std::string head = head_of(status, fields, length);
+  std::string head = head_of(status, fields, length);
   replied_ = true;
   free_buffers();
-  const bool sent = co_await write_all(head);
-  co_return sent;
+  return write_all(std::move(head));
 }
 
 asio::awaitable<bool> server_connection::write(std::string_view piece) {
-  if (piece.empty() || head_only_ || framing_ == framing::none) co_return !gone_;
+  if (head_only_ || framing_ == framing::none) piece = {};
   if (framing_ == framing::counted) {
     piece = piece.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), left_)));
     left_ -= piece.size();
-    const bool sent = co_await write_all(piece);
-    co_return sent;
   }
-  if (framing_ == framing::until_close) {
-    const bool sent = co_await write_all(piece);
-    co_return sent;
-  }
+  if (piece.empty() || framing_ != framing::chunked) return write_all({}, piece);
   std::string chunk = fmt::format("{:x}\r\n", piece.size());
   chunk.append(piece).append("\r\n");
-  const bool sent = co_await write_all(chunk);
-  co_return sent;
+  return write_all(std::move(chunk));
 }
 
 asio::awaitable<bool> server_connection::finish() {
-  if (framing_ == framing::chunked && !head_only_) {
-    complete_ = co_await write_all("0\r\n\r\n");
-  } else {
-    complete_ = !gone_ && (head_only_ || framing_ != framing::counted || left_ == 0);
-  }
-  co_return complete_;
+  complete_ = head_only_ || framing_ != framing::counted || left_ == 0;
+  std::string end = framing_ == framing::chunked && !head_only_ ? "0\r\n\r\n" : "";
+  const bool sent = co_await write_all(std::move(end));
+  co_return sent&& complete_;
 }
 
 client_state server_connection::client() {
@@ -447,8 +441,7 @@ bool server_connection::acknowledged() {
 asio::awaitable<bool> server_connection::write_raw(std::string_view first,
                                                    std::string_view second) {
   replied_ = true;
-  const bool sent = co_await write_all(first, second);
-  co_return sent;
+  return write_all(std::string(first), second);
 }
 
 void server_connection::end_raw(raw_end how) {

@@ -70,7 +70,7 @@ class server_connection final : public exchange {
   boost::asio::awaitable<bool> drop_body();
   boost::asio::awaitable<void> refuse(int status, std::string_view message);
   boost::asio::awaitable<std::size_t> read_more();
-  boost::asio::awaitable<bool> write_all(std::string_view first, std::string_view second = {});
+  boost::asio::awaitable<bool> write_all(std::string head, std::string_view second = {});
   void look_at_client();
   boost::asio::awaitable<void> say_goodbye();
 
@@ -104,7 +104,7 @@ class server_connection final : public exchange {
   bool head_only_ = false;
   bool continued_ = false;  // `100 Continue` was sent
   bool replied_ = false;    // the head of the reply was sent
-  bool complete_ = false;   // the reply is complete
+  bool complete_ = false;   // the reply is complete, unless the client has gone
   framing framing_ = framing::none;
   std::uint64_t left_ = 0;    // bytes of a counted body
   std::size_t received_ = 0;  // bytes of the body since its time began
