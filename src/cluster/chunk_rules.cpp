@@ -88,6 +88,36 @@ std::size_t lines_that_fit(const job_record& job, const std::vector<line_reserve
   return fit;
 }
 
+std::optional<usd> money_left(const job_record& job) noexcept {
+  if (!job.budget) return std::nullopt;
+  const usd taken = job.spent + job.reserved;
+  if (taken > *job.budget) return usd{};
+  usd left = *job.budget;
+  left -= taken;
+  return left;
+}
+
+std::size_t reserve_lines(chunk_record& chunk, job_record& job,
+                          const std::vector<line_reserve>& lines,
+                          std::optional<std::uint64_t>& rest) {
+  rest.reset();
+  const std::size_t fit = lines_that_fit(job, lines);
+  for (std::size_t i = 0; i < fit; ++i) {
+    chunk.reserved += lines[i].most;
+    job.reserved += lines[i].most;
+  }
+  chunk.needs.reset();
+  std::size_t next = fit;
+  // Lines that are too dear for now wait for themselves, so that cheaper ones can go.
+  const std::optional<usd> left = money_left(job);
+  while (fit == 0 && next < lines.size() && lines[next].most > *left) {
+    chunk.needs = std::min(chunk.needs.value_or(lines[next].most), lines[next].most);
+    ++next;
+  }
+  if (next > 0 && next < lines.size()) rest = lines[next].line;
+  return fit;
+}
+
 chunk_record split(chunk_record& chunk, std::uint64_t first, std::int64_t number,
                    std::uint64_t finished) {
   chunk_record rest;

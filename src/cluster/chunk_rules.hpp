@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,8 @@ struct chunk_record {
   std::string worker;
   std::uint64_t finished = 0;  ///< lines that have a result
   usd reserved;                ///< of the job's budget
+  /// The least that one of its lines may cost, if there was not enough for any.
+  std::optional<usd> needs;
   work_counters sums;
 
   std::uint64_t lines() const noexcept { return last - first + 1; }
@@ -45,6 +48,13 @@ money_change take_lease(chunk_record& chunk, const std::string& worker,
 money_change apply(chunk_record& chunk, const chunk_changes& changes, bool has_budget);
 /// How many of the first lines fit into the budget.
 std::size_t lines_that_fit(const job_record& job, const std::vector<line_reserve>& lines) noexcept;
+/// What is left of the job's budget; unset: it has none.
+std::optional<usd> money_left(const job_record& job) noexcept;
+/// Reserves money for the first of the lines that fit. If none does, the chunk waits until there is
+/// more. `rest`: the line from which on the chunk should be split, if its other lines go on.
+std::size_t reserve_lines(chunk_record& chunk, job_record& job,
+                          const std::vector<line_reserve>& lines,
+                          std::optional<std::uint64_t>& rest);
 /// The lines from `first` on become a chunk of their own, without a lease. `finished`: of these.
 chunk_record split(chunk_record& chunk, std::uint64_t first, std::int64_t number,
                    std::uint64_t finished);

@@ -106,6 +106,13 @@ struct lease {
   std::map<std::uint64_t, std::uint32_t> attempts;  ///< made by earlier holders, by line
 };
 
+/// A lease of another worker, as a claim found it.
+struct leased_chunk {
+  lease_key key;
+  std::int64_t until = 0;  ///< by the clock of the database, in microseconds since the epoch
+  duration length{};       ///< from its last renewal on
+};
+
 struct claim_request {
   std::string worker;
   duration lease{};
@@ -114,6 +121,11 @@ struct claim_request {
   std::vector<lease_key> held;  ///< what the worker has leased
   /// Chunks of workers that fell silent come first: the budget that is reserved for them is freed.
   bool relieve_first = false;
+  /// Leases that ended before this time of the database, and before now, have run out; nothing:
+  /// before now. See lease_watch.hpp.
+  std::optional<std::int64_t> over_before = {};
+  /// These have, too, if they were not renewed since.
+  std::vector<leased_chunk> silent = {};
 };
 
 /// What a claim found.
@@ -125,6 +137,9 @@ struct claim_answer {
   std::vector<std::string> exhausted;
   /// A lease that had run out was taken over: attempts that count as maybe billed since.
   std::uint64_t relieved_attempts = 0;
+  std::int64_t now = 0;  ///< of the database, in microseconds since the epoch
+  /// The leases of the jobs that are left, if no chunk was got.
+  std::vector<leased_chunk> leased;
 };
 
 /// How much of a budget was reserved for lines of a chunk.

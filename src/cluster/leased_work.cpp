@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "async/wait_queue.hpp"
+#include "cluster/lease_watch.hpp"
 #include "cluster/packed_requests.hpp"
 #include "jobs/result_line.hpp"
 #include "jobs/result_price.hpp"
@@ -110,6 +111,7 @@ struct leased_work::parts {
   mutable std::mutex identities_mutex;
   std::map<lease_key, std::shared_ptr<held_chunk>> held;
   std::map<request_key, open_request> open;
+  lease_watch leases;
   job_id last_job = 0;
   std::uint64_t sequence = 0;
   totals sums;
@@ -222,7 +224,14 @@ leased_work::~leased_work() = default;
 // True: a chunk was leased, or there may be one now.
 asio::awaitable<bool> leased_work::parts::claim_one() {
   waits_for_end = false;
-  claim_request wanted{chosen.worker, chosen.lease, chosen.simulated, last_job, {}, was_poor};
+  claim_request wanted{.worker = chosen.worker,
+                       .lease = chosen.lease,
+                       .simulated = chosen.simulated,
+                       .after = last_job,
+                       .held = {},
+                       .relieve_first = was_poor};
+  const time_point begun = with.time.now();
+  leases.ask(wanted, begun);
   bool may_return = false;  // some lines of what is in hand may, for want of money
   for (const auto& [key, chunk] : held) {
     wanted.held.push_back(key);
@@ -244,6 +253,7 @@ asio::awaitable<bool> leased_work::parts::claim_one() {
     co_return false;
   }
   answered();
+  leases.learn(wanted, *answer, begun, with.time.now());
   if (answer->got) {
     if (answer->relieved_attempts > 0) {
       sums.relieved += answer->relieved_attempts;
@@ -315,13 +325,15 @@ asio::awaitable<void> leased_work::parts::take(lease got) {
     co_return;
   }
   if (!fault.empty()) {
-    with.say(severity::warning, fault);
     release();
     if (unbounded) {
+      with.say(severity::warning, fault);
       end(end_reason::unbounded, fault);
       stop_claiming();
-    } else {
+    } else if (may_try_again(fault)) {
       co_await pause(poller, chosen.poll_interval);
+    } else {
+      give_up();
     }
     co_return;
   }

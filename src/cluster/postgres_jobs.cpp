@@ -82,7 +82,10 @@ job_record job_in(const postgres_rows& rows, std::size_t row) {
 constexpr const char* chunk_columns =
     "c.job, c.number, c.block, c.first_line, c.last_line, c.state, c.epoch, c.worker, c.finished, "
     "c.reserved::text, c.succeeded, c.failed, c.attempts, c.retries, c.maybe_billed, "
-    "c.cost::text, c.kept::text";
+    "c.cost::text, c.kept::text, c.needs::text";
+
+// In microseconds since the epoch.
+constexpr const char* lease_end = "(extract(epoch FROM c.lease_until) * 1000000)::bigint";
 
 chunk_record chunk_in(const postgres_rows& rows, std::size_t row) {
   chunk_record chunk;
@@ -103,6 +106,7 @@ chunk_record chunk_in(const postgres_rows& rows, std::size_t row) {
   chunk.sums.maybe_billed = count_in(rows, row, 14);
   chunk.sums.cost = money_in(rows, row, 15);
   chunk.sums.kept = money_in(rows, row, 16);
+  if (!rows.is_null(row, 17)) chunk.needs = money_in(rows, row, 17);
   return chunk;
 }
 
@@ -113,7 +117,8 @@ void save(postgres_transaction& in, const chunk_record& chunk, std::int64_t leas
       "worker = $7, finished = $8, reserved = $9::text::numeric, succeeded = $10, failed = $11, "
       "attempts = $12, retries = $13, maybe_billed = $14, cost = $15::text::numeric, "
       "kept = $16::text::numeric, "
-      "lease_until = clock_timestamp() + $17::bigint * interval '1 microsecond' "
+      "lease_until = clock_timestamp() + $17::bigint * interval '1 microsecond', "
+      "lease_length = $17::bigint "
       "WHERE job = $1 AND number = $2",
       postgres_parameters()
           .put(chunk.job)
@@ -172,9 +177,13 @@ void finish_if_done(postgres_transaction& in, job_id job) {
       postgres_parameters().put(job));
 }
 
-void check_version(postgres_transaction& in) {
-  const auto rows = in.run("SELECT version FROM sluice.job_schema");
+// Returns the time of the database, in microseconds since the epoch.
+std::int64_t check_version(postgres_transaction& in) {
+  const auto rows = in.run(
+      "SELECT version, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM "
+      "sluice.job_schema");
   require_job_schema(rows.empty() ? 0 : rows.number(0, 0));
+  return rows.number(0, 1);
 }
 
 store::postgres_options options_for(const std::string& url, std::chrono::milliseconds idle) {
@@ -268,6 +277,8 @@ class postgres_jobs final : public job_store {
           in.run(
               "UPDATE sluice.jobs SET budget = $2::text::numeric, exhausted = false WHERE id = $1",
               postgres_parameters().put(job).put(text));
+          in.run("UPDATE sluice.job_chunks SET needs = NULL WHERE job = $1 AND needs IS NOT NULL",
+                 postgres_parameters().put(job));
         },
         if_unclear::run_again);
   }
@@ -372,34 +383,29 @@ class postgres_jobs final : public job_store {
             return answer;
           }
           chunk_record chunk = chunk_in(held, 0);
-          const job_record job = job_in(
+          job_record job = job_in(
               in.run(
                   fmt::format("SELECT {} FROM sluice.jobs WHERE id = $1 FOR UPDATE", job_columns),
                   postgres_parameters().put(key.job)),
               0);
-          answer.lines = lines_that_fit(job, lines);
-          usd more;
-          for (std::size_t i = 0; i < answer.lines; ++i) more += lines[i].most;
-          if (answer.lines == 0 && !lines.empty() && job.reserved == usd{}) {
-            answer.exhausted = true;
-            in.run("UPDATE sluice.jobs SET exhausted = true WHERE id = $1",
-                   postgres_parameters().put(key.job));
-          }
-          in.run("UPDATE sluice.jobs SET reserved = reserved + $2::text::numeric WHERE id = $1",
-                 postgres_parameters().put(key.job).put(more.to_string()));
-          chunk.reserved += more;
-          if (split_rest && answer.lines > 0 && answer.lines < lines.size()) {
-            split_off(in, chunk, lines[answer.lines].line);
-          }
+          std::optional<std::uint64_t> rest;
+          answer.lines = reserve_lines(chunk, job, lines, rest);
+          // Its other lines may be in hand.
+          if (!split_rest) chunk.needs.reset();
+          in.run("UPDATE sluice.jobs SET reserved = $2::text::numeric WHERE id = $1",
+                 postgres_parameters().put(key.job).put(job.reserved.to_string()));
+          if (split_rest && rest) split_off(in, chunk, *rest);
           in.run(
               "UPDATE sluice.job_chunks SET reserved = $3::text::numeric, last_line = $4, finished "
-              "= $5 WHERE job = $1 AND number = $2",
+              "= $5, needs = $6::text::numeric WHERE job = $1 AND number = $2",
               postgres_parameters()
                   .put(key.job)
                   .put(key.chunk)
                   .put(chunk.reserved.to_string())
                   .put(chunk.last)
-                  .put(chunk.finished));
+                  .put(chunk.finished)
+                  .put(chunk.needs ? std::optional(chunk.needs->to_string()) : std::nullopt));
+          if (answer.lines == 0 && !lines.empty()) answer.exhausted = note_exhausted(in, job);
           return answer;
         },
         if_unclear::say_so);
@@ -490,8 +496,18 @@ class postgres_jobs final : public job_store {
   }
 
   static claim_answer try_claim(postgres_transaction& in, const claim_request& request) {
-    check_version(in);
     claim_answer answer;
+    answer.now = check_version(in);
+    number_column silent_jobs;
+    number_column silent_chunks;
+    number_column silent_epochs;
+    number_column silent_until;
+    for (const leased_chunk& one : request.silent) {
+      silent_jobs.add(one.key.job);
+      silent_chunks.add(one.key.chunk);
+      silent_epochs.add(one.key.epoch);
+      silent_until.add(one.until);
+    }
     const auto jobs = in.run(
         fmt::format("SELECT {} FROM sluice.jobs WHERE ready AND NOT finished AND (simulated IS "
                     "NULL OR simulated = $1) ORDER BY id <= $2, id",
@@ -503,14 +519,32 @@ class postgres_jobs final : public job_store {
         answer.exhausted.push_back(job.name);
         continue;
       }
+      const auto left = money_left(job);
       const auto found = in.run(
           fmt::format("SELECT {} FROM sluice.job_chunks c WHERE job = $1 AND (state = 0 OR (state "
-                      "= 1 AND lease_until < clock_timestamp())) ORDER BY {}number LIMIT 1 FOR "
-                      "UPDATE SKIP LOCKED",
-                      chunk_columns, request.relieve_first ? "state DESC, " : ""),
-          postgres_parameters().put(job.id));
+                      "= 1 AND ({} < $2 OR EXISTS (SELECT 1 FROM unnest($3::bigint[], "
+                      "$4::bigint[], $5::bigint[], $6::bigint[]) AS u(j, n, e, t) WHERE u.j = "
+                      "c.job AND u.n = c.number AND u.e = c.epoch AND u.t = {})))) AND (needs IS "
+                      "NULL OR $7::text IS NULL OR needs <= $7::text::numeric) ORDER BY {}number "
+                      "LIMIT 1 FOR UPDATE "
+                      "SKIP LOCKED",
+                      chunk_columns, lease_end, lease_end,
+                      request.relieve_first ? "state DESC, " : ""),
+          postgres_parameters()
+              .put(job.id)
+              .put(std::min(request.over_before.value_or(answer.now), answer.now))
+              .put_numbers(silent_jobs.values)
+              .put_numbers(silent_chunks.values)
+              .put_numbers(silent_epochs.values)
+              .put_numbers(silent_until.values)
+              .put(left ? std::optional(left->to_string()) : std::nullopt));
+      if (found.empty() && note_exhausted(in, job)) {
+        answer.exhausted.push_back(job.name);
+        continue;
+      }
       if (found.empty()) {
         answer.more_to_come = answer.more_to_come || has_other_chunks(in, job.id, request);
+        list_leases(in, job.id, answer);
         continue;
       }
       if (!take_job(in, job, request)) continue;
@@ -518,6 +552,32 @@ class postgres_jobs final : public job_store {
       return answer;
     }
     return answer;
+  }
+
+  // True: what is left of the budget is too small for any line, and no reservation can free more.
+  static bool note_exhausted(postgres_transaction& in, const job_record& job) {
+    if (!job.budget || job.reserved != usd{}) return false;
+    // Locked first, so that the next statement sees what others have changed before.
+    in.run("SELECT 1 FROM sluice.jobs WHERE id = $1 FOR UPDATE", postgres_parameters().put(job.id));
+    const auto set = in.run(
+        "UPDATE sluice.jobs j SET exhausted = true WHERE id = $1 AND NOT finished AND budget IS "
+        "NOT NULL AND reserved = 0 AND NOT EXISTS (SELECT 1 FROM sluice.job_chunks c WHERE c.job = "
+        "j.id AND state <> 2 AND (needs IS NULL OR needs <= budget - spent))",
+        postgres_parameters().put(job.id));
+    return set.changed() > 0;
+  }
+
+  static void list_leases(postgres_transaction& in, job_id job, claim_answer& answer) {
+    const auto rows =
+        in.run(fmt::format("SELECT number, epoch, {}, lease_length FROM sluice.job_chunks c "
+                           "WHERE job = $1 AND state = 1",
+                           lease_end),
+               postgres_parameters().put(job));
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+      answer.leased.push_back({{job, rows.number(row, 0), rows.number(row, 1)},
+                               rows.number(row, 2),
+                               std::chrono::microseconds{rows.number(row, 3)}});
+    }
   }
 
   static bool has_other_chunks(postgres_transaction& in, job_id job, const claim_request& request) {

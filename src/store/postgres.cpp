@@ -315,6 +315,11 @@ struct postgres_connection::parts {
 
   [[noreturn]] void lost(std::string_view why) {
     broken = true;
+    // PostgreSQL ends at once when its log has no room; what libpq adds to that says nothing new.
+    if (why.find("No space left on device") != why.npos) {
+      why = why.substr(0, why.find(" server closed the connection"));
+      throw connection_lost(fmt::format("{}: {} ({})", name, disk_is_full, why));
+    }
     throw connection_lost(fmt::format("{}: the connection was lost: {}", name, why));
   }
 
@@ -382,8 +387,7 @@ struct postgres_connection::parts {
     const std::string_view detail = field(result, PG_DIAG_MESSAGE_DETAIL);
     if (!detail.empty() && !state.starts_with("23")) why += "; " + in_one_line(detail);
     if (state == "53100") {
-      throw postgres_error(fmt::format("{}: its disk is full; make room on it ({})", name, why),
-                           state);
+      throw postgres_error(fmt::format("{}: {} ({})", name, disk_is_full, why), state);
     }
     if (state == "57014") why += "; it is slow or a lock is held";
     throw postgres_error(fmt::format("{}: {} (SQLSTATE {})", name, why, state), state);
@@ -453,6 +457,7 @@ void postgres_connection::commit() {
   parts_->warned = false;
   const auto unclear = [this](std::string_view why) {
     parts_->broken = true;
+    if (why.starts_with(name() + ": ")) why.remove_prefix(name().size() + 2);
     return commit_unclear(
         fmt::format("{}: it is not known whether the last change was stored: {}", name(), why));
   };

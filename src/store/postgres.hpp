@@ -49,6 +49,9 @@ class postgres_error : public store_error {
   std::string state_;
 };
 
+/// What an error says, after the server's name, when the server has no room.
+inline constexpr std::string_view disk_is_full = "its disk is full; make room on it";
+
 /// The connection could not be made, or ended. What had not been committed is lost.
 class connection_lost : public store_error {
   using store_error::store_error;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -96,6 +97,12 @@ std::string postgres_database::name() const {
 void postgres_database::transact_erased(const std::function<void(postgres_transaction&)>& work,
                                         if_unclear unclear) {
   retries again(parts_->options.patience);
+  // Why the server went down says more than that it cannot be reached any more.
+  std::optional<std::string> full;
+  const auto note = [&full](const store_error& fault) {
+    const std::string_view why = fault.what();
+    if (why.find(disk_is_full) != why.npos) full = why;
+  };
   for (;;) {
     struct borrowed {
       explicit borrowed(parts& owner) : from(owner), connection(owner.take()) {}
@@ -118,12 +125,14 @@ void postgres_database::transact_erased(const std::function<void(postgres_transa
       work(inside);
       use.connection->commit();
       return;
-    } catch (const commit_unclear&) {
+    } catch (const commit_unclear& fault) {
       parts_->drop_idle();
+      note(fault);
       if (unclear == if_unclear::say_so || !again.another()) throw;
-    } catch (const connection_lost&) {
+    } catch (const connection_lost& fault) {
       parts_->drop_idle();
-      if (!again.another()) throw;
+      note(fault);
+      if (!again.another()) throw connection_lost(full.value_or(fault.what()));
     } catch (const postgres_error& fault) {
       if (!may_succeed_now(fault) || !again.another()) throw;
     }

@@ -281,7 +281,7 @@ class world {
   void live() {
     for (int i = 0; i < 3; ++i) add();
     plan_trouble();
-    const auto until = time_.now() + 3h;
+    const auto until = time_.now() + 1h;
     // First with trouble, then without, until the job has ended or its money has.
     advance_until([&] { return time_.now() >= trouble_ends_ || all_ended(); });
     calm_ = true;
@@ -395,8 +395,7 @@ class world {
               return;
             }
             quiet_until_ = time_.now() + 3s;
-            // Leases end later by as much, so all steps together are shorter than the test.
-            step_ += random_.one_in(2) ? 1'200'000'000 : -1'200'000'000;
+            step_ += random_.one_in(2) ? 3'600'000'000 : -3'600'000'000;
         }
       });
     }

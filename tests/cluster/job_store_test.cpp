@@ -338,6 +338,64 @@ TEST_P(JobStore, AJobWithoutMoneyIsLeftAloneUntilItGetsMore) {
   EXPECT_TRUE(claim("w").got);
 }
 
+TEST_P(JobStore, CheaperLinesGoAheadOfOneThatIsTooDear) {
+  const job_id id = add("a", 1, 4, dollars("1"));
+  const auto first = claim("w").got;
+  const auto none = store_->reserve(
+      first->key, {{1, dollars("3")}, {2, dollars("2")}, {3, dollars("0.4")}, {4, dollars("0.4")}},
+      true);
+  EXPECT_EQ(none.lines, 0U);
+  EXPECT_FALSE(none.exhausted);
+  commit("w", {{first->key, {}, {}, {}, true}});
+  // The two that are too dear stay behind.
+  const auto rest = claim("w").got;
+  ASSERT_TRUE(rest);
+  EXPECT_EQ(rest->first, 3U);
+  EXPECT_EQ(rest->last, 4U);
+  EXPECT_EQ(store_->reserve(rest->key, {{3, dollars("0.4")}, {4, dollars("0.4")}}, true).lines, 2U);
+  const auto waits = claim("v");
+  EXPECT_FALSE(waits.got);
+  EXPECT_TRUE(waits.more_to_come);
+  EXPECT_TRUE(waits.exhausted.empty());
+  commit("w", {{rest->key,
+                {{3, 1, dollars("0.4")}, {4, 1, dollars("0.4")}},
+                {},
+                {result_of(3, dollars("0.4"), dollars("0.1")),
+                 result_of(4, dollars("0.4"), dollars("0.1"))},
+                false}});
+  // Nothing is reserved any more, so no one waits for it.
+  const auto end = claim("v");
+  EXPECT_FALSE(end.got);
+  EXPECT_FALSE(end.more_to_come);
+  EXPECT_EQ(end.exhausted, (std::vector<std::string>{"a"}));
+  store_->set_budget(id, dollars("5"));
+  const auto dear = claim("v").got;
+  ASSERT_TRUE(dear);
+  EXPECT_EQ(dear->first, 1U);
+  EXPECT_EQ(dear->last, 2U);
+  EXPECT_EQ(store_->reserve(dear->key, {{1, dollars("3")}, {2, dollars("2")}}, true).lines, 1U);
+}
+
+TEST_P(JobStore, ALineThatIsTooDearGoesWhenMoneyIsFreed) {
+  add("a", 1, 2, dollars("1"));
+  const auto first = claim("w").got;
+  EXPECT_EQ(store_->reserve(first->key, {{1, dollars("0.6")}, {2, dollars("0.6")}}, true).lines,
+            1U);
+  const auto second = claim("v").got;
+  ASSERT_TRUE(second);
+  EXPECT_EQ(store_->reserve(second->key, {{2, dollars("0.6")}}, true).lines, 0U);
+  commit("v", {{second->key, {}, {}, {}, true}});
+  EXPECT_FALSE(claim("v").got);
+  commit("w", {{first->key,
+                {{1, 1, dollars("0.6")}},
+                {},
+                {result_of(1, dollars("0.6"), dollars("0.1"))},
+                false}});
+  const auto again = claim("v").got;
+  ASSERT_TRUE(again);
+  EXPECT_EQ(store_->reserve(again->key, {{2, dollars("0.6")}}, true).lines, 1U);
+}
+
 TEST_P(JobStore, MoneyOfALostChunkIsNotReserved) {
   add("a", 1, 2, dollars("1"));
   const auto got = claim("w", 20ms).got;

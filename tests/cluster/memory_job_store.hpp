@@ -60,7 +60,7 @@ class memory_job_store : public cluster::job_store {
       chunk.finished = chunk.sums.failed = block.bad_lines.size();
       if (chunk.finished >= chunk.lines()) chunk.state = cluster::chunk_state::done;
       for (const auto& bad : block.bad_lines) of.results[bad.line] = bad;
-      of.chunks[number] = {chunk, 0};
+      of.chunks[number] = {chunk, 0, {}};
       of.record.blocks = of.blocks.size();
       return 0;
     });
@@ -76,6 +76,7 @@ class memory_job_store : public cluster::job_store {
     transact("set_budget", [&] {
       jobs_.at(job).record.budget = budget;
       jobs_.at(job).record.exhausted = false;
+      for (auto& [number, chunk] : jobs_.at(job).chunks) chunk.record.needs.reset();
       return 0;
     });
   }
@@ -131,6 +132,7 @@ class memory_job_store : public cluster::job_store {
   cluster::claim_answer claim(const cluster::claim_request& request) override {
     return transact("claim", [&] {
       cluster::claim_answer answer;
+      answer.now = now();
       std::vector<entry*> order;
       for (auto& [id, one] : jobs_) {
         if (id > request.after) order.push_back(&one);
@@ -149,19 +151,32 @@ class memory_job_store : public cluster::job_store {
         }
         chunk_entry* best = nullptr;
         bool others = false;
+        std::vector<cluster::leased_chunk> listed;
         for (auto& [number, chunk] : of.chunks) {
           if (chunk.record.state == cluster::chunk_state::done) continue;
           const bool leased = chunk.record.state == cluster::chunk_state::leased;
-          if (leased && chunk.until >= now()) {
-            const cluster::lease_key key{job.id, number, chunk.record.epoch};
+          const cluster::lease_key key{job.id, number, chunk.record.epoch};
+          const auto is_it = [&](const cluster::leased_chunk& one) {
+            return one.key == key && one.until == chunk.until;
+          };
+          if (leased) listed.push_back({key, chunk.until, chunk.length});
+          if (leased && chunk.until >= std::min(request.over_before.value_or(now()), now()) &&
+              std::ranges::none_of(request.silent, is_it)) {
             if (std::ranges::find(request.held, key) == request.held.end()) others = true;
+          } else if (is_too_dear(of, chunk.record)) {
+            others = true;
           } else if (best == nullptr || (request.relieve_first && leased &&
                                          best->record.state == cluster::chunk_state::free)) {
             best = &chunk;
           }
         }
+        if (best == nullptr && note_exhausted(of)) {
+          answer.exhausted.push_back(job.name);
+          continue;
+        }
         if (best == nullptr) {
           answer.more_to_come = answer.more_to_come || others;
+          answer.leased.insert(answer.leased.end(), listed.begin(), listed.end());
           continue;
         }
         answer.relieved_attempts = take(of, *best, request);
@@ -183,21 +198,17 @@ class memory_job_store : public cluster::job_store {
         return answer;
       }
       cluster::job_record& job = of.record;
-      answer.lines = cluster::lines_that_fit(job, lines);
-      for (std::size_t i = 0; i < answer.lines; ++i) {
-        chunk.record.reserved += lines[i].most;
-        job.reserved += lines[i].most;
-      }
-      if (answer.lines == 0 && !lines.empty() && job.reserved == usd{}) {
-        answer.exhausted = job.exhausted = true;
-      }
-      if (split && answer.lines > 0 && answer.lines < lines.size()) {
-        const std::uint64_t first = lines[answer.lines].line;
+      std::optional<std::uint64_t> rest;
+      answer.lines = cluster::reserve_lines(chunk.record, job, lines, rest);
+      if (!split) chunk.record.needs.reset();
+      if (split && rest) {
+        const std::uint64_t first = *rest;
         const auto finished = static_cast<std::uint64_t>(std::distance(
             of.results.lower_bound(first), of.results.upper_bound(chunk.record.last)));
         const std::int64_t number = of.chunks.rbegin()->first + 1;
-        of.chunks[number] = {cluster::split(chunk.record, first, number, finished), 0};
+        of.chunks[number] = {cluster::split(chunk.record, first, number, finished), 0, {}};
       }
+      if (answer.lines == 0 && !lines.empty()) answer.exhausted = note_exhausted(of);
       return answer;
     });
   }
@@ -235,6 +246,7 @@ class memory_job_store : public cluster::job_store {
   struct chunk_entry {
     chunk_record record;
     std::int64_t until = 0;
+    duration length{};
   };
   struct attempt_entry {
     usd most;
@@ -262,6 +274,19 @@ class memory_job_store : public cluster::job_store {
     of.record.spent += change.spent;
     of.record.reserved -= change.released;
   }
+  static bool is_too_dear(const entry& of, const chunk_record& chunk) {
+    const auto left = cluster::money_left(of.record);
+    return left && chunk.needs && *chunk.needs > *left;
+  }
+  static bool note_exhausted(entry& of) {
+    cluster::job_record& job = of.record;
+    if (!job.budget || job.finished || job.reserved != usd{}) return false;
+    job.exhausted = std::ranges::all_of(of.chunks, [&](const auto& one) {
+      const chunk_record& chunk = one.second.record;
+      return chunk.state == cluster::chunk_state::done || is_too_dear(of, chunk);
+    });
+    return job.exhausted;
+  }
   void finish_if_done(entry& of) {
     if (!of.record.ready || of.record.finished) return;
     for (const auto& [number, chunk] : of.chunks) {
@@ -279,12 +304,14 @@ class memory_job_store : public cluster::job_store {
       open.push_back(attempt.most);
     }
     move_money(of, cluster::take_lease(chunk.record, request.worker, open));
-    chunk.until = now() + std::chrono::microseconds(
-                              std::chrono::duration_cast<std::chrono::microseconds>(request.lease))
-                              .count();
+    lease(chunk, request.lease);
     of.record.simulated = request.simulated;
     if (!of.record.started_at) of.record.started_at = seconds();
     return open.size();
+  }
+  void lease(chunk_entry& chunk, duration length) {
+    chunk.length = length;
+    chunk.until = now() + std::chrono::duration_cast<std::chrono::microseconds>(length).count();
   }
   static cluster::lease lease_of(const entry& of, const chunk_record& chunk) {
     cluster::lease got;
@@ -318,8 +345,7 @@ class memory_job_store : public cluster::job_store {
         if (key.first == one.line.line) attempt.open = false;
       }
     }
-    chunk.until =
-        now() + std::chrono::duration_cast<std::chrono::microseconds>(batch.lease).count();
+    lease(chunk, batch.lease);
     move_money(of, cluster::apply(chunk.record, changes, of.record.budget.has_value()));
     finish_if_done(of);
   }

@@ -31,10 +31,14 @@ def free_port():
 class Postgres:
     """Starts at once; a `with` statement, or close(), ends it and removes its data."""
 
-    def __init__(self, *settings, listen="127.0.0.1", standby_of=None):
-        """`standby_of`: another Postgres, whose changes come here as they are made."""
+    def __init__(self, *settings, listen="127.0.0.1", standby_of=None, disks=None, environment=None):
+        """`standby_of`: another Postgres, whose changes come here as they are made. `disks`: sizes, as tmpfs takes
+        them, of two disks of its own, for the tables and for the log of changes (WAL); without the right to mount,
+        PermissionError. `environment`: variables that the server gets in addition."""
         self.settings = list(settings)
         self.listen = listen
+        self.environment = environment or {}
+        self.mounted = []
         self.dir = tempfile.mkdtemp(prefix="sluice-pg-")
         self.process = None
         self.user = None
@@ -48,21 +52,42 @@ class Postgres:
             os.chown(self.dir, self.user.pw_uid, self.user.pw_gid)
         self.data = os.path.join(self.dir, "data")
         self.log = os.path.join(self.dir, "log")
+        self.wal = os.path.join(self.dir, "wal")
+        try:
+            for place, size in zip((self.data, self.wal), disks or ()):
+                self._mount(place, size)
+            self._create(standby_of)
+            self.port = free_port()
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _mount(self, place, size):
+        os.mkdir(place)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", place],
+                              capture_output=True, text=True)
+        if done.returncode != 0:
+            raise PermissionError(f"mount: {done.stderr.strip()}")
+        self.mounted.append(place)
+        if self.user:
+            os.chown(place, self.user.pw_uid, self.user.pw_gid)
+
+    def _create(self, standby_of):
         if standby_of:
             self.run("pg_basebackup", "--no-sync", "--checkpoint=fast", "--write-recovery-conf", "--pgdata=" + self.data,
                      "--dbname=host={0.dir} port={0.port} user=postgres".format(standby_of))
         else:
             self._make_cluster()
-        self.port = free_port()
-        self.start()
 
     def _make_cluster(self):
         secret = os.path.join(self.dir, "password")
         with open(secret, "w") as out:
             out.write(PASSWORD + "\n")
         os.chmod(secret, 0o644)
-        self.run("initdb", "--no-sync", "--username=postgres", "--encoding=UTF8", "--locale=C", "--auth-local=trust",
-                 "--auth-host=scram-sha-256", "--pwfile=" + secret, "--pgdata=" + self.data)
+        own_disk = ["--waldir=" + self.wal, "--wal-segsize=1"] if self.mounted else []
+        self.run("initdb", *own_disk, "--no-sync", "--username=postgres", "--encoding=UTF8", "--locale=C",
+                 "--auth-local=trust", "--auth-host=scram-sha-256", "--pwfile=" + secret, "--pgdata=" + self.data)
 
     def __enter__(self):
         return self
@@ -73,6 +98,8 @@ class Postgres:
     def close(self):
         if self.process:
             self.kill()
+        for place in self.mounted:
+            subprocess.run(["umount", "-l", place], check=True)
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def _as_user(self):
@@ -89,6 +116,27 @@ class Postgres:
         if done.returncode != 0:
             raise RuntimeError(f"{name}: {done.stdout}{done.stderr}")
         return done.stdout
+
+    def own(self, path):
+        """A copy of a file that only the server's user may read."""
+        copy = os.path.join(self.dir, os.path.basename(path))
+        if os.path.abspath(path) != copy:
+            shutil.copyfile(path, copy)
+        os.chmod(copy, 0o600)
+        if self.user:
+            os.chown(copy, self.user.pw_uid, self.user.pw_gid)
+        return copy
+
+    def spawn(self, *command, log):
+        """A program beside the server, as its user."""
+        with open(log, "ab") as out:
+            return subprocess.Popen(command, cwd=self.dir, stdout=out, stderr=out, preexec_fn=self._as_user)
+
+    def only_tls(self):
+        """Over TCP, nothing is served in the clear from now on."""
+        with open(os.path.join(self.data, "pg_hba.conf"), "w") as rules:
+            rules.write("local all all trust\nhostssl all all 127.0.0.0/8 scram-sha-256\n")
+        self.sql("SELECT pg_reload_conf()")
 
     def url(self, database="postgres", port=None):
         return f"postgresql://postgres:{PASSWORD_IN_URL}@127.0.0.1:{port or self.port}/{database}"
@@ -107,7 +155,7 @@ class Postgres:
                 # After kill_9() it refuses to start until all that the old one started has ended.
                 with open(self.log, "ab") as log:
                     self.process = subprocess.Popen(command, cwd=self.dir, stdout=log, stderr=log,
-                                                    preexec_fn=self._as_user)
+                                                    env=os.environ | self.environment, preexec_fn=self._as_user)
             if self._ready():
                 return
             time.sleep(0.02)

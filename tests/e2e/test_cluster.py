@@ -53,9 +53,9 @@ class ClusterCase(Case):
     def enqueue(self, job: Path, *flags: Any, expect: int = 0) -> Run:
         return self.sluice("enqueue", job, "--store", self.store, *flags, expect=expect)
 
-    def worker(self, host: str, server: Server, *flags: Any) -> Run:
-        return self.start("work", "--store", self.store, "--base-url", server.url, "--rpm", 0, "--lease", LEASE, *flags,
-                          env={"XDG_STATE_HOME": str(self.folder / host)})
+    def worker(self, host: str, server: Server, *flags: Any, rpm: int = 0, env: dict[str, str] | None = None) -> Run:
+        return self.start("work", "--store", self.store, "--base-url", server.url, "--rpm", rpm, "--lease", LEASE, *flags,
+                          env={"XDG_STATE_HOME": str(self.folder / host)} | (env or {}))
 
     def collect(self, job: Path, *flags: Any, expect: int = 0) -> Results:
         self.sluice("collect", job, "--store", self.store, *flags, expect=expect)
@@ -380,6 +380,20 @@ class Budgets(ClusterCase):
         self.enqueue(job, "--budget", "1")
         self.assertIn(self.worker("last", relay, "--concurrency", 8).wait().code, (0, 1))
         self.one_each(job, self.collect(job, expect=1 if self.jobs()[0]["failed"] else 0))
+
+
+    def test_cheaper_lines_go_although_one_is_too_dear(self) -> None:
+        relay = self.simulator("--tokens", "5", ttft="5ms")
+        dear = batch("dear", chat("say much", max_tokens=4000))
+        job = self.job([dear, *(batch(f"c{n}", chat(f"say {n}", max_tokens=10)) for n in range(60))])
+        self.enqueue(job, "--budget", "0.002", "--chunk", 8)
+        for worker in [self.worker(f"host{n}", relay, "--concurrency", 4) for n in range(2)]:
+            self.assertEqual(worker.wait().code, 3, worker.err)
+        listed = self.jobs()[0]
+        self.assertEqual((listed["state"], listed["succeeded"], listed["reserved_usd"]), ("budget spent", 60, "0"))
+        self.enqueue(job, "--budget", "1")
+        self.assertEqual(self.worker("last", relay).wait().code, 0)
+        self.one_each(job, self.collect(job))
 
 
 class Limits(ClusterCase):

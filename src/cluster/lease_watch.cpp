@@ -1,0 +1,53 @@
+#include "cluster/lease_watch.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace sluice::cluster {
+namespace {
+
+constexpr std::int64_t clock_drift = 1'000;  // good clocks may differ by one part of this number
+
+std::int64_t micros(duration time) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(time).count();
+}
+
+}  // namespace
+
+void lease_watch::ask(claim_request& request, time_point now) const {
+  if (last_now_) {
+    request.over_before = now < doubt_until_ ? 0 : *last_now_ + micros(now - last_ended_);
+  }
+  for (const auto& [key, one] : seen_) {
+    if (now - one.since >= one.chunk.length) request.silent.push_back(one.chunk);
+  }
+}
+
+void lease_watch::learn(const claim_request& request, const claim_answer& answer, time_point begun,
+                        time_point now) {
+  if (last_now_) {
+    const std::int64_t passed = answer.now - *last_now_;
+    const std::int64_t least = micros(begun - last_ended_);
+    const std::int64_t most = micros(now - last_begun_);
+    const std::int64_t allowed = micros(slack) + most / clock_drift;
+    if (passed < least - allowed || passed > most + allowed) {
+      duration longest = request.lease;
+      for (const auto& [key, one] : seen_) longest = std::max(longest, one.chunk.length);
+      doubt_until_ = now + longest;
+    }
+  }
+  last_now_ = answer.now;
+  last_begun_ = begun;
+  last_ended_ = now;
+  if (answer.got) return;  // then the leases were not listed
+  std::map<lease_key, sighting> seen;
+  for (const leased_chunk& one : answer.leased) {
+    const auto before = seen_.find(one.key);
+    const bool same = before != seen_.end() && before->second.chunk.until == one.until;
+    seen[one.key] = {one, same ? before->second.since : now};
+  }
+  seen_ = std::move(seen);
+}
+
+}  // namespace sluice::cluster

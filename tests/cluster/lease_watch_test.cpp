@@ -1,0 +1,138 @@
+#include "cluster/lease_watch.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+
+namespace sluice::cluster {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr duration lease_length = 60s;
+constexpr std::int64_t second = 1'000'000;
+
+// A database with leases, and one worker that looks at it.
+class LeaseWatch : public ::testing::Test {
+ protected:
+  std::int64_t database_now() const {
+    const duration passed = now_ - time_point{};
+    return 1'700'000'000 * second + set_ +
+           std::chrono::duration_cast<std::chrono::microseconds>(passed).count();
+  }
+  void renew(std::int64_t chunk) {
+    leases_[chunk] = {{1, chunk, 1}, database_now() + 60 * second, lease_length};
+  }
+  void set_clock(std::chrono::seconds by) { set_ += by.count() * second; }
+
+  // True: the worker takes the chunk over. Each call takes 10 ms.
+  bool looks(std::int64_t chunk) {
+    claim_request request;
+    request.lease = lease_length;
+    const time_point begun = now_;
+    watch_.ask(request, begun);
+    now_ += 10ms;
+    claim_answer answer;
+    answer.now = database_now();
+    const leased_chunk& one = leases_.at(chunk);
+    const bool over = one.until < std::min(request.over_before.value_or(answer.now), answer.now);
+    const bool silent = std::ranges::any_of(request.silent, [&](const leased_chunk& other) {
+      return other.key == one.key && other.until == one.until;
+    });
+    for (const auto& [number, each] : leases_) answer.leased.push_back(each);
+    watch_.learn(request, answer, begun, now_);
+    return over || silent;
+  }
+  // How long until it takes the chunk over, if it looks once a second; or the time itself.
+  duration waits(std::int64_t chunk, duration most) {
+    const time_point begun = now_;
+    while (now_ - begun < most && !looks(chunk)) now_ += 1s;
+    return now_ - begun;
+  }
+
+  time_point now_{time_point{} + 1h};
+  std::int64_t set_ = 0;
+  std::map<std::int64_t, leased_chunk> leases_;
+  lease_watch watch_;
+};
+
+TEST_F(LeaseWatch, ALeaseRunsOutAfterItsLength) {
+  renew(1);
+  const duration waited = waits(1, 1h);
+  EXPECT_GE(waited, 60s);
+  EXPECT_LE(waited, 63s);
+}
+
+TEST_F(LeaseWatch, AFirstLookGoesByTheDatabaseAlone) {
+  renew(1);
+  now_ += 61s;
+  EXPECT_TRUE(looks(1));
+}
+
+TEST_F(LeaseWatch, AHealthyWorkerKeepsItsLeaseThroughAnyStep) {
+  for (const auto step : {3600s, -3600s, 5s, -5s, 70s, -70s}) {
+    renew(1);
+    waits(1, 5s);
+    set_clock(step);
+    for (int third = 0; third < 12; ++third) {
+      EXPECT_EQ(looks(1), false) << step.count();
+      EXPECT_GE(waits(1, 20s), 20s) << step.count();
+      renew(1);
+    }
+  }
+}
+
+TEST_F(LeaseWatch, ALeaseThatWasRenewedAfterAStepHolds) {
+  for (const auto step : {3600s, -3600s}) {
+    renew(1);
+    waits(1, 5s);
+    set_clock(step);
+    renew(1);
+    EXPECT_GE(waits(1, 20s), 20s) << step.count();
+  }
+}
+
+TEST_F(LeaseWatch, ADeadWorkerIsRelievedAfterAStepBack) {
+  renew(1);
+  waits(1, 5s);
+  set_clock(-3600s);
+  EXPECT_LE(waits(1, 1h), 65s);
+}
+
+TEST_F(LeaseWatch, ADeadWorkerIsRelievedAfterAStepForward) {
+  renew(1);
+  waits(1, 5s);
+  set_clock(3600s);
+  EXPECT_LE(waits(1, 1h), 65s);
+}
+
+TEST_F(LeaseWatch, AStepWhileNoOneLooksChangesNothing) {
+  renew(1);
+  EXPECT_FALSE(looks(1));
+  now_ += 20s;
+  set_clock(3600s);
+  renew(1);
+  set_clock(-7200s);
+  EXPECT_FALSE(looks(1));
+  const duration waited = waits(1, 1h);
+  EXPECT_GE(waited, 55s);
+  EXPECT_LE(waited, 65s);
+}
+
+TEST_F(LeaseWatch, ClocksThatDifferALittleAreTrusted) {
+  renew(1);
+  looks(1);
+  for (int i = 0; i < 58; ++i) {
+    now_ += 1s;
+    set_ += 300;  // 300 ppm
+    EXPECT_FALSE(looks(1));
+  }
+  now_ += 2s;
+  looks(1);
+  EXPECT_TRUE(looks(1));
+}
+
+}  // namespace
+}  // namespace sluice::cluster
