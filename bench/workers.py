@@ -6,7 +6,12 @@ Prints for each number of workers the requests per second, and the CPU time per 
 database. The relay and the workers share the cores with the database, so requests per second do not grow with the
 workers here: compare the CPU times. The database syncs each commit, as in use.
 
+With --database-core N, PostgreSQL runs on that core alone and everything else on the others, and the table says how
+much of the core it used: what one core of a PostgreSQL carries, as long as that is near 100 %. --rpm shows how little
+it uses under a limit. With --watch, the growth of the tables is printed at the end.
+
     bench/workers.py [--binary build/release/sluice] [--lines 20000] [--workers 1 2 4 8] [--concurrency 64]
+                     [--rpm 0] [--database-core N] [--watch]
 """
 import argparse
 import json
@@ -51,6 +56,33 @@ def write_job(path, lines):
                                       {"role": "user", "content": f"Is {i} a prime number?"}]}}) + "\n")
 
 
+def pin(options, database):
+    """The database on one core, and this process and all that it starts on the others."""
+    core = options.database_core
+    if core is None:
+        return
+    rest = os.sched_getaffinity(0) - {core}
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                if database.process.pid in (parent, int(entry.name)):
+                    os.sched_setaffinity(int(entry.name), {core})
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+    os.sched_setaffinity(0, rest)
+
+
+def growth(database, name):
+    """How large the tables are, what is dead in them, and how often they were vacuumed."""
+    lines = ["", "| table | size | rows | dead rows | vacuumed |", "|---|---|---|---|---|"]
+    for table in database.sql(
+            "SELECT relname, pg_size_pretty(pg_total_relation_size(relid)), n_live_tup, n_dead_tup, autovacuum_count "
+            "FROM pg_stat_user_tables WHERE pg_total_relation_size(relid) > 100000 ORDER BY relname", name):
+        lines.append("| " + " | ".join(table) + " |")
+    return "\n".join(lines)
+
+
 def one(options, database, relay, folder, count):
     name = f"bench{count}"
     database.sql(f"CREATE DATABASE {name}")
@@ -62,8 +94,8 @@ def one(options, database, relay, folder, count):
     row = {"workers": count, "enqueue_s": time.monotonic() - began}
     before = database_seconds(database.process.pid)
     began = time.monotonic()
-    workers = [subprocess.Popen([options.binary, "work", "--store", store, "--base-url", relay, "--rpm", "0", "-q",
-                                 "--concurrency", str(options.concurrency)],
+    workers = [subprocess.Popen([options.binary, "work", "--store", store, "--base-url", relay, "-q",
+                                 "--rpm", str(options.rpm), "--concurrency", str(options.concurrency)],
                                 env={**environment, "XDG_STATE_HOME": str(folder / f"w{i}")}) for i in range(count)]
     used = 0.0
     for worker in workers:
@@ -73,13 +105,16 @@ def one(options, database, relay, folder, count):
         used += usage.ru_utime + usage.ru_stime
     row["seconds"] = time.monotonic() - began
     row["worker_us"] = used / options.lines * 1e6
-    row["database_us"] = (database_seconds(database.process.pid) - before) / options.lines * 1e6
+    spent = database_seconds(database.process.pid) - before
+    row["database_us"] = spent / options.lines * 1e6
+    row["share"] = spent / row["seconds"] * 100
     listed = json.loads(subprocess.run([options.binary, "jobs", "--store", store, "--json"], env=environment, check=True,
                                        capture_output=True).stdout)["jobs"][0]
     if listed["succeeded"] != options.lines or listed["attempts"] != options.lines:
         sys.exit(f"the job ended as {listed}")
     row["bytes"] = int(database.sql(f"SELECT pg_database_size('{name}')")[0][0]) / options.lines
     row["dead"] = int(database.sql("SELECT coalesce(sum(n_dead_tup), 0) FROM pg_stat_user_tables", name)[0][0])
+    row["growth"] = growth(database, name) if options.watch else ""
     return row
 
 
@@ -89,10 +124,14 @@ def main():
     parser.add_argument("--lines", type=int, default=20_000)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--rpm", type=int, default=0)
+    parser.add_argument("--database-core", type=int)
+    parser.add_argument("--watch", action="store_true")
     options = parser.parse_args()
     options.binary = str(pathlib.Path(options.binary).resolve())
     with tempfile.TemporaryDirectory(prefix="sluice-workers-") as name, Postgres() as database:
         folder = pathlib.Path(name)
+        pin(options, database)
         write_job(folder / "job.jsonl", options.lines)
         relay = subprocess.Popen([options.binary, "simulate", "--port", "0", "--rpm", "0", "--ttft", "0", "--itl", "0",
                                   "--tokens", "5"], stderr=subprocess.PIPE, text=True)
@@ -100,14 +139,19 @@ def main():
         try:
             print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}, "
                   f"{options.lines} lines")
+            print(f"load before: {os.getloadavg()[0]:.1f}")
             print("| workers | enqueue | requests/s | CPU a request, workers | CPU a request, database | "
-                  "bytes a request, database | dead rows |")
-            print("|---|---|---|---|---|---|---|")
+                  "CPU of the database | bytes a request, database | dead rows |")
+            print("|---|---|---|---|---|---|---|---|")
+            growths = []
             for count in options.workers:
                 row = one(options, database, f"http://127.0.0.1:{port}/v1", folder, count)
+                growths.append(row["growth"])
                 print(f"| {count} | {row['enqueue_s']:.1f} s | {options.lines / row['seconds']:,.0f} "
-                      f"| {row['worker_us']:.0f} µs | {row['database_us']:.0f} µs | {row['bytes']:.0f} "
+                      f"| {row['worker_us']:.0f} µs | {row['database_us']:.0f} µs | {row['share']:.1f} % "
+                      f"| {row['bytes']:.0f} "
                       f"| {row['dead']} |", flush=True)
+            print("\n".join(growths).rstrip())
         finally:
             relay.kill()
 
