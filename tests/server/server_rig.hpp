@@ -76,14 +76,12 @@ struct server_rig : testing::Test {
     engine_.reset();
   }
 
-  /// Ends the runner at once. The destructor does the same, but by then the members of a derived
-  /// class are gone: one that gives some to the runner calls this first.
+  /// Ends the runner's work at once. The destructor does the same, but by then the members of a
+  /// derived class are gone: one that gives some to the runner calls this first.
   void abort() {
-    if (!runner_) return;
+    if (!runner_ || ended) return;
     runner_->abort();
     run([this] { return ended; });
-    runner_.reset();
-    engine_.reset();
   }
 
   static std::string line(const std::string& id, const std::string& model = "gpt-4o-mini") {
