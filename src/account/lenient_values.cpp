@@ -4,6 +4,8 @@
 #include <limits>
 #include <string>
 
+#include "base/ascii.hpp"
+
 namespace sluice::account {
 namespace {
 
@@ -16,11 +18,6 @@ std::optional<std::int64_t> nearest_integer(usd number) {
     return std::nullopt;
   }
   return static_cast<std::int64_t>(rounded);
-}
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
-  return text.substr(begin, text.find_last_not_of(" \t\r\n") + 1 - begin);
 }
 
 }  // namespace

@@ -83,4 +83,8 @@ class id_table {
   std::size_t size_ = 0;
 };
 
+/// A set of ids: a table whose entries hold no value.
+struct no_value {};
+using id_set = id_table<no_value>;
+
 }  // namespace sluice

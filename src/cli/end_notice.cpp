@@ -26,7 +26,7 @@ namespace asio = boost::asio;
 
 constexpr std::chrono::seconds longest_connect{5};
 constexpr std::chrono::seconds longest_try{10};
-constexpr std::uint64_t most_read = 65536;
+constexpr std::uint64_t longest_reply = 65536;
 
 relay_options way_to(const notify::message& sent) {
   relay_options way;
@@ -78,7 +78,7 @@ class delivery {
   }
 
   asio::awaitable<void> post() {
-    kept_response answer(most_read);
+    kept_response answer(longest_reply);
     const auto ended = co_await client_->exchange(
         {.path = "/", .body = sent_.body, .idempotency_key = id_}, answer);
     if (answer.head.status == 0) {

@@ -19,7 +19,7 @@
 namespace sluice::cli {
 namespace {
 
-[[noreturn]] void refuse(const std::string& path, const std::string& why) {
+[[noreturn]] void refuse_log(const std::string& path, const std::string& why) {
   throw fatal_error(fatal_error::kind::cannot_start,
                     fmt::format("--log-file {}: {}; choose another place", path, why));
 }
@@ -61,13 +61,13 @@ log_file open_log(const std::string& path) {
   const int descriptor = opened.descriptor();
   struct stat info {};
   if (descriptor < 0 || ::fstat(descriptor, &info) != 0) {
-    refuse(path, fmt::format("cannot be written ({})", std::strerror(errno)));
+    refuse_log(path, fmt::format("cannot be written ({})", std::strerror(errno)));
   }
   if (S_ISCHR(info.st_mode) && ::isatty(descriptor) == 0) return opened;  // /dev/null
-  if (!S_ISREG(info.st_mode)) refuse(path, "is not a file, and the run could wait for it");
-  if (!is_own(info)) refuse(path, fmt::format("belongs to another user ({})", info.st_uid));
+  if (!S_ISREG(info.st_mode)) refuse_log(path, "is not a file, and the run could wait for it");
+  if (!is_own(info)) refuse_log(path, fmt::format("belongs to another user ({})", info.st_uid));
   if (info.st_size > 0 && !holds_a_log(descriptor))
-    refuse(path, "holds something other than a log");
+    refuse_log(path, "holds something other than a log");
   return opened;
 }
 

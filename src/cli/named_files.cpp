@@ -13,7 +13,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void refuse(const std::string& flag, const std::string& path, const std::string& why) {
+[[noreturn]] void refuse_file(const std::string& flag, const std::string& path,
+                              const std::string& why) {
   throw fatal_error(fatal_error::kind::cannot_start,
                     fmt::format("{} {}: {}; name another file", flag, path, why));
 }
@@ -36,20 +37,20 @@ bool same_file(const std::string& one, const std::string& other) {
 void require_no_job_file(const std::string& flag, const std::string& path,
                          const std::vector<job_files>& jobs) {
   for (const auto& files : jobs) {
-    if (files.job != "-" && same_file(path, files.job)) refuse(flag, path, "that is the job");
+    if (files.job != "-" && same_file(path, files.job)) refuse_file(flag, path, "that is the job");
     for (const auto& kept : {files.output, files.errors, files.totals, files.state}) {
-      if (same_file(path, kept)) refuse(flag, path, "a run keeps its results there");
+      if (same_file(path, kept)) refuse_file(flag, path, "a run keeps its results there");
     }
   }
   if (is_result_file(path) || path.ends_with(".totals.json") || path.ends_with(".state")) {
-    refuse(flag, path, "the name is that of a file in which a run keeps its results");
+    refuse_file(flag, path, "the name is that of a file in which a run keeps its results");
   }
 }
 
 void require_no_strange_link(const std::string& flag, const std::string& path) {
   struct stat link {};
   if (::lstat(path.c_str(), &link) != 0 || !S_ISLNK(link.st_mode) || is_own(link)) return;
-  refuse(flag, path, fmt::format("is a link of another user ({})", link.st_uid));
+  refuse_file(flag, path, fmt::format("is a link of another user ({})", link.st_uid));
 }
 
 }  // namespace sluice::cli

@@ -17,7 +17,7 @@
 namespace sluice::cli {
 namespace {
 
-[[noreturn]] void refuse(const std::string& path, const std::string& why) {
+[[noreturn]] void refuse_page(const std::string& path, const std::string& why) {
   throw fatal_error(
       fatal_error::kind::cannot_start,
       fmt::format("--html {}: {}; name a file in a folder that you may write", path, why));
@@ -49,13 +49,13 @@ void require_replaceable(const std::string& path) {
 void require_page(const std::string& path, const std::vector<job_files>& jobs) {
   if (!has_report_page()) (void)report_page({});  // this throws an error with the reason
   const auto files = system_files();
-  if (path.empty()) refuse(path, "the name is empty");
-  if (files->is_folder(path)) refuse(path, "that is a folder");
+  if (path.empty()) refuse_page(path, "the name is empty");
+  if (files->is_folder(path)) refuse_page(path, "that is a folder");
   const auto folder = std::filesystem::path(files->resolved(path)).parent_path();
   const std::string named = folder.empty() ? "." : folder.string();
-  if (!files->is_folder(named)) refuse(path, fmt::format("there is no folder {}", named));
+  if (!files->is_folder(named)) refuse_page(path, fmt::format("there is no folder {}", named));
   if (!files->is_writable_folder(named)) {
-    refuse(path, fmt::format("the folder {} may not be written", named));
+    refuse_page(path, fmt::format("the folder {} may not be written", named));
   }
   require_no_job_file("--html", path, jobs);
   require_no_strange_link("--html", path);
@@ -70,7 +70,7 @@ void write_page(const std::string& path, const nlohmann::ordered_json& document,
   try {
     replace_file(*files, path, page, begins_as_report_page);
   } catch (const fatal_error&) {
-    refuse(path, "it cannot be written");
+    refuse_page(path, "it cannot be written");
   }
 }
 

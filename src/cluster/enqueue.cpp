@@ -21,8 +21,6 @@ namespace {
 
 constexpr std::size_t most_block_bytes = std::size_t{8} << 20;  // of bodies in one block
 
-struct nothing {};
-
 struct file_scan {
   std::uint64_t lines = 0;
   std::uint64_t bad_lines = 0;
@@ -43,7 +41,7 @@ class checked_lines {
 
  private:
   job_reader reader_;
-  id_table<nothing> ids_;
+  id_set ids_;
 };
 
 file_scan scan(const std::string& path, const job_options& options) {

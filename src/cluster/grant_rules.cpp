@@ -4,6 +4,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "cluster/clock_drift.hpp"
 #include "store/batch_record.hpp"
 
 namespace sluice::cluster {
@@ -11,12 +12,7 @@ namespace {
 
 using json = nlohmann::json;
 
-constexpr int form = 1;                      // of the text
-constexpr std::int64_t clock_drift = 1'000;  // good clocks may differ by one part of this number
-
-std::int64_t micros(duration time) {
-  return std::chrono::duration_cast<std::chrono::microseconds>(time).count();
-}
+constexpr int form = 1;  // of the text
 
 }  // namespace
 

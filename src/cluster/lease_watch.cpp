@@ -4,16 +4,10 @@
 #include <chrono>
 #include <utility>
 
+#include "cluster/clock_drift.hpp"
+
 namespace sluice::cluster {
-namespace {
-
-constexpr std::int64_t clock_drift = 1'000;  // good clocks may differ by one part of this number
-
-std::int64_t micros(duration time) {
-  return std::chrono::duration_cast<std::chrono::microseconds>(time).count();
-}
-
-}  // namespace
+namespace {}  // namespace
 
 void lease_watch::ask(claim_request& request, time_point now) const {
   if (last_now_) {

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view mark = "sluice1\n";
 constexpr int level = 3;
-constexpr unsigned long long most_bytes = 1ULL << 32U;  // of a block, unpacked
+constexpr unsigned long long longest_block = 1ULL << 32U;  // of a block, unpacked
 
 // Whole numbers with the lowest seven bits first.
 void put(std::string& out, std::uint64_t value) {
@@ -88,7 +88,7 @@ std::string pack(const std::vector<request>& requests) {
 
 std::vector<request> unpack(std::string_view packed, std::uint64_t first, std::uint64_t last) {
   const unsigned long long size = ZSTD_getFrameContentSize(packed.data(), packed.size());
-  if (size > most_bytes) throw store::store_error("a block of requests is damaged");
+  if (size > longest_block) throw store::store_error("a block of requests is damaged");
   std::string plain(static_cast<std::size_t>(size), '\0');
   const std::size_t got = ZSTD_decompress(plain.data(), plain.size(), packed.data(), packed.size());
   if (ZSTD_isError(got) != 0 || got != plain.size() || !plain.starts_with(mark)) {

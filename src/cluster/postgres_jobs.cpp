@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cluster/chunk_rules.hpp"
+#include "cluster/clock_drift.hpp"
 #include "cluster/grant_rules.hpp"
 #include "cluster/job_schema.hpp"
 #include "store/postgres.hpp"
@@ -32,9 +33,6 @@ usd money_in(const postgres_rows& rows, std::size_t row, std::size_t column) {
   return *amount;
 }
 
-std::int64_t micros(duration time) {
-  return std::chrono::duration_cast<std::chrono::microseconds>(time).count();
-}
 std::uint64_t count_in(const postgres_rows& rows, std::size_t row, std::size_t column) {
   return static_cast<std::uint64_t>(rows.number(row, column));
 }

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "async/wait_queue.hpp"
+#include "cluster/clock_drift.hpp"
 #include "cluster/grant_rules.hpp"
 #include "store/batch_record.hpp"
 
@@ -22,7 +23,7 @@ using namespace std::chrono_literals;
 
 constexpr duration usual_interval = 1s;
 constexpr duration shortest_interval = 100ms;
-constexpr duration after_failure = 1s;
+constexpr duration until_next_call = 1s;
 constexpr duration first_wait = 2500ms;     // others call within this time
 constexpr duration retake_interval = 20ms;  // of attempts that wait for a grant
 constexpr duration age_step = 50ms;         // ages of starts are rounded down to it
@@ -233,7 +234,7 @@ class window_grants::window final : public shared_limit {
   void fail_call() {
     begin_anew();
     missed_ = true;
-    earliest_call_ = parts_.time.now() + after_failure;
+    earliest_call_ = parts_.time.now() + until_next_call;
   }
 
   wait_queue changed;
@@ -249,9 +250,6 @@ class window_grants::window final : public shared_limit {
     bool done = false;
   };
 
-  static std::int64_t micros(duration time) {
-    return std::chrono::duration_cast<std::chrono::microseconds>(time).count();
-  }
   bool is_limited() const noexcept { return cap_ != 0 || token_cap_ != 0; }
   bool is_valid() const { return parts_.awake_or_asleep() <= valid_until_; }
   tracked_start* find(ticket which) {

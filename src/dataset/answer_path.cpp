@@ -6,6 +6,7 @@
 #include <charconv>
 #include <utility>
 
+#include "base/ascii.hpp"
 #include "base/printable.hpp"
 #include "json/members.hpp"
 #include "json/object.hpp"
@@ -13,14 +14,6 @@
 
 namespace sluice::dataset {
 namespace {
-
-constexpr std::string_view space = " \t\r\n";
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t begin = text.find_first_not_of(space);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(space) - begin + 1);
-}
 
 // Models often put JSON into a block of Markdown.
 std::string_view without_fence(std::string_view text) {

@@ -11,7 +11,7 @@
 namespace sluice::dataset {
 namespace {
 
-constexpr std::size_t block = std::size_t{256} << 10;
+constexpr std::size_t write_size = std::size_t{256} << 10;
 
 }  // namespace
 
@@ -50,7 +50,7 @@ draft::~draft() {
 
 void draft::append(std::string_view bytes) {
   pending_ += bytes;
-  if (pending_.size() >= block) flush();
+  if (pending_.size() >= write_size) flush();
 }
 
 void draft::flush() {
@@ -65,10 +65,10 @@ bool draft::equals_target() {
   std::error_code error;
   const auto there = files_.open(target_, file_system::open_as::read_only, error);
   if (!there || !there->is_regular() || there->size() != file_->size()) return false;
-  std::string ours(block, '\0');
-  std::string theirs(block, '\0');
+  std::string ours(write_size, '\0');
+  std::string theirs(write_size, '\0');
   for (std::uint64_t at = 0; at < file_->size();) {
-    const std::size_t n = file_->read_at(at, ours.data(), block, error);
+    const std::size_t n = file_->read_at(at, ours.data(), write_size, error);
     const std::size_t m = there->read_at(at, theirs.data(), n, error);
     if (error || n == 0 || m != n ||
         !std::equal(ours.begin(), ours.begin() + static_cast<std::ptrdiff_t>(n), theirs.begin()))

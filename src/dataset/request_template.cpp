@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/ascii.hpp"
 #include "base/printable.hpp"
 #include "base/refuse.hpp"
 #include "json/text.hpp"
@@ -21,12 +22,6 @@ std::size_t end_of_string(std::string_view json, std::size_t quote) {
   std::size_t at = quote + 1;
   while (json[at] != '"') at += json[at] == '\\' ? 2 : 1;
   return at;
-}
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t begin = text.find_first_not_of(' ');
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(' ') - begin + 1);
 }
 
 // The first placeholder of a string: where it begins, and its name. In `{{{a}}}` the inner braces

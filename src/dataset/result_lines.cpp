@@ -17,8 +17,7 @@
 namespace sluice::dataset {
 namespace {
 
-constexpr std::size_t block = std::size_t{256} << 10;
-constexpr std::size_t longest_line = std::size_t{1} << 30;
+constexpr std::size_t window_size = std::size_t{256} << 10;
 
 [[noreturn]] void cannot_read(const std::string& path, int error) {
   refuse(path, fmt::format("cannot be read ({}); check the path", std::strerror(error)));
@@ -61,7 +60,9 @@ std::optional<std::string> id_of_line(std::string_view line) {
 }  // namespace
 
 result_lines::result_lines(const std::string& output, const std::string& errors)
-    : output_{output, open_results(output)}, errors_{errors, open_results(errors)}, window_(block) {
+    : output_{output, open_results(output)},
+      errors_{errors, open_results(errors)},
+      window_(window_size) {
   add(errors_, true);
   add(output_, false);
 }
@@ -74,7 +75,7 @@ result_lines::~result_lines() {
 
 void result_lines::add(const source& from, bool is_error) {
   if (from.file < 0) return;
-  std::vector<char> buffer(block);
+  std::vector<char> buffer(window_size);
   std::size_t filled = 0;
   std::uint64_t offset = 0;  // offset of the buffer in the file
   std::uint64_t number = 0;
@@ -109,7 +110,7 @@ void result_lines::add(const source& from, bool is_error) {
     std::memmove(buffer.data(), buffer.data() + at, filled - at);
     filled -= at;
     offset += at;
-    if (filled > longest_line) {
+    if (filled > longest_result_line) {
       refuse(from.path, fmt::format("line {} has no end; run the job again, which says how to "
                                     "repair it",
                                     number + 1));

@@ -20,7 +20,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::size_t block = std::size_t{64} << 10;
+constexpr std::size_t read_size = std::size_t{64} << 10;
 constexpr std::string_view utf8_mark = "\xEF\xBB\xBF";
 
 std::string shown(const std::string& path) {
@@ -87,7 +87,7 @@ class converted_source final : public byte_source {
         encoding_(std::move(encoding)),
         bytes_(std::move(bytes)),
         converter_(encoding_),
-        buffer_(block) {
+        buffer_(read_size) {
     if (converter_.is_open()) return;
     refuse(
         fmt::format("--encoding {}: is no encoding that this system converts; iconv -l lists "

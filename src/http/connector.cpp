@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "http/address_race.hpp"
+#include "http/as_result.hpp"
 #include "http/tunnel.hpp"
 
 namespace sluice {
@@ -19,8 +20,6 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 using tcp = asio::ip::tcp;
 using how = exchange_end::how;
-
-constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 
 std::optional<proxy> proxy_of(const relay_options& relay) {
   if (relay.proxy.empty()) return std::nullopt;

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "http/as_result.hpp"
 #include "http/base_url.hpp"
 #include "http/connection.hpp"
 #include "http/connector.hpp"
@@ -32,7 +33,6 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 using tcp = asio::ip::tcp;
 
-constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 // How long to wait for the end of a body after the reply is complete, so that the connection can be
 // reused: some relays send the last chunk late, some never.
 constexpr duration drain_timeout = std::chrono::seconds{1};

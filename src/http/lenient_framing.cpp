@@ -6,22 +6,13 @@
 #include <utility>
 #include <vector>
 
+#include "base/ascii.hpp"
+
 namespace sluice {
 namespace {
 
-constexpr std::string_view blanks = " \t";
 // Maximum length of a chunk header or a trailer field.
 constexpr std::size_t longest_line = std::size_t{64} * 1024;
-
-std::string_view trimmed(std::string_view text) {
-  text.remove_prefix(std::min(text.find_first_not_of(blanks), text.size()));
-  text.remove_suffix(text.size() - (text.find_last_not_of(blanks) + 1));
-  return text;
-}
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 
 /// RFC 9110 §5.6.2
 bool is_token(std::string_view text) {
@@ -54,8 +45,8 @@ std::vector<std::string> lines_of(std::string_view head) {
     head.remove_prefix(std::min(end + 1, head.size()));
     while (line.ends_with('\r')) line.remove_suffix(1);
     if (line.empty()) continue;
-    if (lines.size() > 1 && blanks.find(line.front()) != std::string_view::npos) {
-      lines.back().append(1, ' ').append(trimmed(line));
+    if (lines.size() > 1 && http_white_space.find(line.front()) != std::string_view::npos) {
+      lines.back().append(1, ' ').append(trimmed(line, http_white_space));
     } else {
       lines.emplace_back(line);
     }
@@ -67,11 +58,12 @@ std::vector<std::string> lines_of(std::string_view head) {
 std::string status_line(std::string_view line) {
   constexpr std::string_view version = "HTTP/1.1";
   if (line.size() < version.size()) return std::string(line);
-  const std::string_view status = trimmed(line.substr(version.size()));
+  const std::string_view status = trimmed(line.substr(version.size()), http_white_space);
   constexpr std::size_t digits = 3;
   std::string text(line.substr(0, version.size()));
   text.append(1, ' ').append(status.substr(0, digits)).append(1, ' ');
-  if (status.size() > digits) text += without_controls(trimmed(status.substr(digits)));
+  if (status.size() > digits)
+    text += without_controls(trimmed(status.substr(digits), http_white_space));
   return text;
 }
 
@@ -79,7 +71,8 @@ std::vector<std::string> items_of(std::string_view list) {
   std::vector<std::string> items;
   while (!list.empty()) {
     const std::size_t end = std::min(list.find(','), list.size());
-    if (const auto item = trimmed(list.substr(0, end)); !item.empty()) items.emplace_back(item);
+    if (const auto item = trimmed(list.substr(0, end), http_white_space); !item.empty())
+      items.emplace_back(item);
     list.remove_prefix(std::min(end + 1, list.size()));
   }
   return items;
@@ -141,8 +134,8 @@ std::string mended_head(std::string_view head) {
     const std::string_view line = lines[i];
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos) continue;
-    const std::string_view name = trimmed(line.substr(0, colon));
-    const std::string value(trimmed(without_controls(line.substr(colon + 1))));
+    const std::string_view name = trimmed(line.substr(0, colon), http_white_space);
+    const std::string value(trimmed(without_controls(line.substr(colon + 1)), http_white_space));
     if (!is_token(name)) continue;
     const field one{boost::algorithm::to_lower_copy(std::string(name)), value};
     if (one.name == "content-length" || one.name == "transfer-encoding") {
@@ -160,15 +153,15 @@ void lenient_chunks::read(std::string_view line) {
     state_ = line.empty() || line == "\r" ? state::size : state::broken;
     return;
   }
-  line = trimmed(line.substr(0, line.find('\r')));
+  line = trimmed(line.substr(0, line.find('\r')), http_white_space);
   if (state_ == state::trailer) {
     if (line.empty()) state_ = state::done;
     return;
   }
   const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), left_, 16);
   const std::string_view rest = line.substr(static_cast<std::size_t>(end - line.data()));
-  const bool ends =
-      rest.empty() || blanks.find(rest.front()) != std::string_view::npos || rest.front() == ';';
+  const bool ends = rest.empty() || http_white_space.find(rest.front()) != std::string_view::npos ||
+                    rest.front() == ';';
   if (error != std::errc() || !ends) {
     state_ = state::broken;
   } else {

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <utility>
 
+#include "http/as_result.hpp"
 #include "sluice/version.hpp"
 
 namespace sluice {
@@ -24,7 +25,6 @@ namespace asio = boost::asio;
 using tcp = asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t longest_head = std::size_t{64} * 1024;
 
 // Reads the head of an HTTP answer including its empty line. Reads byte by byte, so that the bytes

@@ -119,7 +119,6 @@ class earlier_results {
     outdated = 32,  // its output line must be removed so that a new one can be written
     unpriced = 64,  // its output line has no cost, or only an estimated one
   };
-  struct nothing {};
   // The content of a bad line's entry in the errors file.
   struct stored_bad_line {
     hash128 words;
@@ -142,8 +141,8 @@ class earlier_results {
 
   const job_setup& job_;
   id_table<entry> entries_;
-  id_table<nothing> fresh_ids_;  // ids of the job that have no line yet
-  id_table<nothing> digests_;    // of the results in the output, and of the requests read so far
+  id_set fresh_ids_;  // ids of the job that have no line yet
+  id_set digests_;    // of the results in the output, and of the requests read so far
   std::map<std::uint64_t, stored_bad_line> stored_bad_lines_;  // in the errors file, by line
   // The stored bad lines that are still bad in the same way.
   std::set<std::uint64_t> current_bad_lines_;

@@ -7,15 +7,11 @@
 #include "jobs/result_line.hpp"
 
 namespace sluice {
-namespace {
-
-constexpr std::uint64_t longest_line = std::uint64_t{1} << 30;
-
-}  // namespace
+namespace {}  // namespace
 
 std::map<std::string, std::string> failure_examples(const std::string& errors_path) {
   std::map<std::string, std::string> examples;
-  line_reader reader(open_bytes(errors_path), longest_line);
+  line_reader reader(open_bytes(errors_path), longest_result_line);
   line_reader::line line;
   while (reader.next(line)) {
     const auto stored = line.too_long ? std::nullopt : parse_stored_line(line.text);

@@ -16,8 +16,6 @@
 namespace sluice {
 namespace {
 
-constexpr std::uint64_t longest_result = std::uint64_t{1} << 30;
-
 hash128 key_of(std::string_view custom_id, std::string_view digest) {
   return hash_of(fmt::format("{}\n{}", digest, custom_id));
 }
@@ -63,7 +61,7 @@ class auditor {
   }
 
   void read_output(const std::string& path) {
-    line_reader reader(open_bytes(path), longest_result);
+    line_reader reader(open_bytes(path), longest_result_line);
     line_reader::line line;
     while (reader.next(line)) {
       const auto stored = line.too_long ? std::nullopt : parse_stored_line(line.text);

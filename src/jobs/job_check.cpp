@@ -193,9 +193,8 @@ std::optional<double> job_check::minutes_at(std::uint64_t requests_a_minute,
 
 job_check check_job(const std::string& path, const check_options& options,
                     const std::function<void(const checked_request&)>& each) {
-  struct nothing {};
   job_check sum;
-  id_table<nothing> ids;
+  id_set ids;
   const auto take = [&](const checked_line& line) {
     if (!line.told) {
       const bad_line bad = line.told.error();

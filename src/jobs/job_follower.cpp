@@ -26,7 +26,7 @@
 namespace sluice {
 namespace {
 
-constexpr std::size_t most_read = std::size_t{1} << 20;
+constexpr std::size_t read_size = std::size_t{1} << 20;
 constexpr std::size_t most_kinds = std::numeric_limits<std::uint16_t>::max();
 
 class descriptor {
@@ -126,8 +126,8 @@ bool job_follower::read(const std::string& path, followed& at, bool successes) {
   std::uint64_t offset = at.offset;
   for (;;) {
     const std::size_t before = text.size();
-    text.resize(before + most_read);
-    const ssize_t n = ::pread(*file, text.data() + before, most_read, static_cast<off_t>(offset));
+    text.resize(before + read_size);
+    const ssize_t n = ::pread(*file, text.data() + before, read_size, static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) {
       text.resize(before);
       continue;

@@ -6,14 +6,13 @@
 #include <cctype>
 #include <initializer_list>
 
+#include "base/ascii.hpp"
 #include "json/text.hpp"
 
 namespace sluice {
 namespace {
 
 using namespace std::string_view_literals;
-
-constexpr std::string_view space = " \t\r\n";
 
 // ---------------------------------------------------------------- bytes that are not text
 
@@ -96,12 +95,6 @@ std::optional<wording> no_text(std::string_view start) {
 }
 
 // ---------------------------------------------------------------- text that is not lines of JSON
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t begin = std::min(text.find_first_not_of(space), text.size());
-  text.remove_prefix(begin);
-  return text.substr(0, text.find_last_not_of(space) + 1);
-}
 
 // The first few lines that are complete and not blank. The last one may lack its line end.
 std::vector<std::string_view> first_lines(std::string_view text) {

@@ -7,15 +7,13 @@
 namespace sluice {
 namespace {
 
-constexpr std::uint64_t longest_result = std::uint64_t{1} << 30;
-
-void add_to(std::optional<usd>& sum, const std::optional<usd>& more) {
+void add_known(std::optional<usd>& sum, const std::optional<usd>& more) {
   if (more) sum = sum.value_or(usd{}) + *more;
 }
 
 // A line does not contain its endpoint. The endpoint matters only for the price of embeddings,
 // which need no rate for output.
-endpoint endpoint_of(std::string_view reply) {
+endpoint likely_endpoint(std::string_view reply) {
   const json_object body(reply);
   const bool generated = body.has("choices") || body.has("output");
   return generated ? endpoint::chat_completions : endpoint::embeddings;
@@ -25,7 +23,7 @@ model_prices::priced price_of(const stored_line& line, const relay_prices& price
   const line_facts& facts = line.facts;
   if (facts.copied) return {usd{}, {}};
   if (!facts.usage) return {std::nullopt, "usage"};
-  const model_prices* price = prices.find(facts.relay, facts.model, endpoint_of(line.reply));
+  const model_prices* price = prices.find(facts.relay, facts.model, likely_endpoint(line.reply));
   if (price == nullptr) return {std::nullopt, "price"};
   return price->cost(*facts.usage, line.served());
 }
@@ -55,28 +53,28 @@ void repriced_results::add(const std::optional<usd>& old_one, const std::optiona
   ++requests;
   if (!old_one) ++without_old;
   if (!new_one) ++without_new;
-  add_to(old_cost, old_one);
-  add_to(new_cost, new_one);
+  add_known(old_cost, old_one);
+  add_known(new_cost, new_one);
   if (!old_one || !new_one) return;
   usd more = *new_one;
   more -= *old_one;
-  add_to(difference, more);
+  add_known(difference, more);
 }
 
 repriced_results& repriced_results::operator+=(const repriced_results& other) {
   requests += other.requests;
   without_old += other.without_old;
   without_new += other.without_new;
-  add_to(old_cost, other.old_cost);
-  add_to(new_cost, other.new_cost);
-  add_to(difference, other.difference);
+  add_known(old_cost, other.old_cost);
+  add_known(new_cost, other.new_cost);
+  add_known(difference, other.difference);
   return *this;
 }
 
 job_reprice reprice_job(const std::string& output_path, const relay_prices& prices,
                         std::size_t most_named) {
   job_reprice found;
-  line_reader reader(open_bytes(output_path), longest_result);
+  line_reader reader(open_bytes(output_path), longest_result_line);
   line_reader::line line;
   while (reader.next(line)) {
     const auto stored = line.too_long ? std::nullopt : parse_stored_line(line.text);

@@ -13,6 +13,9 @@
 
 namespace sluice {
 
+/// Maximum length in bytes of a line that is read from an output or errors file.
+inline constexpr std::uint64_t longest_result_line = std::uint64_t{1} << 30;
+
 /// The line of an output or errors file for a result. It has the form of the OpenAI Batch API, plus
 /// one object, `sluice`. Ends with a newline. `kept`: with a budget, the most that the attempts
 /// with an unknown outcome can have cost in addition to `cost`. `cache_saved`: see

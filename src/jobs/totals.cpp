@@ -9,18 +9,18 @@
 namespace sluice {
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
-json quantiles(const histogram& times) {
-  json told;
+ordered_json quantiles(const histogram& times) {
+  ordered_json told;
   for (const auto& [name, q] : {std::pair{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}}) {
     const auto value = times.quantile(q);
-    told[name] = value ? json(std::round(*value * 10) / 10) : json(nullptr);
+    told[name] = value ? ordered_json(std::round(*value * 10) / 10) : ordered_json(nullptr);
   }
   return told;
 }
 
-json tokens_json(const token_usage& tokens) {
+ordered_json tokens_json(const token_usage& tokens) {
   return {{"prompt", tokens.prompt_tokens},
           {"cached", tokens.cached_tokens},
           {"cache_write", saturated_sum(tokens.cache_write_tokens, tokens.cache_write_1h_tokens)},
@@ -29,25 +29,25 @@ json tokens_json(const token_usage& tokens) {
           {"total", tokens.total_tokens()}};
 }
 
-json share_json(const job_totals::share& share) {
+ordered_json share_json(const job_totals::share& share) {
   return {{"requests", share.requests},
           {"tokens", tokens_json(share.tokens)},
-          {"cost_usd", share.cost ? json(share.cost->to_string()) : json(nullptr)}};
+          {"cost_usd", share.cost ? ordered_json(share.cost->to_string()) : ordered_json(nullptr)}};
 }
 
 // Members are appended without a search. A search in an ordered object takes time proportional to
 // its number of members, and a relay may send very many names.
 template <typename Map, typename ToJson>
-json members_json(const Map& members, const ToJson& to_json) {
-  json told = json::object();
-  auto& list = told.get_ref<json::object_t&>();
+ordered_json members_json(const Map& members, const ToJson& to_json) {
+  ordered_json told = ordered_json::object();
+  auto& list = told.get_ref<ordered_json::object_t&>();
   for (const auto& [name, value] : members) list.push_back({name, to_json(value)});
   return told;
 }
-json counts_json(const std::map<std::string, std::uint64_t>& counts) {
-  return members_json(counts, [](std::uint64_t count) { return json(count); });
+ordered_json counts_json(const std::map<std::string, std::uint64_t>& counts) {
+  return members_json(counts, [](std::uint64_t count) { return ordered_json(count); });
 }
-json shares_json(const std::map<std::string, job_totals::share>& shares) {
+ordered_json shares_json(const std::map<std::string, job_totals::share>& shares) {
   return members_json(shares, [](const job_totals::share& one) { return share_json(one); });
 }
 
@@ -175,7 +175,7 @@ void job_totals::take_back_failure(const std::string& error, bool retryable) {
 }
 
 std::string job_totals::to_json(std::string_view job, job_status status) const {
-  json told;
+  ordered_json told;
   told["job"] = job;
   told["status"] = to_string(status);
   told["requests"] = requests;
@@ -190,8 +190,9 @@ std::string job_totals::to_json(std::string_view job, job_status status) const {
   if (reported_cost) told["reported_cost_usd"] = reported_cost->to_string();
   if (kept != usd{}) told["kept_usd"] = kept.to_string();
   const auto read_share = cache_read_share();
-  told["cache"] = {{"read_share", read_share ? json(*read_share) : json(nullptr)},
-                   {"saved_usd", cache_saved ? json(cache_saved->to_string()) : json(nullptr)}};
+  told["cache"] = {
+      {"read_share", read_share ? ordered_json(*read_share) : ordered_json(nullptr)},
+      {"saved_usd", cache_saved ? ordered_json(cache_saved->to_string()) : ordered_json(nullptr)}};
   told["unpriced_requests"] = unpriced_requests;
   if (rejected.replies > 0) {
     told["rejected"] = {{"replies", rejected.replies},
@@ -205,11 +206,11 @@ std::string job_totals::to_json(std::string_view job, job_status status) const {
   if (!relays_.empty()) told["relays"] = shares_json(relays_);
   told["wall_s"] = std::round(wall_s * 1000) / 1000;
   told["max_requests_in_60s"] = max_requests_in_60s;
-  told["rpm"] = rpm ? json(*rpm) : json(nullptr);
+  told["rpm"] = rpm ? ordered_json(*rpm) : ordered_json(nullptr);
   told["latency_ms"] = quantiles(latency_);
   told["ttft_ms"] = quantiles(ttft_);
   told["errors"] = counts_json(errors);
-  return told.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+  return told.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace sluice

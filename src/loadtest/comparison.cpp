@@ -106,8 +106,8 @@ struct sides {
   std::optional<double> after;
 };
 
-ordered_json metric(std::string_view name, std::string_view unit, const sides& told,
-                    const std::array<double, 2>& samples) {
+ordered_json metric_json(std::string_view name, std::string_view unit, const sides& told,
+                         const std::array<double, 2>& samples) {
   return {{"metric", name},
           {"unit", unit},
           {"before", or_null(told.before)},
@@ -175,8 +175,8 @@ class load_pair {
     if (!told.before && !told.after) return std::nullopt;
     const auto before = series_of(before_, of.series);
     const auto after = series_of(after_, of.series);
-    auto one = metric(of.name, "percent", told,
-                      {static_cast<double>(before.size()), static_cast<double>(after.size())});
+    auto one = metric_json(of.name, "percent", told,
+                           {static_cast<double>(before.size()), static_cast<double>(after.size())});
     const double fewest =
         std::min(number(before_, "succeeded").value_or(0), number(after_, "succeeded").value_or(0));
     if (!told.before || !told.after || *told.before <= 0 || fewest < least_requests ||
@@ -202,7 +202,7 @@ class load_pair {
     sides told;
     if (!before.empty()) told.before = quantile_of(before, of.quantile);
     if (!after.empty()) told.after = quantile_of(after, of.quantile);
-    auto one = metric(of.name, "percent", told, {total(before), total(after)});
+    auto one = metric_json(of.name, "percent", told, {total(before), total(after)});
     const double fewest = std::min(total(before), total(after));
     const double beyond = std::min(of.quantile, 1 - of.quantile) * fewest;
     if (!told.before || !told.after || *told.before <= 0 || beyond < beyond_quantile - 1e-9)
@@ -225,7 +225,7 @@ class load_pair {
     if (!told.before && !told.after) return std::nullopt;
     const double before = number(before_, "requests").value_or(0);
     const double after = number(after_, "requests").value_or(0);
-    auto one = metric("failed_share", "points", told, {before, after});
+    auto one = metric_json("failed_share", "points", told, {before, after});
     if (!told.before || !told.after || std::min(before, after) < least_requests) return one;
     auto random = chance();
     const auto was = random.shares(*number(before_, "failed"), before, times_);

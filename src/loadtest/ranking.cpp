@@ -20,7 +20,7 @@ using nlohmann::ordered_json;
 
 constexpr double confidence = 0.95;
 constexpr double fewest_requests = 10;
-constexpr double histogram_step = 1.01;  // the factor between two values
+constexpr double resolution = 1.01;  // the factor between two values
 
 struct metric {
   const char* histogram;
@@ -111,7 +111,7 @@ comparison compare(const contender& fastest, const contender& other, double leve
   };
   const double tail = (1 - level) / 2;
   found.range = {at(tail), at(1 - tail)};
-  found.certain = found.range->low > 1 && found.times >= histogram_step;
+  found.certain = found.range->low > 1 && found.times >= resolution;
   return found;
 }
 

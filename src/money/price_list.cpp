@@ -17,7 +17,7 @@
 namespace sluice {
 namespace {
 
-constexpr double day_s = 24 * 60 * 60;
+constexpr double seconds_a_day = 24 * 60 * 60;
 constexpr std::array<std::string_view, 5> tier_names = {"batch", "flex", "priority", "ultrafast",
                                                         "fast"};
 // The fields that an entry may have in addition to its rates.
@@ -162,7 +162,7 @@ class entry_reader {
       fail("utc", "is no window of hours; write it like \"01:00-04:00\"");
     hours.begin_s = (*part(0) * 60 + *part(3)) * 60;
     hours.end_s = (*part(6) * 60 + *part(9)) * 60;
-    if (hours.begin_s >= hours.end_s || hours.end_s > static_cast<int>(day_s))
+    if (hours.begin_s >= hours.end_s || hours.end_s > static_cast<int>(seconds_a_day))
       fail("utc", "does not end behind its beginning on the same day");
     const std::string days = object.text("days").value_or("daily");
     if (days == "mon-fri") {
@@ -181,7 +181,7 @@ class entry_reader {
     return *time;
   }
   double end_of_day(const json_object& object, std::string_view name) const {
-    return time_of(object, name) + day_s;
+    return time_of(object, name) + seconds_a_day;
   }
 
   std::string_view model_;
@@ -201,7 +201,7 @@ std::optional<double> unix_time_of(std::string_view text) {
                                          std::chrono::day(static_cast<unsigned>(*day))};
   if (!date.ok()) return std::nullopt;
   const auto days = std::chrono::sys_days(date).time_since_epoch().count();
-  double time = static_cast<double>(days) * day_s;
+  double time = static_cast<double>(days) * seconds_a_day;
   if (text.size() == day_length) return time;
   const auto hour = number_at(text, 11, 2);
   const auto minute = number_at(text, 14, 2);

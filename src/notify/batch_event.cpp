@@ -14,7 +14,8 @@ namespace {
 using namespace std::chrono_literals;
 
 // https://github.com/standard-webhooks/standard-webhooks, "Deliverability and reliability".
-constexpr std::array<std::chrono::seconds, 9> pauses{5s, 5min, 30min, 2h, 5h, 10h, 14h, 20h, 24h};
+constexpr std::array<std::chrono::seconds, 9> delivery_pauses{5s,  5min, 30min, 2h, 5h,
+                                                              10h, 14h,  20h,   24h};
 
 constexpr int gone = 410;
 
@@ -38,8 +39,8 @@ message compose(const std::string& url, const std::string& secret, const batch_e
 }
 
 std::optional<std::chrono::seconds> event_pause_after(unsigned tries) {
-  if (tries == 0 || tries > pauses.size()) return std::nullopt;
-  return pauses[tries - 1];
+  if (tries == 0 || tries > delivery_pauses.size()) return std::nullopt;
+  return delivery_pauses[tries - 1];
 }
 
 bool ends_tries(int http_status) noexcept {

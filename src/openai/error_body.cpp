@@ -7,6 +7,7 @@
 #include <sstream>
 #include <utility>
 
+#include "base/ascii.hpp"
 #include "base/printable.hpp"
 #include "json/text.hpp"
 #include "openai/retry_hint.hpp"
@@ -22,16 +23,8 @@ constexpr std::size_t longest_excerpt = 200;
 /// Error bodies are short. Of a longer body, only the beginning is read.
 constexpr std::size_t longest_body = std::size_t{1} << 20;
 
-constexpr std::string_view white_space = " \t\r\n\f\v";
-
 bool is_space(char c) {
-  return white_space.find(c) != std::string_view::npos;
-}
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t begin = text.find_first_not_of(white_space);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(white_space) - begin + 1);
+  return ascii_white_space.find(c) != std::string_view::npos;
 }
 
 /// The position of `word`, which is in lower case, in `text`, ignoring case.

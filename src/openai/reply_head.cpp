@@ -2,20 +2,11 @@
 
 #include <string_view>
 
+#include "base/ascii.hpp"
 #include "openai/retry_hint.hpp"
 
 namespace sluice::openai {
-namespace {
-
-std::string lower_case(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 reply_head read_head(int status, const header_fields& fields) {
   reply_head head;

@@ -5,6 +5,7 @@
 #include <cctype>
 #include <utility>
 
+#include "base/ascii.hpp"
 #include "openai/chunk.hpp"
 #include "openai/error_body.hpp"
 #include "openai/http_failure.hpp"
@@ -68,8 +69,7 @@ bool is_foreign(std::string_view name) {
 
 /// Whether the name of an event means an error.
 bool names_error(std::string_view name) {
-  std::string lower(name);
-  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const std::string lower = lower_case(name);
   return lower.find("error") != std::string::npos || lower.find("fail") != std::string::npos;
 }
 
@@ -91,16 +91,16 @@ bool tells_error(const sse_parser::event& event, const error_body& read) {
   return std::find(fine.begin(), fine.end(), read.code) == fine.end();
 }
 
-bool names(std::string_view content_type, std::string_view lower_case) {
+bool mentions(std::string_view content_type, std::string_view lower_case) {
   return std::search(content_type.begin(), content_type.end(), lower_case.begin(), lower_case.end(),
                      [](unsigned char a, char b) { return std::tolower(a) == b; }) !=
          content_type.end();
 }
 bool names_event_stream(std::string_view content_type) {
-  return names(content_type, "text/event-stream");
+  return mentions(content_type, "text/event-stream");
 }
 bool names_json(std::string_view content_type) {
-  return names(content_type, "json");
+  return mentions(content_type, "json");
 }
 
 constexpr std::string_view mark = "\xEF\xBB\xBF";

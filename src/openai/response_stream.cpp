@@ -137,7 +137,7 @@ void collect_words(ondemand::value value, bool is_text, std::string& into) {
   }
 }
 
-std::string words_of(std::string_view object) {
+std::string output_text(std::string_view object) {
   chunk_reader reader;
   std::string wrapped = R"({"":)";
   wrapped.append(object).append(1, '}');
@@ -187,7 +187,7 @@ std::string& obtain(raw_members& members, std::string_view key) {
 }
 
 /// The value of a member that is a string; otherwise empty.
-std::string text_of(raw_members& members, std::string_view key) {
+std::string member_text(raw_members& members, std::string_view key) {
   const std::string* found = find(members, key);
   return found != nullptr && found->starts_with('"') ? std::string(inside_quotes(*found))
                                                      : std::string();
@@ -366,8 +366,8 @@ void response_stream::take_item(const told& event, bool whole) {
   if (!event.item.starts_with('{')) return;
   raw_members members = members_of(event.item);
   told with_id = event;
-  if (const std::string id = text_of(members, "id"); !id.empty()) with_id.item_id = id;
-  const std::string type = text_of(members, "type");
+  if (const std::string id = member_text(members, "id"); !id.empty()) with_id.item_id = id;
+  const std::string type = member_text(members, "type");
   item* const found = item_of(with_id, type);
   if (found == nullptr) return;
   item& into = *found;
@@ -395,7 +395,7 @@ void response_stream::take_piece(const told& event) {
   std::string part_type;
   if (whole_part) {
     raw_members members = members_of(event.part);
-    part_type = text_of(members, "type");
+    part_type = member_text(members, "type");
     what = what == "reasoning_summary_part"                            ? "reasoning_summary"
            : what == "reasoning_part" || part_type == "reasoning_text" ? "reasoning"
            : part_type == "refusal"                                    ? "refusal"
@@ -463,7 +463,7 @@ std::string response_stream::end(std::string_view type, std::string_view respons
   if (!given && opened_.empty() && items_.empty()) return {};
   raw_members members = members_of(given ? response : std::string_view(opened_));
   bool changed = !given;
-  std::string status = text_of(members, "status");
+  std::string status = member_text(members, "status");
   if (!is_final(in_quotes(status))) {
     const std::string* why = find(members, "incomplete_details");
     status = why != nullptr && is_truthy(*why) ? "incomplete" : last_status(type);
@@ -493,15 +493,15 @@ std::string response_stream::merged_output(const std::vector<std::string>& own,
   for (const std::string& raw : own) {
     if (!raw.starts_with('{')) return {};  // not an item
     raw_members members = members_of(raw);
-    entries.push_back({raw, text_of(members, "id"), text_of(members, "type"), words_of(raw),
-                       static_cast<std::int64_t>(entries.size())});
+    entries.push_back({raw, member_text(members, "id"), member_text(members, "type"),
+                       output_text(raw), static_cast<std::int64_t>(entries.size())});
   }
   if (entries.size() > most_items) return {};
   std::vector<std::string> from_pieces;
   std::vector<std::string> words;
   for (const item& each : items_) {
     from_pieces.push_back(built(each, status));
-    words.push_back(words_of(from_pieces.back()));
+    words.push_back(output_text(from_pieces.back()));
   }
   std::vector<bool> matched(items_.size(), false);
   const auto match = [&](const auto& same) {

@@ -12,6 +12,8 @@
 #include <string>
 #include <utility>
 
+#include "base/ascii.hpp"
+
 namespace sluice::openai {
 namespace {
 
@@ -26,13 +28,6 @@ hint from_seconds(double seconds) {
   if (!std::isfinite(seconds) || seconds <= 0) return std::nullopt;
   const nanoseconds wait(std::llround(std::min(seconds, longest_seconds) * 1e9));
   return wait > nanoseconds::zero() ? hint(wait) : std::nullopt;
-}
-
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view space = " \t";
-  const std::size_t begin = text.find_first_not_of(space);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(space) - begin + 1);
 }
 
 /// The number, if `text` is nothing but a number.
@@ -68,14 +63,6 @@ double unit_seconds(std::string_view unit) {
 
 bool is_unit_byte(char c) {
   return std::isalpha(static_cast<unsigned char>(c)) != 0 || static_cast<unsigned char>(c) >= 0x80;
-}
-
-std::string lower_case(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
 }
 
 /// A duration in ISO 8601: "PT1M30S", "P1DT2H". Years and months are not accepted, because their

@@ -12,19 +12,13 @@
 #include "openai/content_part.hpp"
 #include "openai/finish_reason.hpp"
 #include "openai/usage_reader.hpp"
+#include "openai/value_type.hpp"
 #include "openai/vendor_errors.hpp"
 
 namespace sluice::openai {
 namespace {
 
 namespace ondemand = simdjson::ondemand;
-
-bool is_object(ondemand::value& value) {
-  return value.type() == ondemand::json_type::object;
-}
-bool is_array(ondemand::value& value) {
-  return value.type() == ondemand::json_type::array;
-}
 
 bool is_filled_string(ondemand::value& value) {
   // The raw token of a string may have white space at its end.

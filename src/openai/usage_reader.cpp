@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "base/ascii.hpp"
 #include "json/members.hpp"
 #include "openai/chunk.hpp"
 
@@ -38,10 +39,6 @@ struct reported_counts {
 
 /// A larger cost is not believed.
 const usd dearest_reply = *usd::parse("1000000000");
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 
 std::optional<double> read_number(std::string_view text) {
   double number = 0;

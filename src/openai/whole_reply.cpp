@@ -11,6 +11,7 @@
 #include "openai/finish_reason.hpp"
 #include "openai/http_failure.hpp"
 #include "openai/usage_reader.hpp"
+#include "openai/value_type.hpp"
 #include "openai/vendor_errors.hpp"
 
 namespace sluice::openai {
@@ -40,13 +41,6 @@ struct findings {
 
 std::string string_or_empty(ondemand::value& value) {
   return is_string(value) ? std::string(value.get_string().value()) : std::string();
-}
-
-bool is_array(ondemand::value& value) {
-  return value.type() == ondemand::json_type::array;
-}
-bool is_object(ondemand::value& value) {
-  return value.type() == ondemand::json_type::object;
 }
 
 /// Whether a message has content in any form.
@@ -176,7 +170,7 @@ struct objection {
   bool unreadable = false;
 };
 
-std::optional<std::string> broken_off(const findings& found) {
+std::optional<std::string> why_broken_off(const findings& found) {
   for (const auto& [reason, count] : found.finish_reasons) {
     if (is_broken_off(reason)) {
       return fmt::format("the reply broke off: its finish reason is {}", one_line(reason, 100));
@@ -189,7 +183,7 @@ std::optional<std::string> broken_off(const findings& found) {
 std::optional<objection> objection_to(const findings& found, endpoint target) {
   if (found.refused) return objection{"the reply holds an error"};
   const bool ended_otherwise = found.status == "cancelled" || found.status == "failed";
-  if (auto why = broken_off(found); why && !ended_otherwise) return objection{*std::move(why)};
+  if (auto why = why_broken_off(found); why && !ended_otherwise) return objection{*std::move(why)};
   switch (target) {
     case endpoint::chat_completions:
     case endpoint::completions:

@@ -16,7 +16,7 @@
 namespace sluice::probe {
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
 // In these languages the token counts of the vocabularies differ by half or more. In English they
 // are almost equal.
@@ -127,9 +127,9 @@ class planner {
     return sold_.tokens == vocabulary::o200k_base && !sold_.model.starts_with("gpt-4o-2024-05-13");
   }
 
-  json body_of(std::string_view prompt, std::int64_t most_tokens) const {
-    json body{{"model", sold_.model},
-              {"messages", json::array({{{"role", "user"}, {"content", prompt}}})}};
+  ordered_json body_of(std::string_view prompt, std::int64_t most_tokens) const {
+    ordered_json body{{"model", sold_.model},
+                      {"messages", ordered_json::array({{{"role", "user"}, {"content", prompt}}})}};
     body[sold_.reasons ? "max_completion_tokens" : "max_tokens"] = most_tokens;
     if (!sold_.reasons) body["temperature"] = 0;
     return body;
@@ -147,7 +147,7 @@ class planner {
   }
 
   // False if the rest of the budget is too small.
-  bool add(sample made, const json& body) {
+  bool add(sample made, const ordered_json& body) {
     complete(made, body);
     if (budget_ < plan_.at_most + made.most) return false;
     plan_.at_most += made.most;
@@ -156,7 +156,7 @@ class planner {
   }
 
   // Sets the body and the highest cost.
-  void complete(sample& made, const json& body) const {
+  void complete(sample& made, const ordered_json& body) const {
     made.body = body.dump();
     const std::int64_t definitions =
         static_cast<std::int64_t>(made.body.size() - made.prompt.size()) / 2;
@@ -188,7 +188,7 @@ class planner {
 
   void stream() {
     const auto text = essay();
-    json body = body_of(text, size_.streamed_answer);
+    ordered_json body = body_of(text, size_.streamed_answer);
     body["stream"] = true;
     body["stream_options"] = {{"include_usage", true}};
     add(of(purpose::stream, text, size_.streamed_answer), body);
@@ -196,7 +196,7 @@ class planner {
 
   void ask_for_logprobs() {
     const auto text = essay();
-    json body = body_of(text, size_.cut_answer);
+    ordered_json body = body_of(text, size_.cut_answer);
     body["logprobs"] = true;
     body["top_logprobs"] = 5;
     add(of(purpose::logprobs, text, size_.cut_answer), body);
@@ -204,7 +204,7 @@ class planner {
 
   void two_choices() {
     const auto text = fmt::format("Name a river. Try number {}.", random_() % 1000);
-    json body = body_of(text, 8);
+    ordered_json body = body_of(text, 8);
     body["n"] = 2;
     add(of(purpose::choices, text, 8), body);
   }
@@ -212,7 +212,7 @@ class planner {
   void stop_at_word() {
     const std::string text =
         "Write the numbers from one to twenty as English words, separated by spaces.";
-    json body = body_of(text, sentence);
+    ordered_json body = body_of(text, sentence);
     body["stop"] = {" seven", "seven"};
     add(of(purpose::stop, text, sentence, "seven"), body);
   }
@@ -220,14 +220,14 @@ class planner {
   void force_tool() {
     const std::string text = "What is the weather in Lisbon?";
     const std::int64_t most = sentence + size_.thoughts;
-    json body = body_of(text, most);
-    body["tools"] = json::array({{{"type", "function"},
-                                  {"function",
-                                   {{"name", "get_weather"},
-                                    {"parameters",
-                                     {{"type", "object"},
-                                      {"properties", {{"city", {{"type", "string"}}}}},
-                                      {"required", json::array({"city"})}}}}}}});
+    ordered_json body = body_of(text, most);
+    body["tools"] = ordered_json::array({{{"type", "function"},
+                                          {"function",
+                                           {{"name", "get_weather"},
+                                            {"parameters",
+                                             {{"type", "object"},
+                                              {"properties", {{"city", {{"type", "string"}}}}},
+                                              {"required", ordered_json::array({"city"})}}}}}}});
     body["tool_choice"] = {{"type", "function"}, {"function", {{"name", "get_weather"}}}};
     add(of(purpose::forced_tool, text, most, "get_weather"), body);
   }
@@ -235,7 +235,7 @@ class planner {
   void follow_schema() {
     const std::string text = "Give the name of a planet and its place from the sun.";
     const std::int64_t most = sentence + size_.thoughts;
-    json body = body_of(text, most);
+    ordered_json body = body_of(text, most);
     body["response_format"] = {
         {"type", "json_schema"},
         {"json_schema",
@@ -244,7 +244,7 @@ class planner {
           {"schema",
            {{"type", "object"},
             {"properties", {{"name", {{"type", "string"}}}, {"place", {{"type", "integer"}}}}},
-            {"required", json::array({"name", "place"})},
+            {"required", ordered_json::array({"name", "place"})},
             {"additionalProperties", false}}}}}};
     add(of(purpose::json_schema, text, most), body);
   }

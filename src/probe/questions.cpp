@@ -6,6 +6,8 @@
 #include <initializer_list>
 #include <string>
 
+#include "base/ascii.hpp"
+
 namespace sluice::probe {
 namespace {
 
@@ -15,28 +17,22 @@ bool has_one_of(std::string_view text, std::initializer_list<std::string_view> w
   });
 }
 
-std::string lower(std::string_view text) {
-  std::string made(text);
-  std::transform(made.begin(), made.end(), made.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return made;
-}
-
 // "Yesterday's today" is yesterday, and tomorrow is two days after it.
 bool knows_the_day(std::string_view answer) {
-  return has_one_of(lower(answer),
+  return has_one_of(lower_case(answer),
                     {"前天", "day before yesterday", "two days", "2 days", "day after", "past"});
 }
 
 bool knows_birds(std::string_view answer) {
-  const std::string text = lower(answer);
+  const std::string text = lower_case(answer);
   const bool none = has_one_of(text, {"0", "zero", "none", "no bird", "零", "没有", "一只也"});
   return none && has_one_of(text, {"fly", "flew", "flown", "scare", "startle", "飞", "吓", "惊"});
 }
 
 bool knows_the_writer(std::string_view answer) {
-  return has_one_of(lower(answer), {"同一个人", "同一人", "笔名", "本名", "原名", "same person",
-                                    "pen name", "pseudonym", "same man", "one person"});
+  return has_one_of(lower_case(answer),
+                    {"同一个人", "同一人", "笔名", "本名", "原名", "same person", "pen name",
+                     "pseudonym", "same man", "one person"});
 }
 
 constexpr std::array<question, 6> all{{

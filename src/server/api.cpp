@@ -9,6 +9,7 @@
 
 #include "server/batches_api.hpp"
 #include "server/files_api.hpp"
+#include "server/json_answer.hpp"
 #include "server/page_api.hpp"
 #include "server/status_api.hpp"
 
@@ -121,19 +122,6 @@ api_error wrong_key(bool given) {
           .code = given ? std::optional<std::string>("invalid_api_key") : std::nullopt};
 }
 
-header_fields json_fields() {
-  header_fields fields;
-  fields.add("Content-Type", "application/json");
-  return fields;
-}
-
-// Every argument of a co_await has a name: GCC 12 destroys some temporaries of one twice.
-asio::awaitable<void> refuse(http_server::exchange& call, const api_error& why) {
-  const header_fields fields = json_fields();
-  const std::string body = why.to_json();
-  co_await call.send(why.status, fields, body);
-}
-
 }  // namespace
 
 asio::awaitable<bool> api_call::answer(int status, std::string_view json) const {
@@ -175,7 +163,7 @@ asio::awaitable<void> api::serve(watched_call& call) {
       parts_.listener->on_notice({.level = severity::warning, .run = {}, .text = fault.what()});
     }
   }
-  if (refusal) co_await refuse(call, *refusal);
+  if (refusal) co_await send_error(call, *refusal);
 }
 
 bool api::is_unprotected(std::string_view path) const {
@@ -187,7 +175,7 @@ asio::awaitable<void> api::dispatch(watched_call& call) {
   if (is_unprotected(call.head().path)) {
     const auto foreign = refuse_foreign_page(call.head(), parts_.names);
     if (foreign) {
-      co_await refuse(call, *foreign);
+      co_await send_error(call, *foreign);
       co_return;
     }
   }
@@ -220,7 +208,7 @@ asio::awaitable<void> api::dispatch(watched_call& call) {
     }
     refusal = unknown_route(head.method, head.path);
   }
-  co_await refuse(call, *refusal);
+  co_await send_error(call, *refusal);
 }
 
 std::string refusal_json(int status, std::string_view message) {

@@ -8,10 +8,10 @@
 namespace sluice::server {
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
-json text_or_null(const std::optional<std::string>& text) {
-  return text ? json(*text) : json();
+ordered_json text_or_null(const std::optional<std::string>& text) {
+  return text ? ordered_json(*text) : ordered_json();
 }
 
 }  // namespace
@@ -21,12 +21,12 @@ std::string api_error::kind() const {
 }
 
 std::string api_error::to_json() const {
-  const json body = {{"error",
-                      {{"message", message},
-                       {"type", type},
-                       {"param", text_or_null(param)},
-                       {"code", text_or_null(code)}}}};
-  return body.dump(-1, ' ', false, json::error_handler_t::replace);
+  const ordered_json body = {{"error",
+                              {{"message", message},
+                               {"type", type},
+                               {"param", text_or_null(param)},
+                               {"code", text_or_null(code)}}}};
+  return body.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
 api_error missing_parameter(std::string_view name) {

@@ -7,16 +7,16 @@
 namespace sluice::server {
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
 template <typename Value>
-json value_or_null(const std::optional<Value>& value) {
-  return value ? json(*value) : json();
+ordered_json value_or_null(const std::optional<Value>& value) {
+  return value ? ordered_json(*value) : ordered_json();
 }
 
-json errors_of(const store::batch_record& batch) {
+ordered_json errors_of(const store::batch_record& batch) {
   if (batch.errors.empty()) return nullptr;
-  json list = json::array();
+  ordered_json list = ordered_json::array();
   for (const auto& error : batch.errors) {
     list.push_back({{"code", error.code},
                     {"message", error.message},
@@ -26,7 +26,7 @@ json errors_of(const store::batch_record& batch) {
   return {{"object", "list"}, {"data", std::move(list)}};
 }
 
-json usage_of(const store::batch_usage& usage) {
+ordered_json usage_of(const store::batch_usage& usage) {
   return {{"input_tokens", usage.input_tokens},
           {"input_tokens_details", {{"cached_tokens", usage.cached_tokens}}},
           {"output_tokens", usage.output_tokens},
@@ -34,10 +34,11 @@ json usage_of(const store::batch_usage& usage) {
           {"total_tokens", usage.total_tokens}};
 }
 
-json sluice_part(const store::batch_record& batch, const std::string& waits) {
-  json part = {{"cost_usd", batch.progress.cost.to_string()},
-               {"unpriced_requests", batch.progress.unpriced},
-               {"estimate", batch.estimate.empty() ? json() : json::parse(batch.estimate)}};
+ordered_json sluice_part(const store::batch_record& batch, const std::string& waits) {
+  ordered_json part = {
+      {"cost_usd", batch.progress.cost.to_string()},
+      {"unpriced_requests", batch.progress.unpriced},
+      {"estimate", batch.estimate.empty() ? ordered_json() : ordered_json::parse(batch.estimate)}};
   if (batch.priority != 0) part["priority"] = batch.priority;
   if (batch.retry_of) part["retry_of"] = *batch.retry_of;
   if (!waits.empty()) part["waits"] = waits;
@@ -46,27 +47,27 @@ json sluice_part(const store::batch_record& batch, const std::string& waits) {
 
 }  // namespace
 
-json file_object(const store::file_record& file) {
-  json object = {{"id", file.id},
-                 {"object", "file"},
-                 {"bytes", file.bytes},
-                 {"created_at", file.created_at},
-                 {"filename", file.filename},
-                 {"purpose", file.purpose},
-                 {"status", "processed"},
-                 {"status_details", nullptr}};
+ordered_json file_object(const store::file_record& file) {
+  ordered_json object = {{"id", file.id},
+                         {"object", "file"},
+                         {"bytes", file.bytes},
+                         {"created_at", file.created_at},
+                         {"filename", file.filename},
+                         {"purpose", file.purpose},
+                         {"status", "processed"},
+                         {"status_details", nullptr}};
   if (file.expires_at) object["expires_at"] = *file.expires_at;
   return object;
 }
 
-json batch_object(const store::batch_record& batch, const std::string& waits) {
+ordered_json batch_object(const store::batch_record& batch, const std::string& waits) {
   const auto& counts = batch.progress.counts;
-  json metadata;
+  ordered_json metadata;
   if (batch.has_metadata) {
-    metadata = json::object();
+    metadata = ordered_json::object();
     for (const auto& [key, value] : batch.metadata) metadata[key] = value;
   }
-  json object = {
+  ordered_json object = {
       {"id", batch.id},
       {"object", "batch"},
       {"endpoint", batch.endpoint},
@@ -94,10 +95,10 @@ json batch_object(const store::batch_record& batch, const std::string& waits) {
   return object;
 }
 
-json list_object(const std::vector<json>& data, bool has_more) {
-  json list = {{"object", "list"}, {"data", data}};
-  list["first_id"] = data.empty() ? json() : data.front().at("id");
-  list["last_id"] = data.empty() ? json() : data.back().at("id");
+ordered_json list_object(const std::vector<ordered_json>& data, bool has_more) {
+  ordered_json list = {{"object", "list"}, {"data", data}};
+  list["first_id"] = data.empty() ? ordered_json() : data.front().at("id");
+  list["last_id"] = data.empty() ? ordered_json() : data.back().at("id");
   list["has_more"] = has_more;
   return list;
 }

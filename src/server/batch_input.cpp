@@ -18,8 +18,6 @@ namespace {
 
 constexpr std::size_t most_errors = 100;
 
-struct nothing {};
-
 struct line_fault {
   std::string code;
   std::string message;
@@ -98,7 +96,7 @@ class line_checker {
 
   const input_rules& rules_;
   job_options parsing_;
-  id_table<nothing> ids_;
+  id_set ids_;
   std::set<std::string> models_;
 };
 

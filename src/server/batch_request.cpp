@@ -6,6 +6,8 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "server/file_form.hpp"
+
 namespace sluice::server {
 namespace {
 
@@ -17,7 +19,7 @@ constexpr std::size_t longest_name = 64;
 constexpr std::size_t longest_value = 512;
 constexpr std::int64_t hour = 3600;
 constexpr std::int64_t day = 24 * hour;
-constexpr std::int64_t longest_life = 30 * day;
+constexpr std::int64_t longest_window = 30 * day;
 constexpr int largest_priority = 100;
 
 // Of valid UTF-8: OpenAI counts characters, not bytes.
@@ -40,7 +42,7 @@ std::optional<std::int64_t> window_seconds(std::string_view text) {
   const auto [stop, error] = std::from_chars(text.data(), end, count);
   if (error != std::errc{} || end - stop != 1 || (*stop != 'h' && *stop != 'd')) return {};
   const std::int64_t unit = *stop == 'h' ? hour : day;
-  if (count < 1 || count > longest_life / unit) return {};
+  if (count < 1 || count > longest_window / unit) return {};
   return count * unit;
 }
 
@@ -93,10 +95,10 @@ std::optional<api_error> read_expiry(const json& body, batch_request& into) {
                              "Invalid 'output_expires_after': 'anchor' must be \"created_at\".");
   }
   const json seconds = found->value("seconds", json());
-  if (!seconds.is_number_integer() || seconds < hour || seconds > longest_life) {
+  if (!seconds.is_number_integer() || seconds < shortest_file_life || seconds > longest_file_life) {
     return invalid_parameter(
-        name, fmt::format("Invalid 'output_expires_after': 'seconds' must be from {} to {}.", hour,
-                          longest_life));
+        name, fmt::format("Invalid 'output_expires_after': 'seconds' must be from {} to {}.",
+                          shortest_file_life, longest_file_life));
   }
   into.output_expires_after_s = seconds.get<std::int64_t>();
   return std::nullopt;

@@ -20,9 +20,6 @@
 namespace sluice::server {
 namespace {
 
-struct nothing {};
-using id_set = id_table<nothing>;
-
 constexpr std::size_t write_size = std::size_t{1} << 20;
 
 void each_line(const std::string& path, const std::function<void(std::string_view)>& visit) {

@@ -19,6 +19,7 @@
 #include "jobs/job_check.hpp"
 #include "server/api.hpp"
 #include "server/data_folder.hpp"
+#include "server/json_answer.hpp"
 #include "server/object_id.hpp"
 #include "server/server_watch.hpp"
 #include "store/locked_file.hpp"
@@ -75,7 +76,7 @@ auto or_refuse(Open open) {
   try {
     return open();
   } catch (const store::store_error& fault) {
-    refuse(fault.what());
+    sluice::refuse(fault.what());
   }
 }
 
@@ -174,7 +175,7 @@ struct batch_server::parts {
       folder.sweep(*records);
       records->release_claims(chosen.runner.server_name);
     } catch (const store::store_error& fault) {
-      refuse(fault.what());
+      sluice::refuse(fault.what());
     }
     runner.count_in(figures);
     runner.on_announcement = [this] { announcer.wake(); };
@@ -193,10 +194,7 @@ struct batch_server::parts {
     }
     if (fault && call.status() == 0) {
       const api_error why = internal_fault();
-      header_fields fields;
-      fields.add("Content-Type", "application/json");
-      const std::string body = why.to_json();
-      co_await call.send(why.status, fields, body);
+      co_await send_error(call, why);
     }
     watch.answered(call, began);
     if (fault) std::rethrow_exception(fault);

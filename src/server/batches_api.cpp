@@ -11,6 +11,7 @@
 #include "server/api_objects.hpp"
 #include "server/batch_request.hpp"
 #include "server/batch_results.hpp"
+#include "server/file_form.hpp"
 #include "server/object_id.hpp"
 #include "server/page_parameters.hpp"
 
@@ -20,9 +21,6 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr std::size_t most_body_bytes = std::size_t{1} << 20;
-constexpr std::size_t usual_listed = 20;
-constexpr std::size_t most_listed = 100;
-constexpr std::int64_t batch_file_life = std::int64_t{30} * 24 * 3600;
 
 // As it is now, with the live counts of a batch that runs here.
 std::string as_text(const api_parts& parts, store::batch_record batch) {
@@ -161,7 +159,7 @@ asio::awaitable<void> create_batch(api_parts& parts, const api_call& call) {
 }
 
 asio::awaitable<void> list_batches(api_parts& parts, const api_call& call) {
-  const auto wanted = page_parameters(call, usual_listed, most_listed);
+  const auto wanted = page_parameters(call, usual_batches, most_batches);
   if (const auto* refusal = std::get_if<api_error>(&wanted)) {
     co_await call.refuse(*refusal);
     co_return;
@@ -240,7 +238,7 @@ asio::awaitable<void> retry_batch(api_parts& parts, const api_call& call) {
                                   "batch",
                                   draft->size(),
                                   now,
-                                  now + batch_file_life};
+                                  now + longest_file_life};
     draft->publish(file.id);
     parts.records.add_file(file);
     batch = batch_like(*old, file.id, now);

@@ -20,8 +20,6 @@ std::string storable(std::string text) {
 
 constexpr std::size_t longest_field = 1024;
 constexpr std::size_t longest_filename = 1024;
-constexpr std::int64_t shortest_life = 3600;
-constexpr std::int64_t longest_life = std::int64_t{30} * 24 * 3600;
 constexpr std::array<std::string_view, 6> purposes = {"assistants", "batch",     "fine-tune",
                                                       "vision",     "user_data", "evals"};
 
@@ -87,11 +85,12 @@ std::optional<api_error> file_form::check_expiry() {
   const char* const end = seconds_.data() + seconds_.size();
   const auto [stop, error] = std::from_chars(seconds_.data(), end, seconds);
   const bool is_number = error == std::errc{} && stop == end;
-  if (anchor_ != "created_at" || !is_number || seconds < shortest_life || seconds > longest_life) {
+  if (anchor_ != "created_at" || !is_number || seconds < shortest_file_life ||
+      seconds > longest_file_life) {
     return invalid_parameter(
         "expires_after", fmt::format("Invalid 'expires_after': 'anchor' must be \"created_at\", "
                                      "and 'seconds' from {} to {}.",
-                                     shortest_life, longest_life));
+                                     shortest_file_life, longest_file_life));
   }
   expires_after_s_ = seconds;
   return std::nullopt;

@@ -11,6 +11,11 @@
 
 namespace sluice::server {
 
+/// After how many seconds a file may be deleted, as in OpenAI's API. A batch's files are deleted
+/// after the longest time if the client names no other.
+inline constexpr std::int64_t shortest_file_life = 3600;
+inline constexpr std::int64_t longest_file_life = std::int64_t{30} * 24 * 3600;
+
 /// How large files may be.
 struct file_limits {
   std::uint64_t most_bytes = std::uint64_t{512} << 20;        ///< any file

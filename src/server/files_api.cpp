@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "server/api_objects.hpp"
+#include "server/file_form.hpp"
+#include "server/json_answer.hpp"
 #include "server/object_id.hpp"
 #include "server/page_parameters.hpp"
 
@@ -19,12 +21,7 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr std::size_t piece_size = std::size_t{256} * 1024;
-constexpr std::size_t most_listed = 10'000;
-constexpr std::int64_t batch_file_life = std::int64_t{30} * 24 * 3600;
-
-std::string as_text(const nlohmann::ordered_json& object) {
-  return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
+constexpr std::size_t most_files = 10'000;
 
 // The file that the path names. Nothing: the key has no such file, and the call was refused.
 asio::awaitable<std::optional<store::file_record>> find_or_refuse(api_parts& parts,
@@ -43,7 +40,7 @@ asio::awaitable<std::optional<store::file_record>> find_or_refuse(api_parts& par
 
 std::string deletion(std::string_view id) {
   const nlohmann::ordered_json object = {{"id", id}, {"object", "file"}, {"deleted", true}};
-  return as_text(object);
+  return json_text(object);
 }
 
 // The file of a form that is read while it arrives, written to a draft.
@@ -95,18 +92,18 @@ asio::awaitable<void> upload_file(api_parts& parts, const api_call& call) {
   if (form.expires_after_s()) {
     file.expires_at = now + *form.expires_after_s();
   } else if (form.purpose() == "batch") {
-    file.expires_at = now + batch_file_life;
+    file.expires_at = now + longest_file_life;
   }
   co_await parts.disk.run([&] {
     draft->publish(file.id);
     parts.records.add_file(file);
   });
-  const std::string text = as_text(file_object(file));
+  const std::string text = json_text(file_object(file));
   co_await call.answer(200, text);
 }
 
 asio::awaitable<void> list_files(api_parts& parts, const api_call& call) {
-  auto wanted = page_parameters(call, most_listed, most_listed);
+  auto wanted = page_parameters(call, most_files, most_files);
   const auto order = call.parameter("order").value_or("desc");
   if (order != "asc" && order != "desc") {
     wanted = invalid_parameter("order", "Invalid 'order': it must be 'asc' or 'desc'.");
@@ -121,7 +118,7 @@ asio::awaitable<void> list_files(api_parts& parts, const api_call& call) {
     const auto page = parts.records.list_files(call.client.name, filter);
     std::vector<nlohmann::ordered_json> data;
     for (const auto& file : page.records) data.push_back(file_object(file));
-    return as_text(list_object(data, page.has_more));
+    return json_text(list_object(data, page.has_more));
   });
   co_await call.answer(200, text);
 }
@@ -129,7 +126,7 @@ asio::awaitable<void> list_files(api_parts& parts, const api_call& call) {
 asio::awaitable<void> show_file(api_parts& parts, const api_call& call) {
   const auto file = co_await find_or_refuse(parts, call);
   if (!file) co_return;
-  const std::string text = as_text(file_object(*file));
+  const std::string text = json_text(file_object(*file));
   co_await call.answer(200, text);
 }
 

@@ -14,6 +14,7 @@
 
 #include "money/renamed_model.hpp"
 #include "openai/reply_head.hpp"
+#include "server/json_answer.hpp"
 #include "server/messages_usage.hpp"
 #include "tokens/usage_estimate.hpp"
 
@@ -502,8 +503,7 @@ asio::awaitable<int> pass_through::live_call::pass_on_error(reply_pipe& reply,
 }
 
 asio::awaitable<int> pass_through::live_call::refuse(const api_error& why) {
-  header_fields fields;
-  fields.add("Content-Type", "application/json");
+  header_fields fields = json_fields();
   if (retry_after_) {
     const double seconds = std::chrono::duration<double>(*retry_after_).count();
     fields.add("Retry-After", fmt::format("{:.0f}", std::max(1.0, std::ceil(seconds))));

@@ -8,16 +8,14 @@
 #include <cstddef>
 #include <system_error>
 
+#include "base/ascii.hpp"
+
 namespace sluice::server {
 namespace {
 
 constexpr std::string_view digits =
     "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 constexpr std::size_t length = 24;
-
-bool is_digit(char c) noexcept {
-  return digits.find(c) != std::string_view::npos;
-}
 
 // Random bytes of the system, taken in blocks: every request gets an id, and a system call for each
 // would cost more than the rest of it.

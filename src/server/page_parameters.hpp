@@ -9,6 +9,10 @@
 
 namespace sluice::server {
 
+/// How many batches a list has: if the client names no `limit`, and at most.
+inline constexpr std::size_t usual_batches = 20;
+inline constexpr std::size_t most_batches = 100;
+
 /// `limit` and `after` of a list's query. A limit outside of 1 to `most` is refused.
 std::variant<store::page_request, api_error> page_parameters(const api_call& call,
                                                              std::size_t usual, std::size_t most);

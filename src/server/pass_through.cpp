@@ -11,6 +11,7 @@
 #include "json/object.hpp"
 #include "openai/reply_head.hpp"
 #include "server/api_error.hpp"
+#include "server/json_answer.hpp"
 #include "server/live_call.hpp"
 #include "server/object_id.hpp"
 #include "server/single_call.hpp"
@@ -22,18 +23,6 @@ namespace asio = boost::asio;
 
 constexpr std::string_view models_path = "/v1/models";
 constexpr std::uint64_t largest_list = std::uint64_t{16} << 20;
-
-header_fields json_fields() {
-  header_fields fields;
-  fields.add("Content-Type", "application/json");
-  return fields;
-}
-
-asio::awaitable<void> refuse(http_server::exchange& client, const api_error& why) {
-  const header_fields fields = json_fields();
-  const std::string body = why.to_json();
-  co_await client.send(why.status, fields, body);
-}
 
 api_error no_such_model(std::string_view model) {
   return {.status = 404,
@@ -141,7 +130,7 @@ asio::awaitable<void> pass_through::serve(http_server::exchange& client, const c
           .status = 413,
           .message = fmt::format("The body of the request is larger than {} bytes.",
                                  options_.max_body_bytes)};
-      co_await refuse(client, too_large);
+      co_await send_error(client, too_large);
       co_return;
     }
     body.append(piece);
@@ -158,7 +147,7 @@ asio::awaitable<void> pass_through::serve(http_server::exchange& client, const c
         needs_.figures.call_began(key.name, call ? call->asked.model : "", time_.now());
     needs_.figures.call_ended(place, {.status = refusal->status, .error = refusal->kind()},
                               unix_now());
-    co_await refuse(client, *refusal);
+    co_await send_error(client, *refusal);
     co_return;
   }
   // After a pause, or where nothing says how long it lasts, the relays are tried again.
@@ -188,7 +177,7 @@ asio::awaitable<void> pass_through::show_models(http_server::exchange& client,
     const std::string_view model = path.substr(models_path.size() + 1);
     if (!key.may_use(model)) {
       const api_error unknown = no_such_model(model);
-      co_await refuse(client, unknown);
+      co_await send_error(client, unknown);
       co_return;
     }
     asked.append("/").append(percent_encoded(model));
@@ -230,7 +219,7 @@ asio::awaitable<void> pass_through::show_models(http_server::exchange& client,
                            .message = "The relay cannot be reached: " + trouble,
                            .type = "server_error",
                            .code = "relay_unavailable"};
-  co_await refuse(client, unusable);
+  co_await send_error(client, unusable);
 }
 
 void pass_through::stop() {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "json/text.hpp"
+#include "server/json_answer.hpp"
 #include "server/metrics.hpp"
 #include "server/request_id.hpp"
 #include "server/server_metrics.hpp"
@@ -136,7 +137,7 @@ http_server::refusal_answer server_watch::refused(int status, std::string body) 
                            .request_id = id}));
   }
   http_server::refusal_answer answer;
-  answer.fields.add("Content-Type", "application/json");
+  answer.fields = json_fields();
   answer.fields.add(request_id_field, id);
   answer.body = std::move(body);
   return answer;

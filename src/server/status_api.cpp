@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "server/failed_lines.hpp"
+#include "server/json_answer.hpp"
 #include "server/object_id.hpp"
 #include "server/page_parameters.hpp"
 #include "server/status_report.hpp"
@@ -17,13 +18,6 @@ namespace sluice::server {
 namespace asio = boost::asio;
 
 namespace {
-
-constexpr std::size_t usual_listed = 20;
-constexpr std::size_t most_listed = 100;
-
-std::string as_text(const nlohmann::ordered_json& object) {
-  return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
 
 template <typename Value>
 nlohmann::ordered_json or_null(const std::optional<Value>& value) {
@@ -85,12 +79,12 @@ asio::awaitable<void> show_status(api_parts& parts, const api_call& call) {
                            .sums = std::move(sums),
                            .figures = parts.figures,
                            .spent_by_calls = spent_by_calls};
-  const std::string text = as_text(status_report(facts));
+  const std::string text = json_text(status_report(facts));
   co_await call.answer(200, text);
 }
 
 asio::awaitable<void> list_failed_lines(api_parts& parts, const api_call& call) {
-  const auto wanted = page_parameters(call, usual_listed, most_listed);
+  const auto wanted = page_parameters(call, usual_batches, most_batches);
   if (const auto* refusal = std::get_if<api_error>(&wanted)) {
     co_await call.refuse(*refusal);
     co_return;
@@ -131,7 +125,7 @@ asio::awaitable<void> list_failed_lines(api_parts& parts, const api_call& call) 
     co_await call.refuse(*refusal);
     co_return;
   }
-  const std::string text = as_text(list_of(*page));
+  const std::string text = json_text(list_of(*page));
   co_await call.answer(200, text);
 }
 

@@ -15,7 +15,7 @@
 namespace sluice::server {
 namespace {
 
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
 double seconds_until(time_point then, time_point now) {
   const double left = std::chrono::duration<double>(then - now).count();
@@ -23,8 +23,8 @@ double seconds_until(time_point then, time_point now) {
 }
 
 template <typename Number>
-json or_null(Number value) {
-  return value == Number{} ? json() : json(value);
+ordered_json or_null(Number value) {
+  return value == Number{} ? ordered_json() : ordered_json(value);
 }
 
 std::string_view word_of(wait_cause cause) {
@@ -45,7 +45,7 @@ std::string_view word_of(wait_cause cause) {
   return "none";
 }
 
-json waits_of(const status_facts& facts) {
+ordered_json waits_of(const status_facts& facts) {
   const run_status& runs = facts.runs;
   if (!runs.next_start || runs.cause == wait_cause::none) {
     if (!runs.full && !runs.slowed && runs.waiting_for_model == 0) return nullptr;
@@ -53,13 +53,13 @@ json waits_of(const status_facts& facts) {
     return {{"cause", cause}, {"text", wait_sentence(runs, 0)}};
   }
   const double left = seconds_until(*runs.next_start, facts.now);
-  json waits = {{"cause", word_of(runs.cause)}, {"seconds", left}};
+  ordered_json waits = {{"cause", word_of(runs.cause)}, {"seconds", left}};
   if (runs.pause && runs.pause->http_status != 0) waits["http_status"] = runs.pause->http_status;
   waits["text"] = wait_sentence(runs, left);
   return waits;
 }
 
-json relay_of(const relay_status& relay, time_point now) {
+ordered_json relay_of(const relay_status& relay, time_point now) {
   std::string_view state = "ok";
   std::optional<time_point> until;
   if (relay.resting) {
@@ -73,22 +73,22 @@ json relay_of(const relay_status& relay, time_point now) {
   } else if (relay.served_per_minute > 0) {
     state = "slowed";
   }
-  return {{"name", relay.name.empty() ? json() : json(relay.name)},
+  return {{"name", relay.name.empty() ? ordered_json() : ordered_json(relay.name)},
           {"state", state},
-          {"seconds", until ? json(seconds_until(*until, now)) : json()},
-          {"reason", relay.rest_reason.empty() ? json() : json(relay.rest_reason)},
+          {"seconds", until ? ordered_json(seconds_until(*until, now)) : ordered_json()},
+          {"reason", relay.rest_reason.empty() ? ordered_json() : ordered_json(relay.rest_reason)},
           {"in_flight", relay.in_flight},
           {"requests_per_minute", or_null(relay.requests_per_minute)},
           {"served_per_minute", or_null(std::round(relay.served_per_minute))}};
 }
 
-json key_of(const status_facts& facts, const usd& spent) {
+ordered_json key_of(const status_facts& facts, const usd& spent) {
   if (!facts.has_keys) return nullptr;
   const client_key& key = facts.client;
   return {{"name", key.name},
           {"requests_per_minute", or_null(key.requests_per_minute)},
           {"tokens_per_minute", or_null(key.tokens_per_minute)},
-          {"budget_usd", key.budget ? json(key.budget->to_string()) : json()},
+          {"budget_usd", key.budget ? ordered_json(key.budget->to_string()) : ordered_json()},
           {"spent_usd", spent.to_string()}};
 }
 
@@ -122,14 +122,14 @@ class model_sums {
   }
   void add_unnamed(const store::batch_progress& done) { add("", done); }
 
-  json report() const {
+  ordered_json report() const {
     std::vector<std::pair<std::string, model_sum>> sorted(sums_.begin(), sums_.end());
     std::ranges::stable_sort(sorted, [](const auto& one, const auto& other) {
       return one.second.cost > other.second.cost;
     });
-    json list = json::array();
+    ordered_json list = ordered_json::array();
     for (const auto& [name, one] : sorted) {
-      list.push_back({{"model", name.empty() ? json() : json(name)},
+      list.push_back({{"model", name.empty() ? ordered_json() : ordered_json(name)},
                       {"requests", one.requests},
                       {"calls", one.calls},
                       {"input_tokens", one.input_tokens},
@@ -151,11 +151,11 @@ class model_sums {
   std::map<std::string, model_sum> sums_;  // without a name: several models, and which is not known
 };
 
-json recent_of(const status_facts& facts) {
+ordered_json recent_of(const status_facts& facts) {
   const auto hour = facts.figures.recent(facts.client.name, facts.unix_now);
-  json completed = json::array();
-  json failed = json::array();
-  json tokens = json::array();
+  ordered_json completed = ordered_json::array();
+  ordered_json failed = ordered_json::array();
+  ordered_json tokens = ordered_json::array();
   for (const auto& step : hour.steps) {
     completed.push_back(step.completed);
     failed.push_back(step.failed);
@@ -168,14 +168,14 @@ json recent_of(const status_facts& facts) {
           {"tokens", std::move(tokens)}};
 }
 
-json tokens_of(const token_usage& tokens) {
+ordered_json tokens_of(const token_usage& tokens) {
   return {{"input", tokens.prompt_tokens},
           {"cached", tokens.cached_tokens},
           {"output", tokens.completion_tokens},
           {"total", tokens.total_tokens()}};
 }
 
-json calls_of(const server_figures::owner_calls& calls) {
+ordered_json calls_of(const server_figures::owner_calls& calls) {
   return {{"started", calls.started},
           {"started_last_minute", calls.started_last_minute},
           {"in_flight", calls.in_flight},
@@ -188,8 +188,8 @@ json calls_of(const server_figures::owner_calls& calls) {
           {"unpriced", calls.unpriced}};
 }
 
-json batches_of(const batch_sums& sums) {
-  json counts = json::object();
+ordered_json batches_of(const batch_sums& sums) {
+  ordered_json counts = ordered_json::object();
   for (const auto& [status, count] : sums.by_status) {
     counts[std::string(store::name_of(status))] = count;
   }
@@ -223,7 +223,7 @@ std::string wait_sentence(const run_status& runs, double seconds) {
   return {};
 }
 
-json status_report(const status_facts& facts) {
+ordered_json status_report(const status_facts& facts) {
   store::batch_progress all = facts.sums.ended;
   model_sums models;
   for (const auto& [model, done] : facts.sums.by_model) models.add(model, done);
@@ -255,7 +255,7 @@ json status_report(const status_facts& facts) {
     count += number;
     if (!store::has_ended(status)) open += number;
   }
-  json errors = json::object();
+  ordered_json errors = ordered_json::object();
   std::uint64_t named_errors = 0;
   for (const auto& [code, number] : facts.figures.batch_errors(facts.client.name)) {
     errors[code] = number;
@@ -264,7 +264,7 @@ json status_report(const status_facts& facts) {
   for (const auto& [code, number] : calls.errors) {
     errors[code] = errors.value(code, std::uint64_t{0}) + number;
   }
-  json relays = json::array();
+  ordered_json relays = ordered_json::array();
   for (const auto& relay : facts.relays) relays.push_back(relay_of(relay, facts.now));
   return {{"object", "sluice.status"},
           {"version", SLUICE_VERSION},

@@ -15,7 +15,7 @@
 namespace sluice::simulator {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, cheat>, 9> names{{
+constexpr std::array<std::pair<std::string_view, cheat>, 9> cheat_names{{
     {"none", cheat::none},
     {"substituted", cheat::substituted},
     {"inflated", cheat::inflated},
@@ -51,11 +51,11 @@ std::string_view cheaper_of_the_other_vocabulary(std::string_view sold) {
 
 cheat_plan parse_cheat(std::string_view text) {
   const auto mark = std::min(text.find('='), text.size());
-  const auto* const found = std::find_if(names.begin(), names.end(), [&](const auto& name) {
-    return name.first == text.substr(0, mark);
-  });
+  const auto* const found =
+      std::find_if(cheat_names.begin(), cheat_names.end(),
+                   [&](const auto& name) { return name.first == text.substr(0, mark); });
   cheat_plan plan;
-  bool usable = found != names.end();
+  bool usable = found != cheat_names.end();
   if (usable) plan.how = found->second;
   if (usable && mark < text.size()) {
     const auto* const end = text.data() + text.size();

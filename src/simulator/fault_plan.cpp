@@ -13,47 +13,47 @@
 namespace sluice::simulator {
 namespace {
 
-constexpr std::array<std::string_view, fault_kinds> names{"none",
-                                                          "429",
-                                                          "429-hint",
-                                                          "500",
-                                                          "502",
-                                                          "reset",
-                                                          "reset-late",
-                                                          "stall",
-                                                          "cut",
-                                                          "error-in-200",
-                                                          "html-200",
-                                                          "no-usage",
-                                                          "ragged",
-                                                          "429-reset",
-                                                          "no-channel",
-                                                          "no-price",
-                                                          "model-denied",
-                                                          "key-spent",
-                                                          "quota",
-                                                          "quota-in-words",
-                                                          "no-model",
-                                                          "too-large",
-                                                          "tier-full",
-                                                          "no-stream",
-                                                          "error-mid-stream",
-                                                          "no-finish",
-                                                          "broken-off",
-                                                          "filtered",
-                                                          "json-for-stream",
-                                                          "stream-for-json",
-                                                          "crlf",
-                                                          "cr",
-                                                          "keep-alives",
-                                                          "no-done",
-                                                          "held-open",
-                                                          "usage-on-last",
-                                                          "usage-on-every",
-                                                          "usage-dialect",
-                                                          "content-parts",
-                                                          "null-finish",
-                                                          "malformed"};
+constexpr std::array<std::string_view, fault_kinds> fault_names{"none",
+                                                                "429",
+                                                                "429-hint",
+                                                                "500",
+                                                                "502",
+                                                                "reset",
+                                                                "reset-late",
+                                                                "stall",
+                                                                "cut",
+                                                                "error-in-200",
+                                                                "html-200",
+                                                                "no-usage",
+                                                                "ragged",
+                                                                "429-reset",
+                                                                "no-channel",
+                                                                "no-price",
+                                                                "model-denied",
+                                                                "key-spent",
+                                                                "quota",
+                                                                "quota-in-words",
+                                                                "no-model",
+                                                                "too-large",
+                                                                "tier-full",
+                                                                "no-stream",
+                                                                "error-mid-stream",
+                                                                "no-finish",
+                                                                "broken-off",
+                                                                "filtered",
+                                                                "json-for-stream",
+                                                                "stream-for-json",
+                                                                "crlf",
+                                                                "cr",
+                                                                "keep-alives",
+                                                                "no-done",
+                                                                "held-open",
+                                                                "usage-on-last",
+                                                                "usage-on-every",
+                                                                "usage-dialect",
+                                                                "content-parts",
+                                                                "null-finish",
+                                                                "malformed"};
 
 double& of(fault_profile& profile, fault_kind kind) {
   return profile.probability[static_cast<std::size_t>(kind)];
@@ -91,7 +91,7 @@ fault_kind draw_independent(const fault_profile& profile, std::uint64_t digest, 
 }  // namespace
 
 std::string_view name_of(fault_kind kind) {
-  return names[static_cast<std::size_t>(kind)];
+  return fault_names[static_cast<std::size_t>(kind)];
 }
 
 bool fault_profile::any() const {
@@ -110,12 +110,12 @@ fault_profile parse_fault_profile(std::string_view text) {
 
     const auto equals = item.find('=');
     const auto kind = item.substr(0, equals);
-    const auto* const name = std::find(names.begin() + 1, names.end(), kind);
-    if (name == names.end())
+    const auto* const name = std::find(fault_names.begin() + 1, fault_names.end(), kind);
+    if (name == fault_names.end())
       throw std::invalid_argument(
           fmt::format("unknown fault '{}'; use none, faulty, slow or a list KIND=PROBABILITY,... "
                       "with the kinds {}",
-                      kind, fmt::join(names.begin() + 1, names.end(), ", ")));
+                      kind, fmt::join(fault_names.begin() + 1, fault_names.end(), ", ")));
     const auto number =
         equals == std::string_view::npos ? std::string_view{} : item.substr(equals + 1);
     double probability = 0;
@@ -124,7 +124,7 @@ fault_profile parse_fault_profile(std::string_view text) {
     if (error != std::errc{} || stop != end || !(probability >= 0 && probability <= 1))
       throw std::invalid_argument(
           fmt::format("the fault '{}' needs a probability from 0 to 1, as in {}=0.05", item, kind));
-    profile.probability[static_cast<std::size_t>(name - names.begin())] = probability;
+    profile.probability[static_cast<std::size_t>(name - fault_names.begin())] = probability;
   }
   if (!profile.any() && text.find('=') == std::string_view::npos)
     throw std::invalid_argument("the fault profile is empty; use none for no faults");

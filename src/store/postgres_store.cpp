@@ -42,7 +42,7 @@ class postgres_row {
 };
 
 // "$1, $2, $3" for a list of columns.
-std::string places_for(std::string_view columns, int first = 1) {
+std::string numbered_placeholders(std::string_view columns, int first = 1) {
   std::string places;
   const auto count = std::ranges::count(columns, ',') + 1;
   for (int n = 0; n < count; ++n) places += fmt::format("{}${}", n == 0 ? "" : ", ", first + n);
@@ -53,13 +53,6 @@ std::int64_t limit_of(std::size_t most) {
   constexpr std::size_t limit = std::numeric_limits<int>::max();
   return static_cast<std::int64_t>(std::min(most, limit));
 }
-
-// Batches that have not ended. The same words as in the indexes.
-constexpr std::string_view is_open =
-    "status IN ('validating', 'in_progress', 'finalizing', 'cancelling')";
-// The batch of a claim, unless the claim is lost.
-constexpr std::string_view is_held = "id = $1 AND epoch = $2 AND server IS NOT NULL";
-constexpr std::string_view no_server = "server = NULL, lease_until = 0, sole = false";
 
 // Every change reads under a row lock what it decides by, and gives the same end when it runs
 // again, as it does when the answer to COMMIT was lost.
@@ -145,7 +138,7 @@ class postgres_store final : public batch_store {
       put_batch(values, batch);
       const auto added =
           in.run(fmt::format("INSERT INTO sluice.batches ({}) VALUES ({}) ON CONFLICT DO NOTHING",
-                             batch_columns, places_for(batch_columns)),
+                             batch_columns, numbered_placeholders(batch_columns)),
                  values);
       if (added.changed() == 0 && !(again && is_stored(in, batch))) exists(batch.id);
       return true;
@@ -178,7 +171,7 @@ class postgres_store final : public batch_store {
   std::vector<batch_record> open_batches() override {
     return all<batch_record>(database_.read(
         fmt::format("SELECT {} FROM sluice.batches WHERE {} ORDER BY created_at, sequence",
-                    batch_columns, is_open),
+                    batch_columns, is_open_batch),
         parameters()));
   }
 
@@ -222,7 +215,7 @@ class postgres_store final : public batch_store {
               "UPDATE sluice.batches SET server = $2, epoch = epoch + 1, "
               "lease_until = {} + $3::double precision, sole = false FROM free "
               "WHERE batches.id = free.id RETURNING batches.id, epoch",
-              is_open, now_, now_),
+              is_open_batch, now_, now_),
           parameters().put(now).put(server).put(lease_s).put_texts(skipped));
       if (rows.empty()) return std::nullopt;
       return claim{std::string(rows.text(0, 0)), static_cast<std::uint64_t>(rows.number(0, 1))};
@@ -246,7 +239,7 @@ class postgres_store final : public batch_store {
                          "id = ANY ($4) AND {} ORDER BY id FOR NO KEY UPDATE) "
                          "UPDATE sluice.batches SET lease_until = {} + $3::double precision "
                          "FROM own WHERE batches.id = own.id",
-                         is_open, now_),
+                         is_open_batch, now_),
              parameters().put(now).put(server).put(lease_s).put_texts(handed_out()));
     });
   }
@@ -256,7 +249,7 @@ class postgres_store final : public batch_store {
       in.run(fmt::format("WITH own AS (SELECT id FROM sluice.batches WHERE server = $1 AND {} "
                          "ORDER BY id FOR NO KEY UPDATE) "
                          "UPDATE sluice.batches SET {} FROM own WHERE batches.id = own.id",
-                         is_open, no_server),
+                         is_open_batch, no_server),
              parameters().put(server));
     });
   }
@@ -276,7 +269,7 @@ class postgres_store final : public batch_store {
       const bool others =
           !in.run(fmt::format("SELECT 1 FROM sluice.batches WHERE owner = $2 AND id <> $3 AND sole "
                               "AND server IS NOT NULL AND lease_until > {} AND {} LIMIT 1",
-                              now_, is_open),
+                              now_, is_open_batch),
                   parameters().put(now).put(batch->owner).put(held.batch))
                .empty();
       if (others) return false;
@@ -299,7 +292,7 @@ class postgres_store final : public batch_store {
       parameters values = of(held);
       put_progress(values, progress);
       return in.run(fmt::format("UPDATE sluice.batches SET ({}) = ({}) WHERE {}", progress_columns,
-                                places_for(progress_columns, 3), is_held),
+                                numbered_placeholders(progress_columns, 3), is_held),
                     values)
                  .changed() > 0;
     });
@@ -345,7 +338,7 @@ class postgres_store final : public batch_store {
                              "ON batch = id WHERE due_at <= $1 AND NOT ({}) "
                              "ORDER BY due_at, batch LIMIT 1 "
                              "FOR UPDATE OF announcements SKIP LOCKED",
-                             is_open),
+                             is_open_batch),
                  parameters().put(now));
       if (due.empty()) return std::nullopt;
       const std::string id(due.text(0, 0));
@@ -374,6 +367,10 @@ class postgres_store final : public batch_store {
   }
 
  private:
+  // The batch of a claim, unless the claim is lost.
+  static constexpr std::string_view is_held = "id = $1 AND epoch = $2 AND server IS NOT NULL";
+  static constexpr std::string_view no_server = "server = NULL, lease_until = 0, sole = false";
+
   // A list of one owner's records.
   struct record_list {
     std::string_view table;
@@ -457,7 +454,7 @@ class postgres_store final : public batch_store {
     // Waits for an earlier run that is still being stored.
     const auto added =
         in.run(fmt::format("INSERT INTO sluice.files ({}) VALUES ({}) ON CONFLICT DO NOTHING",
-                           file_columns, places_for(file_columns)),
+                           file_columns, numbered_placeholders(file_columns)),
                values);
     if (added.changed() > 0) return;
     const auto stored = first<file_record>(
@@ -492,7 +489,7 @@ class postgres_store final : public batch_store {
     parameters values = parameters().put(batch.id);
     put_batch(values, batch);
     in.run(fmt::format("UPDATE sluice.batches SET ({}) = ({}) WHERE id = $1", batch_columns,
-                       places_for(batch_columns, 2)),
+                       numbered_placeholders(batch_columns, 2)),
            values);
   }
 
@@ -516,7 +513,7 @@ class postgres_store final : public batch_store {
   static bool ended_under(postgres_transaction& in, const claim& held) {
     return !in.run(fmt::format("SELECT 1 FROM sluice.batches WHERE id = $1 AND epoch = $2 AND "
                                "server IS NULL AND NOT ({})",
-                               is_open),
+                               is_open_batch),
                    of(held))
                 .empty();
   }

@@ -34,6 +34,10 @@ inline constexpr std::string_view progress_columns =
     "requests_total, requests_completed, requests_failed, input_tokens, cached_tokens, "
     "output_tokens, reasoning_tokens, total_tokens, cost, unpriced, spent";
 
+/// The condition of batches that have not ended. The indexes of both schemas have the same words.
+inline constexpr std::string_view is_open_batch =
+    "status IN ('validating', 'in_progress', 'finalizing', 'cancelling')";
+
 /// Reads a column that holds an amount of money.
 template <typename Row>
 usd get_amount(Row& row) {

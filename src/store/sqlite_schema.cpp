@@ -14,7 +14,7 @@ constexpr std::int64_t application_id = 0x736c6365;
 
 // `sequence` is the order of insertion: it orders records of the same second. Times are Unix
 // seconds. Amounts are decimal texts, as usd::to_string() writes them.
-constexpr std::array<std::string_view, 4> steps{
+constexpr std::array<std::string_view, 4> schema_steps{
     // 1: files and batches.
     R"(
     CREATE TABLE files (
@@ -116,7 +116,7 @@ std::int64_t version_of(const sqlite_database& database) {
 }  // namespace
 
 std::span<const std::string_view> sqlite_migrations() {
-  return steps;
+  return schema_steps;
 }
 
 void check_schema(const sqlite_database& database) {
@@ -127,23 +127,23 @@ void check_schema(const sqlite_database& database) {
         fmt::format("{}: is a database of another program; move it away, or choose another folder",
                     database.file()));
   }
-  if (version > std::ssize(steps)) {
+  if (version > std::ssize(schema_steps)) {
     throw store_error(
         fmt::format("{}: a newer version of sluice wrote it (schema {}; this version reads up to "
                     "{}); use that version",
-                    database.file(), version, steps.size()));
+                    database.file(), version, schema_steps.size()));
   }
 }
 
 void migrate(sqlite_database& database) {
   const std::int64_t version = version_of(database);
-  if (version == std::ssize(steps)) return;
+  if (version == std::ssize(schema_steps)) return;
   sqlite_transaction transaction(database);
-  for (auto step = static_cast<std::size_t>(version); step < steps.size(); ++step) {
-    database.run(std::string(steps.at(step)));
+  for (auto step = static_cast<std::size_t>(version); step < schema_steps.size(); ++step) {
+    database.run(std::string(schema_steps.at(step)));
   }
   database.run(fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", application_id,
-                           steps.size()));
+                           schema_steps.size()));
   transaction.commit();
 }
 

@@ -17,18 +17,11 @@ namespace sluice::store {
 namespace {
 
 // "?, ?, ?" for a list of columns.
-std::string places_for(std::string_view columns) {
+std::string placeholders(std::string_view columns) {
   std::string places = "?";
   for (auto n = std::ranges::count(columns, ','); n > 0; --n) places += ", ?";
   return places;
 }
-
-// Batches that have not ended. The same words as in the index batches_open.
-constexpr std::string_view is_open =
-    "status IN ('validating', 'in_progress', 'finalizing', 'cancelling')";
-// The batch of a claim, unless the claim is lost.
-constexpr std::string_view is_held = "id = ? AND epoch = ? AND server IS NOT NULL";
-constexpr std::string_view no_server = "server = NULL, lease_until = 0";
 
 // Files and batches in an SQLite database. A call that reads before it writes does both in one
 // transaction; one statement alone is a transaction of its own.
@@ -102,7 +95,7 @@ class sqlite_store final : public batch_store {
     sqlite_transaction transaction(database_);
     if (!find_file(batch.owner, batch.input_file_id)) return false;
     auto insertion =
-        prepare("INSERT INTO batches ({}) VALUES ({})", batch_columns, places_for(batch_columns));
+        prepare("INSERT INTO batches ({}) VALUES ({})", batch_columns, placeholders(batch_columns));
     put_batch(insertion, batch);
     insertion.run();
     transaction.commit();
@@ -137,7 +130,7 @@ class sqlite_store final : public batch_store {
     const std::lock_guard lock(one_at_a_time_);
     std::vector<batch_record> open;
     auto row = prepare("SELECT {} FROM batches WHERE {} ORDER BY created_at, sequence",
-                       batch_columns, is_open);
+                       batch_columns, is_open_batch);
     while (row.step()) open.push_back(get_batch(row));
     return open;
   }
@@ -195,7 +188,7 @@ class sqlite_store final : public batch_store {
 
   void renew_claims(std::string_view server, std::int64_t now, std::int64_t lease_s) override {
     const std::lock_guard lock(one_at_a_time_);
-    prepare("UPDATE batches SET lease_until = ? WHERE server = ? AND {}", is_open)
+    prepare("UPDATE batches SET lease_until = ? WHERE server = ? AND {}", is_open_batch)
         .put(now + lease_s)
         .put(server)
         .run();
@@ -203,7 +196,9 @@ class sqlite_store final : public batch_store {
 
   void release_claims(std::string_view server) override {
     const std::lock_guard lock(one_at_a_time_);
-    prepare("UPDATE batches SET {} WHERE server = ? AND {}", no_server, is_open).put(server).run();
+    prepare("UPDATE batches SET {} WHERE server = ? AND {}", no_server, is_open_batch)
+        .put(server)
+        .run();
   }
 
   void release(const claim& held) override {
@@ -232,7 +227,7 @@ class sqlite_store final : public batch_store {
   bool save_progress(const claim& held, const batch_progress& progress) override {
     const std::lock_guard lock(one_at_a_time_);
     auto update = prepare("UPDATE batches SET ({}) = ({}) WHERE {}", progress_columns,
-                          places_for(progress_columns), is_held);
+                          placeholders(progress_columns), is_held);
     put_progress(update, progress);
     update.put(held.batch).put(held.epoch).run();
     return database_.changed_rows() > 0;
@@ -274,7 +269,7 @@ class sqlite_store final : public batch_store {
       auto row = prepare(
           "SELECT {}, tries FROM batches JOIN announcements ON batch = id "
           "WHERE due_at <= ? AND NOT {} ORDER BY due_at, batch LIMIT 1",
-          batch_columns, is_open);
+          batch_columns, is_open_batch);
       if (!row.put(now).step()) return std::nullopt;
       found.batch = get_batch(row);
       found.tries = static_cast<unsigned>(row.get_number()) + 1;
@@ -301,6 +296,10 @@ class sqlite_store final : public batch_store {
   }
 
  private:
+  // The batch of a claim, unless the claim is lost.
+  static constexpr std::string_view is_held = "id = ? AND epoch = ? AND server IS NOT NULL";
+  static constexpr std::string_view no_server = "server = NULL, lease_until = 0";
+
   // A list of one owner's records.
   struct record_list {
     std::string_view table;
@@ -352,7 +351,7 @@ class sqlite_store final : public batch_store {
 
   void insert(const file_record& file) {
     auto insertion =
-        prepare("INSERT INTO files ({}) VALUES ({})", file_columns, places_for(file_columns));
+        prepare("INSERT INTO files ({}) VALUES ({})", file_columns, placeholders(file_columns));
     put_file(insertion, file);
     insertion.run();
   }
@@ -360,7 +359,7 @@ class sqlite_store final : public batch_store {
   // Writes a record over that of the same id.
   void replace(const batch_record& batch) {
     auto update = prepare("UPDATE batches SET ({}) = ({}) WHERE id = ?", batch_columns,
-                          places_for(batch_columns));
+                          placeholders(batch_columns));
     put_batch(update, batch);
     update.put(batch.id).run();
   }
@@ -388,7 +387,7 @@ class sqlite_store final : public batch_store {
     auto row = prepare(
         "SELECT id, epoch FROM batches WHERE {} AND (server IS NULL OR lease_until <= ?) "
         "ORDER BY priority DESC, created_at, sequence",
-        is_open);
+        is_open_batch);
     row.put(now);
     while (row.step()) {
       claim found;

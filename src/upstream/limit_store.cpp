@@ -96,7 +96,7 @@ std::string hex(const unsigned char* bytes, std::size_t size) {
   return text;
 }
 
-bool is_hex(std::string_view text) {
+bool is_hex_text(std::string_view text) {
   return text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
@@ -135,7 +135,7 @@ std::vector<neighbour> neighbours_of(const std::string& base, const std::string&
     const std::string_view other = entry->d_name;
     if (!other.starts_with(name)) continue;
     const std::string_view rest = other.substr(name.size());
-    if (rest.size() < boot_digits || !is_hex(rest.substr(0, boot_digits))) continue;
+    if (rest.size() < boot_digits || !is_hex_text(rest.substr(0, boot_digits))) continue;
     if (folder + std::string(other) == own) continue;
     neighbour one{folder + std::string(other), rest.size() != boot_digits, {}};
     if (one.draft && (rest.size() != boot_digits + 7 || rest[boot_digits] != '.')) continue;
@@ -506,7 +506,7 @@ boot_id boot_of(std::string_view text, std::string_view time_namespace) {
   std::string digits(text);
   std::erase(digits, '-');
   boot_id id{};
-  if (digits.size() != 2 * id.size() || !is_hex(digits)) return id;
+  if (digits.size() != 2 * id.size() || !is_hex_text(digits)) return id;
   if (!time_namespace.empty() && time_namespace != first_namespace) {
     return first_bytes<boot_id>(keyed_hash(digits, time_namespace));
   }
@@ -519,7 +519,7 @@ boot_id boot_of(std::string_view text, std::string_view time_namespace) {
 // The id is hashed, since machine-id(5) says that it should not be exposed.
 machine_id machine_of(std::string_view text, std::string_view host_name) {
   constexpr std::size_t digits = 32;
-  const bool is_id = text.size() == digits && is_hex(text);
+  const bool is_id = text.size() == digits && is_hex_text(text);
   return first_bytes<machine_id>(keyed_hash("sluice machine", is_id ? text : host_name));
 }
 

@@ -13,12 +13,12 @@ namespace {
 
 // The mappings of this process, for the signal handler; 0: the entry is free. A mapping that finds
 // no free entry is not protected.
-struct place {
+struct mapped_range {
   std::atomic<std::uintptr_t> begin;
   std::atomic<std::size_t> size;
   std::atomic<bool> has_zeros;
 };
-std::array<place, 256> places;
+std::array<mapped_range, 256> mappings;
 
 void on_bus_error(int signal, siginfo_t* info, void* /*context*/) {
   if (shared_mapping::put_zeros(info->si_addr)) return;
@@ -33,13 +33,13 @@ void* shared_mapping::map(int file, std::size_t size) noexcept {
   if (at == MAP_FAILED) return nullptr;
   at_ = at;
   size_ = size;
-  place_ = places.size();
-  for (std::size_t i = 0; i < places.size(); ++i) {
+  place_ = mappings.size();
+  for (std::size_t i = 0; i < mappings.size(); ++i) {
     std::uintptr_t none = 0;
     const auto begin = reinterpret_cast<std::uintptr_t>(at);
-    if (!places[i].begin.compare_exchange_strong(none, begin)) continue;
-    places[i].has_zeros = false;
-    places[i].size = size;
+    if (!mappings[i].begin.compare_exchange_strong(none, begin)) continue;
+    mappings[i].has_zeros = false;
+    mappings[i].size = size;
     place_ = i;
     break;
   }
@@ -47,21 +47,21 @@ void* shared_mapping::map(int file, std::size_t size) noexcept {
 }
 
 bool shared_mapping::has_zeros() const noexcept {
-  return at_ != nullptr && place_ < places.size() && places[place_].has_zeros;
+  return at_ != nullptr && place_ < mappings.size() && mappings[place_].has_zeros;
 }
 
 bool shared_mapping::map_again(int file) noexcept {
   if (::mmap(at_, size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0) == MAP_FAILED)
     return false;
-  if (place_ < places.size()) places[place_].has_zeros = false;
+  if (place_ < mappings.size()) mappings[place_].has_zeros = false;
   return true;
 }
 
 void shared_mapping::unmap() noexcept {
   if (at_ == nullptr) return;
-  if (place_ < places.size()) {
-    places[place_].size = 0;
-    places[place_].begin = 0;
+  if (place_ < mappings.size()) {
+    mappings[place_].size = 0;
+    mappings[place_].begin = 0;
   }
   ::munmap(at_, size_);
   at_ = nullptr;
@@ -69,7 +69,7 @@ void shared_mapping::unmap() noexcept {
 
 bool shared_mapping::put_zeros(void* address) noexcept {
   const auto wanted = reinterpret_cast<std::uintptr_t>(address);
-  for (place& each : places) {
+  for (mapped_range& each : mappings) {
     const std::uintptr_t begin = each.begin;
     const std::size_t size = each.size;
     if (begin == 0 || wanted < begin || wanted - begin >= size) continue;

@@ -86,7 +86,7 @@ std::string side_text(std::string_view name, const audited_count& count) {
                      tokens(count.counted), share);
 }
 
-std::string cache_text(const model_audit& model) {
+std::string cache_sentence(const model_audit& model) {
   if (model.repeated == 0) return {};
   std::string words = fmt::format(
       "    {:<11} {} prompts repeat a long opening; {} report nothing read from a cache", "cache",
@@ -179,7 +179,7 @@ std::string audit_lines(const std::string& job, const job_audit& found) {
                                : fmt::format("{} tokens, {}", tokens(model.excess_tokens),
                                              money_text(model.excess)));
     }
-    lines += cache_text(model);
+    lines += cache_sentence(model);
   }
   if (!found.worst.empty()) lines += "  the worst requests:\n";
   for (const auto& one : found.worst) {

@@ -24,10 +24,6 @@ using nlohmann::ordered_json;
 constexpr std::size_t most_shown_faults = 20;  // of different bad lines
 constexpr std::size_t most_shown_numbers = 5;  // of lines with the same fault
 
-ordered_json or_null(const std::optional<usd>& amount) {
-  return amount ? ordered_json(amount->to_string()) : ordered_json(nullptr);
-}
-
 std::optional<double> minutes_of(const job_check& told, const check_limits& limits) {
   const auto minutes = told.minutes_at(limits.requests_a_minute, limits.tokens_a_minute);
   if (!minutes) return std::nullopt;
@@ -54,9 +50,9 @@ ordered_json document_of(const named_check& job, const check_limits& limits) {
           {"max_completion_tokens", most ? ordered_json(*most) : ordered_json(nullptr)},
           {"models", std::move(models)},
           {"cost_usd",
-           {{"prompt", or_null(told.prompt_cost())},
-            {"likely", or_null(told.likely_cost())},
-            {"at_most", or_null(told.most_cost())}}},
+           {{"prompt", amount_json(told.prompt_cost())},
+            {"likely", amount_json(told.likely_cost())},
+            {"at_most", amount_json(told.most_cost())}}},
           {"minutes_at_limit", minutes ? ordered_json(*minutes) : ordered_json(nullptr)}};
 }
 

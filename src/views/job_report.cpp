@@ -32,26 +32,26 @@ const ordered_json& member(const ordered_json& object, const char* name) {
   return found == object.end() ? nothing : *found;
 }
 
-std::uint64_t number(const ordered_json& object, const char* name) {
+std::uint64_t unsigned_member(const ordered_json& object, const char* name) {
   const ordered_json& found = member(object, name);
   return found.is_number_unsigned() ? found.get<std::uint64_t>() : 0;
 }
 
-std::string count(const ordered_json& object, const char* name) {
-  return grouped(number(object, name));
+std::string grouped_member(const ordered_json& object, const char* name) {
+  return grouped(unsigned_member(object, name));
 }
 
 bool is_above_zero(const ordered_json& object, const char* name) {
-  return number(object, name) > 0;
+  return unsigned_member(object, name) > 0;
 }
 
-std::string text(const ordered_json& object, const char* name) {
+std::string text_member(const ordered_json& object, const char* name) {
   const ordered_json& found = member(object, name);
   return found.is_string() ? printable_text(found.get_ref<const std::string&>()) : std::string();
 }
 
 std::string cost(const ordered_json& object, language spoken) {
-  const std::string amount = text(object, "cost_usd");
+  const std::string amount = text_member(object, "cost_usd");
   return amount.empty() ? say(spoken, "cost unknown") : fmt::format("${}", amount);
 }
 
@@ -80,16 +80,18 @@ class report {
     shares("relays", say(spoken_, "relays"));
     ends();
     times();
-    std::string attempts = say(spoken_, "{}, {} of them retries", count(totals_, "attempts"),
-                               count(totals_, "retries"));
+    std::string attempts =
+        say(spoken_, "{}, {} of them retries", grouped_member(totals_, "attempts"),
+            grouped_member(totals_, "retries"));
     // A run that has just begun has not written this number yet.
     if (is_above_zero(totals_, "max_requests_in_60s")) {
-      attempts += say(spoken_, "; {} at most in any 60 s", count(totals_, "max_requests_in_60s"));
+      attempts +=
+          say(spoken_, "; {} at most in any 60 s", grouped_member(totals_, "max_requests_in_60s"));
     }
     row(say(spoken_, "attempts"), attempts);
     if (is_above_zero(totals_, "maybe_billed_attempts")) {
       row("", say(spoken_, "{} ended without a result and may have been billed",
-                  count(totals_, "maybe_billed_attempts")));
+                  grouped_member(totals_, "maybe_billed_attempts")));
     }
     row(say(spoken_, "files"), printable_text(files.output));
     row("", printable_text(files.errors));
@@ -104,9 +106,9 @@ class report {
 
   void head(const job_files& files) {
     out_ += say(spoken_, "{}: {}: {} of {} succeeded, {} failed, {} pending\n",
-                printable_text(files.job), state_of(life_, text(totals_, "status"), spoken_),
-                count(totals_, "succeeded"), count(totals_, "requests"), count(totals_, "failed"),
-                count(totals_, "pending"));
+                printable_text(files.job), state_of(life_, text_member(totals_, "status"), spoken_),
+                grouped_member(totals_, "succeeded"), grouped_member(totals_, "requests"),
+                grouped_member(totals_, "failed"), grouped_member(totals_, "pending"));
   }
 
   void failures(const std::map<std::string, std::string>& reasons) {
@@ -126,33 +128,34 @@ class report {
 
   void money() {
     const ordered_json& tokens = member(totals_, "tokens");
-    row(say(spoken_, "tokens"), say(spoken_, "{} prompt ({} cached) + {} completion ({} reasoning)",
-                                    count(tokens, "prompt"), count(tokens, "cached"),
-                                    count(tokens, "completion"), count(tokens, "reasoning")));
+    row(say(spoken_, "tokens"),
+        say(spoken_, "{} prompt ({} cached) + {} completion ({} reasoning)",
+            grouped_member(tokens, "prompt"), grouped_member(tokens, "cached"),
+            grouped_member(tokens, "completion"), grouped_member(tokens, "reasoning")));
     const ordered_json& cache = member(totals_, "cache");
     const ordered_json& share = member(cache, "read_share");
     // Totals of an earlier version have only the tokens.
     const std::string words = cache_text(
-        {.read = number(tokens, "cached"),
-         .written = number(tokens, "cache_write"),
+        {.read = unsigned_member(tokens, "cached"),
+         .written = unsigned_member(tokens, "cache_write"),
          .read_share = share.is_number() ? std::optional(share.get<double>()) : std::nullopt,
-         .saved = text(cache, "saved_usd")},
+         .saved = text_member(cache, "saved_usd")},
         spoken_);
     if (!words.empty()) row(say(spoken_, "cache"), words);
     std::string amount = cost(totals_, spoken_);
     if (is_above_zero(totals_, "unpriced_requests")) {
-      amount +=
-          say(spoken_, ", and {} without a price or usage", count(totals_, "unpriced_requests"));
+      amount += say(spoken_, ", and {} without a price or usage",
+                    grouped_member(totals_, "unpriced_requests"));
     }
     row(say(spoken_, "cost"), amount);
-    if (const auto told = text(totals_, "reported_cost_usd"); !told.empty()) {
+    if (const auto told = text_member(totals_, "reported_cost_usd"); !told.empty()) {
       row("", say(spoken_, "${} by the relay's own word", told));
     }
     if (const ordered_json& rejected = member(totals_, "rejected"); rejected.is_object()) {
       row("", say(spoken_, "{} of it for {} replies that were rejected (--expect)",
-                  cost(rejected, spoken_), count(rejected, "replies")));
+                  cost(rejected, spoken_), grouped_member(rejected, "replies")));
     }
-    if (const auto kept = text(totals_, "kept_usd"); !kept.empty()) {
+    if (const auto kept = text_member(totals_, "kept_usd"); !kept.empty()) {
       row("", say(spoken_,
                   "${} kept of the budget for attempts of unknown outcome and for replaced results",
                   kept));
@@ -166,8 +169,8 @@ class report {
     for (const auto& [who, share] : all.items()) {
       const ordered_json& tokens = member(share, "tokens");
       row(title, say(spoken_, "{}: {} succeeded, {} + {} tokens, {}", printable_text(who),
-                     count(share, "requests"), count(tokens, "prompt"), count(tokens, "completion"),
-                     cost(share, spoken_)));
+                     grouped_member(share, "requests"), grouped_member(tokens, "prompt"),
+                     grouped_member(tokens, "completion"), cost(share, spoken_)));
       title.clear();
     }
   }

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/printable.hpp"
+#include "views/shown_amount.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -20,10 +21,6 @@ ordered_json or_null(const std::optional<Value>& value) {
   return value ? ordered_json(*value) : ordered_json(nullptr);
 }
 
-ordered_json or_null(const std::optional<usd>& amount) {
-  return amount ? ordered_json(amount->to_string()) : ordered_json(nullptr);
-}
-
 std::string moment(std::int64_t unix_seconds) {
   // Later dates are shown as plain numbers.
   constexpr std::int64_t last = 253'402'300'799;
@@ -31,12 +28,12 @@ std::string moment(std::int64_t unix_seconds) {
   return fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", fmt::gmtime(std::time_t{unix_seconds}));
 }
 
-std::string dollars(const std::optional<usd>& amount) {
+std::string balance_text(const std::optional<usd>& amount) {
   return amount ? amount->to_string() + " USD" : "not shown";
 }
 
 template <typename Number>
-std::string number(const std::optional<Number>& value) {
+std::string number_text(const std::optional<Number>& value) {
   return value ? fmt::format("{}", *value) : "-";
 }
 
@@ -55,9 +52,9 @@ std::string_view route_of(account::quota_source source) {
 }  // namespace
 
 ordered_json quota_document(const account::quota& told) {
-  return {{"source", to_string(told.source)}, {"granted_usd", or_null(told.granted)},
-          {"used_usd", or_null(told.used)},   {"remaining_usd", or_null(told.remaining)},
-          {"unlimited", told.unlimited},      {"expires_at", or_null(told.expires_at)},
+  return {{"source", to_string(told.source)},   {"granted_usd", amount_json(told.granted)},
+          {"used_usd", amount_json(told.used)}, {"remaining_usd", amount_json(told.remaining)},
+          {"unlimited", told.unlimited},        {"expires_at", or_null(told.expires_at)},
           {"status", to_string(told.status)}};
 }
 
@@ -68,7 +65,7 @@ ordered_json log_document(const std::vector<account::usage_log_row>& log) {
                     {"model", row.model},
                     {"prompt_tokens", or_null(row.prompt_tokens)},
                     {"completion_tokens", or_null(row.completion_tokens)},
-                    {"cost_usd", or_null(row.cost)},
+                    {"cost_usd", amount_json(row.cost)},
                     {"seconds", or_null(row.seconds)},
                     {"streamed", or_null(row.streamed)},
                     {"served_model", or_null(row.served_model)}});
@@ -86,8 +83,8 @@ std::string quota_lines(const account::quota& told, const std::string& relay) {
       "expires    {}\n"
       "status     {}\n"
       "source     {} ({})\n",
-      printable_text(relay), told.unlimited ? no_limit : dollars(told.granted), dollars(told.used),
-      told.unlimited ? no_limit : dollars(told.remaining),
+      printable_text(relay), told.unlimited ? no_limit : balance_text(told.granted),
+      balance_text(told.used), told.unlimited ? no_limit : balance_text(told.remaining),
       told.expires_at ? moment(*told.expires_at) : "never", to_string(told.status),
       to_string(told.source), route_of(told.source));
 }
@@ -102,8 +99,8 @@ std::string log_lines(const std::vector<account::usage_log_row>& log) {
   for (const auto& row : log) {
     lines += fmt::format("{:<23}  {:<{}}  {:>9}  {:>10}  {:>12}  {:>8}  {:<6}  {}\n",
                          row.time ? moment(*row.time) : "-", printable_text(row.model), model,
-                         number(row.prompt_tokens), number(row.completion_tokens),
-                         row.cost ? row.cost->to_string() : "-", number(row.seconds),
+                         number_text(row.prompt_tokens), number_text(row.completion_tokens),
+                         row.cost ? row.cost->to_string() : "-", number_text(row.seconds),
                          row.streamed ? (*row.streamed ? "yes" : "no") : "-",
                          printable_text(row.served_model.value_or("-")));
   }

@@ -11,22 +11,22 @@
 #include "base/printable.hpp"
 #include "json/text.hpp"
 #include "views/progress.hpp"
+#include "views/shown_amount.hpp"
 
 namespace sluice::cli {
 namespace {
 
 using nlohmann::ordered_json;
 
-constexpr std::size_t longest_id = 40;
-
-ordered_json or_null(const std::optional<usd>& amount) {
-  return amount ? ordered_json(amount->to_string()) : ordered_json(nullptr);
-}
+constexpr std::size_t longest_shown_id = 40;
 
 ordered_json costs_json(const repriced_results& costs) {
-  return {{"requests", costs.requests},         {"old_usd", or_null(costs.old_cost)},
-          {"new_usd", or_null(costs.new_cost)}, {"difference_usd", or_null(costs.difference)},
-          {"without_old", costs.without_old},   {"without_new", costs.without_new}};
+  return {{"requests", costs.requests},
+          {"old_usd", amount_json(costs.old_cost)},
+          {"new_usd", amount_json(costs.new_cost)},
+          {"difference_usd", amount_json(costs.difference)},
+          {"without_old", costs.without_old},
+          {"without_new", costs.without_new}};
 }
 
 ordered_json job_json(const std::string& job, const job_reprice& found) {
@@ -50,7 +50,7 @@ ordered_json job_json(const std::string& job, const job_reprice& found) {
           {"unreadable_lines", found.unreadable_lines}};
 }
 
-std::string money_text(const std::optional<usd>& amount) {
+std::string sum_text(const std::optional<usd>& amount) {
   return amount ? fmt::format("${}", amount->to_string()) : "unknown";
 }
 
@@ -65,8 +65,8 @@ std::string difference_text(const std::optional<usd>& amount) {
 class table {
  public:
   void add(std::string name, const repriced_results& costs) {
-    rows_.push_back({std::move(name), grouped(costs.requests), money_text(costs.old_cost),
-                     money_text(costs.new_cost), difference_text(costs.difference)});
+    rows_.push_back({std::move(name), grouped(costs.requests), sum_text(costs.old_cost),
+                     sum_text(costs.new_cost), difference_text(costs.difference)});
   }
   std::string text() const {
     std::array<std::size_t, columns> widths{};
@@ -102,7 +102,7 @@ std::string unpriced_text(const std::string& model, const std::string& missing,
   std::string names;
   for (const auto& one : results.first) {
     names += fmt::format("{}{} (line {})", names.empty() ? ": " : ", ",
-                         printable_text(utf8_prefix(one.custom_id, longest_id)), one.line);
+                         printable_text(utf8_prefix(one.custom_id, longest_shown_id)), one.line);
   }
   const std::uint64_t more = results.requests - results.first.size();
   if (more > 0) names += fmt::format("{}{} more", names.empty() ? ": " : ", and ", grouped(more));

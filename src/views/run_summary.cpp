@@ -17,11 +17,11 @@
 namespace sluice::cli {
 namespace {
 
-constexpr std::size_t shown_failures = 3;
-constexpr std::size_t shown_reason = 120;
+constexpr std::size_t summary_failures = 3;
+constexpr std::size_t longest_reason = 120;
 
 std::string shortened(const std::string& reason) {
-  const std::string_view shown = utf8_prefix(reason, shown_reason);
+  const std::string_view shown = utf8_prefix(reason, longest_reason);
   return printable_text(std::string(shown) + (shown.size() < reason.size() ? "…" : ""));
 }
 
@@ -40,7 +40,7 @@ std::string job_text(const job_set::job_summary& job, const job_totals& totals,
           grouped(totals.succeeded), grouped(totals.requests), grouped(totals.failed),
           grouped(totals.pending()));
   const auto failures = by_frequency(totals.errors);
-  for (std::size_t i = 0; i < std::min(failures.size(), shown_failures); ++i) {
+  for (std::size_t i = 0; i < std::min(failures.size(), summary_failures); ++i) {
     const auto reason = reasons.find(failures[i].first);
     text += say(spoken, "  failed    {} x {}{}\n", grouped(failures[i].second), failures[i].first,
                 reason == reasons.end() ? "" : ": " + shortened(reason->second));
@@ -101,7 +101,7 @@ std::string failures_in_brackets(const std::map<std::string, std::uint64_t>& err
                                  language spoken) {
   std::string text;
   const auto failures = by_frequency(errors);
-  for (std::size_t i = 0; i < std::min(failures.size(), shown_failures); ++i) {
+  for (std::size_t i = 0; i < std::min(failures.size(), summary_failures); ++i) {
     const auto& [code, count] = failures[i];
     text += fmt::format("{}{} x {}", text.empty() ? "" : say(spoken, ", "), grouped(count), code);
     const auto reason = reasons.find(code);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <string_view>
 
 namespace sluice::cli {
@@ -22,6 +23,10 @@ std::string shown_amount(usd amount) {
     grouped += whole[at];
   }
   return fmt::format("{}${}.{:0<2}", negative ? "-" : "", grouped, decimals);
+}
+
+nlohmann::ordered_json amount_json(const std::optional<usd>& amount) {
+  return amount ? nlohmann::ordered_json(amount->to_string()) : nlohmann::ordered_json(nullptr);
 }
 
 }  // namespace sluice::cli

@@ -104,7 +104,7 @@ class answer_printer {
     at_line_begin_ = more.back() == '\n';
   }
   void end_line() {
-    if (!std::exchange(at_line_begin_, true)) print("\n");
+    if (!std::exchange(at_line_begin_, true)) print(std::string("\n"));
   }
 
  private:

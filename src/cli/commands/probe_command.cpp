@@ -41,7 +41,7 @@ namespace {
 
 namespace asio = boost::asio;
 
-constexpr std::size_t at_once = 4;  // more requests would disturb the times of the streams
+constexpr std::size_t samples_at_once = 4;  // more requests would disturb the times of the streams
 constexpr unsigned attempts_each = 3;
 
 struct probe_settings {
@@ -52,7 +52,7 @@ struct probe_settings {
 
 // What a probe finds out about the account, in addition to the answers. The balances are the
 // amounts that the key has used.
-struct books {
+struct account_books {
   std::optional<usd> before;
   std::optional<usd> after;  // after the samples before the cache check
   std::optional<usd> after_cache_check;
@@ -128,7 +128,7 @@ class probing {
   clock& time() noexcept { return time_; }
 
   const probe::session& answers() const noexcept { return session_; }
-  const books& found() const noexcept { return books_; }
+  const account_books& found() const noexcept { return books_; }
 
  private:
   asio::awaitable<std::optional<usd>> ask_balance() {
@@ -161,14 +161,14 @@ class probing {
   relay_inquiry inquiry_;
   engine runner_;
   probe::session session_;
-  books books_;
+  account_books books_;
   std::size_t all_;
   wording doing_;  // what it does in addition to the samples
   bool stopped_ = false;
 };
 
-probe::account_facts facts_of(const books& found, const probe::session& answers,
-                              const std::string& model, const std::string& tariff_name) {
+probe::account_facts account_facts_of(const account_books& found, const probe::session& answers,
+                                      const std::string& model, const std::string& tariff_name) {
   probe::account_facts facts;
   facts.expected = answers.before_cache();
   facts.cache_expected = answers.in_cache_check();
@@ -268,7 +268,7 @@ exit_status probe_relay(probe_settings& chosen) {
   config options = run.engine;
   options.pool.clear();
   options.relay = member.relay;
-  options.pace.concurrency = at_once;
+  options.pace.concurrency = samples_at_once;
   options.pace.max_attempts = attempts_each;
   options.pace.keep_going = true;  // a refusal is a result too
   options.check();
@@ -329,7 +329,7 @@ exit_status probe_relay(probe_settings& chosen) {
   probe::evidence found;
   found.sold = sold;
   found.seen = answers.seen();
-  found.account = facts_of(probe.found(), answers, sold.model, charged.name);
+  found.account = account_facts_of(probe.found(), answers, sold.model, charged.name);
   found.why_no_cache = planned.why_no_cache;
   const probe::report report = probe::evaluate(found);
   const probe_facts facts{.model = sold.model,

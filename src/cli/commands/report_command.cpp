@@ -32,6 +32,7 @@
 #include "jobs/job_files.hpp"
 #include "jobs/job_follower.hpp"
 #include "jobs/job_reprice.hpp"
+#include "jobs/result_line.hpp"
 #include "page/job_history.hpp"
 #include "sluice/version.hpp"
 #include "terminal/exit_status.hpp"
@@ -59,8 +60,6 @@ struct report_settings {
   /// File of the HTML page; empty: none.
   std::string html;
 };
-
-constexpr std::uint64_t longest_result = std::uint64_t{1} << 30;
 
 void require_file(const std::string& job, const std::string& path, const wording& what) {
   std::error_code unknown;
@@ -205,7 +204,7 @@ exit_status watch_jobs(const std::vector<job_files>& named, duration interval, l
 }
 
 void read_lines(const std::string& path, job_history& into) {
-  line_reader reader(open_bytes(path), longest_result);
+  line_reader reader(open_bytes(path), longest_result_line);
   line_reader::line line;
   while (reader.next(line)) into.add(line.too_long ? std::string_view() : line.text);
 }

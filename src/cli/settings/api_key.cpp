@@ -8,19 +8,13 @@
 #include <optional>
 #include <utility>
 
+#include "base/ascii.hpp"
 #include "settings/setting.hpp"
 
 namespace sluice::cli {
 namespace {
 
-constexpr std::string_view spaces = " \t\r\n\v\f";
 constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t begin = text.find_first_not_of(spaces);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(spaces) + 1 - begin);
-}
 
 // Removes a word at the start of the text, ignoring case.
 void drop_word(std::string_view& text, std::string_view word) {

@@ -8,7 +8,7 @@
 namespace sluice::cli {
 namespace {
 
-constexpr std::uint64_t most = std::numeric_limits<std::int64_t>::max();
+constexpr std::uint64_t largest = std::numeric_limits<std::int64_t>::max();
 
 dataset::answer_column parse_column(const std::string& text) {
   const std::size_t equals = text.find('=');
@@ -106,14 +106,15 @@ std::vector<setting> dataset_flags(dataset_settings& target, const std::set<std:
            "Draws N rows and keeps their order. The same --seed draws the same rows, and a "
            "smaller N draws some of them. 0 means all.",
        .default_value = "0",
-       .apply = [&target](const std::string& given) { target.sample = parse_count(given, most); }},
+       .apply =
+           [&target](const std::string& given) { target.sample = parse_count(given, largest); }},
       {.name = "seed",
        .value = "S",
        .group = at_data,
        .short_help = "Seed of --sample",
        .long_help = "Another number draws another sample.",
        .default_value = "1",
-       .apply = [&target](const std::string& given) { target.seed = parse_count(given, most); }},
+       .apply = [&target](const std::string& given) { target.seed = parse_count(given, largest); }},
       {.name = "format",
        .value = "FORMAT",
        .group = at_data,

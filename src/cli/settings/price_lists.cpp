@@ -22,7 +22,7 @@ namespace {
 namespace asio = boost::asio;
 
 // The command waits for the answer.
-constexpr std::chrono::seconds longest{30};
+constexpr std::chrono::seconds longest_wait{30};
 
 // Also adds the prices under the names that the jobs use for the models.
 void name_as_jobs_do(price_table& prices, const relay_member& member) {
@@ -43,7 +43,7 @@ asio::awaitable<void> ask(http_client& client, const relay_options& relay, const
 
 pricing_answer ask_price_list(const relay_member& member, const std::string& group) {
   relay_options relay = member.relay;
-  relay.total_timeout = std::min<duration>(relay.total_timeout, longest);
+  relay.total_timeout = std::min<duration>(relay.total_timeout, longest_wait);
   blocking_client asking(relay);
   pricing_answer answer;
   asking.run(ask(asking.client(), relay, group, answer));

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/ascii.hpp"
+
 namespace sluice::http_server {
 namespace {
 
@@ -18,13 +20,6 @@ std::size_t find(std::string_view text, std::string_view what, std::size_t from 
                        : static_cast<std::size_t>(static_cast<const char*>(at) - text.data());
 }
 
-std::string_view trimmed(std::string_view text) {
-  const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
-  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
-  return text;
-}
-
 // Takes a token or a quoted string from the start of `text`. In a quoted string a backslash stands
 // before a quote or a backslash; before other characters it is a character itself, as in the paths
 // of some browsers.
@@ -32,7 +27,7 @@ std::optional<std::string> take_value(std::string_view& text) {
   std::string value;
   if (!text.starts_with('"')) {
     const std::size_t end = std::min(text.find(';'), text.size());
-    value = trimmed(text.substr(0, end));
+    value = trimmed(text.substr(0, end), http_white_space);
     text.remove_prefix(end);
     return value;
   }
@@ -53,11 +48,11 @@ std::optional<std::string> take_value(std::string_view& text) {
 std::optional<std::string> parameter(std::string_view value, std::string_view name) {
   for (std::size_t semicolon = value.find(';'); semicolon != std::string_view::npos;
        semicolon = value.find(';')) {
-    value = trimmed(value.substr(semicolon + 1));
+    value = trimmed(value.substr(semicolon + 1), http_white_space);
     const std::size_t equal = value.find('=');
     if (equal == std::string_view::npos) return std::nullopt;
-    const std::string_view found = trimmed(value.substr(0, equal));
-    value = trimmed(value.substr(equal + 1));
+    const std::string_view found = trimmed(value.substr(0, equal), http_white_space);
+    value = trimmed(value.substr(equal + 1), http_white_space);
     auto text = take_value(value);
     if (!text) return std::nullopt;
     if (boost::algorithm::iequals(found, name)) return text;
@@ -85,8 +80,8 @@ std::optional<multipart_parser::part_head> read_fields(std::string_view text) {
     text.remove_prefix(std::min(end + crlf.size(), text.size()));
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos) return std::nullopt;
-    const std::string_view name = trimmed(line.substr(0, colon));
-    const std::string_view value = trimmed(line.substr(colon + 1));
+    const std::string_view name = trimmed(line.substr(0, colon), http_white_space);
+    const std::string_view value = trimmed(line.substr(colon + 1), http_white_space);
     if (boost::algorithm::iequals(name, "Content-Disposition")) {
       if (!boost::algorithm::istarts_with(value, "form-data")) return std::nullopt;
       auto field = parameter(value, "name");
@@ -106,7 +101,8 @@ std::optional<multipart_parser::part_head> read_fields(std::string_view text) {
 
 std::optional<std::string> multipart_parser::boundary_of(std::string_view content_type) {
   const std::string_view kind =
-      trimmed(content_type.substr(0, std::min(content_type.find(';'), content_type.size())));
+      trimmed(content_type.substr(0, std::min(content_type.find(';'), content_type.size())),
+              http_white_space);
   if (!boost::algorithm::iequals(kind, "multipart/form-data")) return std::nullopt;
   auto boundary = parameter(content_type, "boundary");
   if (!boundary || boundary->empty() || boundary->size() > longest_boundary) return std::nullopt;
@@ -184,7 +180,7 @@ bool multipart_parser::read_after_boundary() {
   const bool complete = end != std::string::npos;
   // The last byte of an incomplete line may be the CR of its end.
   const std::size_t longest = longest_boundary + (complete ? 0 : 1);
-  if (line.size() > longest || (complete && !trimmed(line).empty())) {
+  if (line.size() > longest || (complete && !trimmed(line, http_white_space).empty())) {
     return fail("a boundary is not followed by a line end");
   }
   if (end == std::string::npos) return false;

@@ -52,7 +52,7 @@ bool has_folded_field(std::string_view head) {
          head.find("\r\n\t") != std::string_view::npos;
 }
 
-constexpr std::string_view crlf = "\r\n";
+constexpr std::string_view line_end = "\r\n";
 constexpr std::string_view end_of_head = "\r\n\r\n";
 // Of a line between chunks, and of all fields behind them.
 constexpr std::size_t longest_chunk_line = std::size_t{16} * 1024;
@@ -157,11 +157,11 @@ class request_parser final : public http::basic_parser<true> {
 // Why a head is refused, even before its end has arrived. The first fault counts, so that it does
 // not matter in which pieces the head arrives.
 std::optional<request_reader::refusal> check_begin(std::string_view begin) {
-  const std::size_t line = begin.find(crlf);
+  const std::size_t line = begin.find(line_end);
   if (line == std::string_view::npos) {
     return has_control(begin) ? std::optional(control_refusal()) : std::nullopt;
   }
-  if (has_control(begin.substr(0, line + crlf.size()))) return control_refusal();
+  if (has_control(begin.substr(0, line + line_end.size()))) return control_refusal();
   request_head unused;
   request_parser alone(unused);
   // Beast looks at a version only if 8 more bytes are there.
@@ -180,7 +180,7 @@ std::optional<request_reader::refusal> check_begin(std::string_view begin) {
 bool is_incomplete_end(std::string_view bytes) {
   constexpr std::string_view shortest = "0\r\n\r\n";
   return bytes.size() < shortest.size() && bytes.starts_with('0') &&
-         bytes.find(crlf) == bytes.find_first_not_of('0');
+         bytes.find(line_end) == bytes.find_first_not_of('0');
 }
 
 }  // namespace
