@@ -46,7 +46,7 @@ std::size_t sentences_in(const std::string& text) {
   return count;
 }
 
-// A text without line breaks and indents, so that its words can be looked for.
+// Returns the text without line breaks and indents, so that a test can search for words in it.
 std::string in_one_line(const std::string& text) {
   std::istringstream words(text);
   std::string line;
@@ -167,7 +167,7 @@ TEST(command_help, fits_a_terminal_and_has_all_parts) {
   }
 }
 
-// Not as the begin of a longer word.
+// Whether the text contains the word, but not as the beginning of a longer word.
 bool has_word(const std::string& text, const std::string& word) {
   for (auto at = text.find(word); at != std::string::npos; at = text.find(word, at + 1)) {
     const std::size_t end = at + word.size();

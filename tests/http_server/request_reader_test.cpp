@@ -12,7 +12,7 @@ namespace sluice::http_server {
 namespace {
 
 struct read_request {
-  int refused = 0;  // the status; 0: it was read
+  int refused = 0;  // status of the refusal; 0: not refused
   bool incomplete = false;
   request_head head;
   std::string body;
