@@ -9,7 +9,7 @@
 namespace sluice {
 namespace {
 
-// The process runs in a time zone for the length of a test.
+// Sets the time zone of the process for the lifetime of this object.
 class time_zone {
  public:
   explicit time_zone(const char* name) {

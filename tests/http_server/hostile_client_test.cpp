@@ -224,7 +224,7 @@ TEST_F(hostile_clients, ManyConnectionsAreServedAtOnce) {
   EXPECT_EQ(served->connections(), many);
 }
 
-// Writes a new key and a self-made certificate for it.
+// Writes a new key and a self-signed certificate for it.
 void write_certificate(const std::string& certificate_file, const std::string& key_file) {
   using file = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
   const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)> key(EVP_EC_gen("P-256"), EVP_PKEY_free);

@@ -26,7 +26,7 @@ void expect_same(const std::string& text, const std::vector<json_member>& told,
   }
 }
 
-// The outline must agree with the JSON check and the walks, because it replaces them.
+// The outline must agree with the JSON check and the walks, because it does the work of both.
 void expect_agreement(const std::string& text) {
   const auto outline = outline_json(text, "body");
   const std::size_t begin = text.find_first_not_of(" \t\r\n");

@@ -83,8 +83,7 @@ TEST(JsonFault, SaysWhatAndWhere) {
   EXPECT_EQ(json_fault(R"({"a":1)"), "the text ends too early at byte 6");
 }
 
-/// Another parser and the check must agree about any damage to a text. This also tests the slow
-/// path.
+/// The check must agree with another parser about any damage to a text, on the slow path, too.
 TEST(JsonFault, AgreesWithAnotherParserOnDamagedTexts) {
   const std::string whole =
       R"({"a":[1,-2.5e3,{"b":"x\"y\u00e9"}],"c":{},"d":[[],{"e":null}],"f":true})";

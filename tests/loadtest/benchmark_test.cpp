@@ -264,8 +264,8 @@ TEST(benchmark, does_not_hammer_a_relay_that_refuses_all) {
   EXPECT_TRUE(told.at("stopped").is_null()) << "a later load may be within its limit";
 }
 
-// The benchmark stops to use a target after many refusals. An answer that came later once reversed
-// this decision, and the workers then asked a closed gate without end.
+// After many refusals, the benchmark stops using a target. In an earlier version, an answer that
+// arrived later undid this, and the workers asked a closed gate without end.
 TEST(benchmark, leaves_a_target_alone_whatever_still_comes) {
   benchmark_rig rig;
   auto& relay = rig.add();

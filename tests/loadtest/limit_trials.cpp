@@ -1,6 +1,6 @@
 // Measures how often the search for a relay's limit finds each kind, and at what cost.
 //
-// limit_trials [--seeds N] [--only PART-OF-NAME]
+//   limit_trials [--seeds N] [--only PART-OF-NAME]
 #include <fmt/format.h>
 
 #include <cstdlib>

@@ -297,8 +297,8 @@ class reference {
 
  private:
   static rational number(const json& text) {
-    boost::multiprecision::cpp_int value_digits =
-        0;  // not from a string: a leading zero means octal
+    // Not made from the whole string, because a leading zero means octal.
+    boost::multiprecision::cpp_int value_digits = 0;
     int decimals = 0;
     bool point = false;
     for (const char c : text.get<std::string>()) {
