@@ -28,7 +28,7 @@ std::vector<setting> flags_of(const command& one) {
   return flags;
 }
 
-// Calls `look` for each setting of each command, with the name that a message should show.
+// Calls `look` for each setting of each command. The last argument is the name for messages.
 void for_each_setting(
     const std::function<void(const command&, const setting&, const std::string&)>& look) {
   for (const command& one : all_commands(no_words)) {
@@ -114,7 +114,8 @@ TEST(flag_tables, have_defaults_and_choices_that_can_be_used) {
   });
 }
 
-// A flag whose meaning differs between commands. Every other flag has the same texts everywhere.
+// Flags that have different meanings in different commands. Every other flag has the same texts
+// everywhere.
 const std::map<std::string, std::set<std::string>> own_texts{
     {"budget", {"ask", "probe", "bench", "enqueue"}},
     {"concurrency", {"bench"}},

@@ -140,8 +140,8 @@ struct relay_facts {
 };
 
 constexpr usd a_reply() {
-  return usd::from_units(
-      usd::units{250'000'000'000'000});  // for 10 prompt tokens and 5 reply tokens
+  // The price of 10 prompt tokens and 5 reply tokens.
+  return usd::from_units(usd::units{250'000'000'000'000});
 }
 
 // One process: an engine with its own clock, connections and share of the work.
@@ -433,8 +433,8 @@ class world {
 };
 
 std::vector<unsigned> seeds() {
-  const char* const chosen =
-      std::getenv("SLUICE_CLUSTER_SEEDS");  // for example "200": seeds 1 to 200
+  // For example "200": seeds 1 to 200.
+  const char* const chosen = std::getenv("SLUICE_CLUSTER_SEEDS");
   // With most of these seeds, some requests wait for money that other workers have reserved.
   if (chosen == nullptr) return {1, 2, 11, 12, 15, 21, 51, 181};
   std::vector<unsigned> all(static_cast<std::size_t>(std::strtoul(chosen, nullptr, 10)));

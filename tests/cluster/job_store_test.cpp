@@ -210,8 +210,8 @@ TEST_P(JobStore, ALateHolderThatNobodyRelievedGoesOn) {
 TEST_P(JobStore, ACommitExtendsTheLease) {
   add("a", 1, 2);
   const auto got = claim("w", 200ms).got;
-  EXPECT_TRUE(
-      commit("w", {{got->key, {}, {}, {}, false}}).empty());  // extends the lease to one minute
+  // This extends the lease to one minute.
+  EXPECT_TRUE(commit("w", {{got->key, {}, {}, {}, false}}).empty());
   pass(300ms);
   EXPECT_FALSE(claim("v").got);
 }

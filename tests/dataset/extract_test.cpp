@@ -148,8 +148,8 @@ TEST_F(extract, makes_objects_of_rows_and_rows_of_objects) {
 TEST_F(extract, keeps_line_ends_and_the_byte_order_mark) {
   results(success("row-1", "one"));
   EXPECT_EQ(extracted("\xEF\xBB\xBFt\r\na\r\n"), "\xEF\xBB\xBFt,answer,error\r\na,one,\r\n");
-  EXPECT_THAT(extracted("\xEF\xBB\xBFt\r\na\r\n"),
-              HasSubstr("a,one,"));  // our own table is replaced
+  // The command replaces its own table.
+  EXPECT_THAT(extracted("\xEF\xBB\xBFt\r\na\r\n"), HasSubstr("a,one,"));
 }
 
 TEST_F(extract, refuses_names_that_are_there) {

@@ -581,8 +581,8 @@ TEST(engine_test, abort_ends_attempts_in_flight) {
   test.add(200);
   test.options.pace.concurrency = 8;
   test.relay.plan = [&](const exchange_call& call) {
-    if (call.number == 0)
-      test.time.call_at(call.at + 1s, [] {});  // a point in time at which the run can stop
+    // A point in time at which the run can stop.
+    if (call.number == 0) test.time.call_at(call.at + 1s, [] {});
     return completion_plan("x", 100s);
   };
   test.run([&] { return !test.relay.calls.empty() && test.time.since_start() >= 1; },

@@ -44,7 +44,7 @@ void give_model(request& item, const std::string& model) {
 exchange_plan no_such_model() {
   return refusal_plan(404, "The model `m` does not exist", "model_not_found");
 }
-// A refusal whose message is not in the table of known errors.
+// A refusal with a message that is not in the table of known errors.
 exchange_plan barred(int status = 403) {
   return refusal_plan(status, "Your workspace is frozen (request id: 2026a1)");
 }

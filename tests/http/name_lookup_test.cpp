@@ -126,8 +126,8 @@ struct name_lookup_test : testing::Test {
     return names->addresses();
   }
   void let_it_end(std::uint64_t answers) {
-    const auto work =
-        asio::make_work_guard(loop);  // a lookup without a waiter does not keep the loop running
+    // A lookup without a waiter does not keep the loop running.
+    const auto work = asio::make_work_guard(loop);
     while (names->answers() == answers) {
       loop.restart();
       if (loop.run_one_for(10s) == 0) break;

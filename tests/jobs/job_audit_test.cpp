@@ -78,8 +78,8 @@ TEST_F(job_audit_files, replies_are_matched_to_their_requests_in_any_order) {
   EXPECT_EQ(model.prompt.reported, 116);
   EXPECT_EQ(model.prompt.counted, 16);
   EXPECT_EQ(model.excess_tokens, 150);
-  EXPECT_EQ(model.excess->to_string(),
-            "0.00075");  // 100 tokens at 2.50 and 50 at 10 USD per million
+  // 100 tokens at 2.50 and 50 at 10 USD per million.
+  EXPECT_EQ(model.excess->to_string(), "0.00075");
   EXPECT_EQ(found.models.at("gpt-4").excess_tokens, 0);
   ASSERT_EQ(found.worst.size(), 2U);
   EXPECT_EQ(found.worst[0].custom_id, "a");  // fewer tokens, but a higher cost

@@ -1033,8 +1033,8 @@ TEST_F(budget_job_test, a_finished_job_still_counts) {
 TEST_F(budget_job_test, results_that_made_room_were_paid_all_the_same) {
   run();
   const usd paid = *usd::parse("0.00105");  // three replies
-  dir.write("x.jsonl",
-            job_line("a", "other") + job_line("b", "other"));  // the file has no request c
+  // Other bodies for a and b. The file has no request c.
+  dir.write("x.jsonl", job_line("a", "other") + job_line("b", "other"));
   output.changed = on_change::redo;
   output.assume_max_tokens = 10;
   output.budget = paid;

@@ -156,9 +156,8 @@ TEST_F(state_file_test, each_end_means_what_it_says) {
       if (after_crash) state = again();
       EXPECT_EQ(state->counters().attempts, row.attempts);
       EXPECT_EQ(state->counters().retries, row.retries);
-      const bool line_lost =
-          after_crash &&
-          row.how == attempt_end::unpriced;  // the line of this result was not written
+      // The line of this result was not written.
+      const bool line_lost = after_crash && row.how == attempt_end::unpriced;
       EXPECT_EQ(state->counters().maybe_billed_attempts, row.maybe_billed + line_lost);
       EXPECT_EQ(state->counters().kept, dollars(row.kept));
       EXPECT_EQ(state->find(a) != nullptr, row.known);

@@ -34,8 +34,8 @@ using namespace std::chrono_literals;
 using nlohmann::json;
 namespace asio = boost::asio;
 
-// The longest time until a finished line is on disk: one second until its sync begins, and then the
-// syncs that are before it in the queue.
+// A finished line may wait one second until its sync begins, and then for the syncs that are before
+// it in the queue.
 constexpr duration longest_aside = 20 * simulated_files::longest_aside;
 constexpr duration longest_unsynced = 1s + longest_aside;
 constexpr duration longest_run = 6h;
@@ -64,8 +64,8 @@ class witness final : public result_sink {
       : behind_(behind), time_(time), relay_(relay), trace_(events) {}
 
   std::vector<finished> results;
-  std::vector<std::pair<std::size_t, time_point>>
-      rejected;  // the attempt's index at the relay, and when
+  // The index of each rejected attempt at the relay, and the time of the rejection.
+  std::vector<std::pair<std::size_t, time_point>> rejected;
 
   bool examines_replies() const override { return behind_.examines_replies(); }
   reply_verdict examine(request& asked, const result& with_reply) override {
@@ -162,7 +162,7 @@ class standard_input {
   const int before_;
 };
 
-// Keeps machines whose run hangs: their waiting coroutines cannot be destroyed cleanly.
+// Keeps a machine if its run hangs: its waiting coroutines cannot be destroyed cleanly.
 void leak(std::unique_ptr<machine> hung) {
   static auto& all = *new std::vector<machine*>;
   all.push_back(hung.release());
@@ -348,8 +348,8 @@ class life {
       timers_.push_back(time_.call_at(
           time_.now() + 2500ms, [this, path, waited = waits_for_limit()] { join(path, waited); }));
       if (plan.loss == window_loss::cut) return std::filesystem::resize_file(path, 0);
-      // In a pool, only the window of a member in use is lost. A process would not create the
-      // windows of the other members again.
+      // In a pool, lose only the window of a member in use. The windows of unused members would
+      // stay lost.
       const bool whole = plan.loss == window_loss::folder_moved && scene_.options.pool.empty();
       moved_from_ = whole ? limits() : path;
       std::filesystem::remove_all(folder_ + "/away");

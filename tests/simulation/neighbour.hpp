@@ -17,7 +17,7 @@
 namespace sluice::simulation {
 
 /// Another process that shares a window with the tested process. It sends requests now and then.
-/// Sometimes it is stopped for a while while it holds the window's lock. It ends as if it was
+/// Sometimes it is stopped for some time while it holds the window's lock. It ends as if it was
 /// killed.
 class neighbour {
  public:

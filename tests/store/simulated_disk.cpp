@@ -106,7 +106,7 @@ struct simulated_file {
         unmap, nullptr,    nullptr};
     file->pMethods = nullptr;
     simulated_disk& disk = disk_of(vfs);
-    if (name == nullptr) return SQLITE_CANTOPEN;  // a temporary file: the store needs none
+    if (name == nullptr) return SQLITE_CANTOPEN;  // a temporary file; the store needs no such file
     if (!disk.files_.contains(name) && (flags & SQLITE_OPEN_CREATE) == 0) return SQLITE_CANTOPEN;
     disk.files_[name];
     of(file).disk = &disk;

@@ -276,7 +276,7 @@ TEST_F(limit_store_test, a_file_that_is_cut_between_two_checks_ends_no_process) 
   EXPECT_EQ(starts(left, free) + starts(right, free), 5U) << "they share it again";
 }
 
-// ---- Version 1 of the file, whose processes lock its first byte for each access.
+// ---- Version 1 of the file: its processes lock the first byte for each access.
 
 TEST_F(limit_store_test, a_table_of_version_1_is_taken_over_with_its_starts) {
   {

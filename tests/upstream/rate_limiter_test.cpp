@@ -36,7 +36,7 @@ struct traffic {
   duration slowest_head;
   double least_share;  // share of the limit that must be used
   pacing pace = pacing::burst;
-  double refused = 0;      // share of attempts whose connection fails, so that nothing is sent
+  double refused = 0;      // share of attempts that get no connection, so nothing is sent
   duration slow_send{};    // longest time from the start to the last byte sent
   bool whole_day = false;  // simulate a day instead of two hours
 };
