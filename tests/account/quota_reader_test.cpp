@@ -26,7 +26,7 @@ struct billing_row {
   const char* sentence;
   const char* subscription;
   const char* usage;
-  const char* status;  ///< the status page of the site; empty: none
+  const char* status;  ///< the site's status, as JSON; empty: none
   const char* told;
 };
 

@@ -19,7 +19,7 @@ usd dollars(const char* text) {
   return *usd::parse(text);
 }
 
-// Tests that every kind of job store must pass.
+// These tests must pass with every kind of job store.
 class JobStore : public ::testing::TestWithParam<const char*> {
  protected:
   JobStore() {
@@ -132,7 +132,7 @@ TEST_P(JobStore, AWorkerThatHasAllThatIsLeftFindsNothingMore) {
   add("a", 1, 3);
   const auto got = claim("w").got;
   EXPECT_FALSE(claim("w", 60s, {got->key}).more_to_come);
-  EXPECT_TRUE(claim("w").more_to_come);  // if an answer was lost, its lease expires
+  EXPECT_TRUE(claim("w").more_to_come);  // w may have missed an answer; that lease expires
 }
 
 TEST_P(JobStore, ResultsAreStoredAndTheJobEnds) {

@@ -64,7 +64,7 @@ TEST(litellm_prices, are_taken_as_they_are) {
       {"openrouter/openai/gpt-4o-2024-08-06", {0, 0, 1'000'000, 0}, "10"},
       {"noisy", {1, 0, 0, 0}, "0.000000300000000001"},  // always rounded up
       {"noisy", {0, 0, 1, 0}, "0.0000006"},
-      {"zero", {5, 0, 5, 0}, "unknown"},   // a price of 0 may be an error
+      {"zero", {5, 0, 5, 0}, "unknown"},   // the meaning of a price of 0 is unknown
       {"gpt-4", {1, 0, 0, 0}, "unknown"},  // not the price of the built-in table any more
       {"by-image", {1, 0, 0, 0}, "unknown"},
       {"by-second", {1, 0, 0, 0}, "unknown"},

@@ -174,7 +174,7 @@ struct pass_throughs : server_rig {
     settle();
     return one;
   }
-  // Runs everything that can happen without the time moving.
+  // Runs everything that can happen at the current time.
   void settle() {
     const time_point now = time.now();
     bool reached = false;

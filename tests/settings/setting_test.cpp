@@ -168,8 +168,8 @@ TEST_F(setting_test, a_value_that_was_left_out_takes_no_job_for_it) {
   EXPECT_THAT(rest, ElementsAre("x.jsonl"));
 }
 
-// In an earlier version, a flag took every following word that was not a flag. So `sluice run --rpm
-// 60 job.jsonl` had no job.
+// In an earlier version, a flag took every following word that was not a flag. So the command
+// `sluice run --rpm 60 job.jsonl` had no job.
 TEST_F(setting_test, a_flag_takes_one_word_and_leaves_the_next) {
   apply({"--colour", "red", "job.jsonl"});
   EXPECT_EQ(colour, "red");

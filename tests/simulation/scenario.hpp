@@ -43,8 +43,8 @@ enum class theme : std::uint8_t {
   /// A job of similar requests, without faults. The budget is fifty times the highest cost of one
   /// request.
   like_requests,
-  /// Some replies have the wrong shape, and processes get kills and signals. The disk has no
-  /// faults.
+  /// Some replies have the wrong shape, and processes get kills and signals. The disk has no other
+  /// faults, and the power never fails.
   shapes
 };
 

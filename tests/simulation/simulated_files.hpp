@@ -22,8 +22,8 @@ namespace sluice::simulation {
 struct disk_faults {
   static constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
   std::uint64_t crash_at = never;      ///< the process dies during this operation
-  std::uint64_t full_from = never;     ///< the disk is full from this operation on,
-  std::uint64_t full_for = 0;          ///< for this number of operations
+  std::uint64_t full_from = never;     ///< the disk is full from this operation on
+  std::uint64_t full_for = 0;          ///< the number of operations for which the disk is full
   std::uint64_t no_sync_at = never;    ///< the first sync from this operation on fails
   std::uint64_t no_handle_at = never;  ///< the first open from this operation on fails
 };

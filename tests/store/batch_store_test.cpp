@@ -12,7 +12,7 @@
 #include "support/memory_store.hpp"
 #include "support/temp_dir.hpp"
 
-// Tests that every kind of batch store must pass.
+// These tests must pass with every kind of batch store.
 
 namespace sluice::store {
 namespace {

@@ -14,7 +14,7 @@
 
 namespace sluice::store {
 
-// How googletest shows records.
+// How GoogleTest prints records.
 
 inline std::string shown(const std::optional<std::int64_t>& value) {
   return value ? fmt::to_string(*value) : "-";

@@ -9,7 +9,7 @@ namespace sluice::test {
 
 // SQLite's state of an open file. SQLite allocates the memory, so this type has no constructor.
 struct simulated_file {
-  sqlite3_file base;  // first: SQLite sees only this part
+  sqlite3_file base;  // must be first: SQLite knows only this part
   simulated_disk* disk;
   std::string* path;
 

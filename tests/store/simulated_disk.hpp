@@ -19,7 +19,7 @@ class simulated_disk {
     none,
     full,  ///< this write and all later ones find no room; half of this one's bytes are written
     full_once,     ///< only this write fails
-    full_at_sync,  ///< a quota is used up, and only this sync and later ones find out
+    full_at_sync,  ///< a quota is used up, but only this sync and later ones report it
     kill,          ///< the process ends in the middle of this operation: nothing changes any more
   };
 

@@ -163,7 +163,7 @@ TEST_F(limit_store_test, waiting_processes_detect_one_that_dies_later) {
   EXPECT_LE(waiting.next_start(noon + 5s), noon + 5s + window + margin + step);
 }
 
-// The last other process dies between two checks, while it holds all slots.
+// The last other process has taken all slots, and dies between two checks.
 TEST_F(limit_store_test, the_death_of_the_last_other_process_is_detected) {
   const auto store = open();
   auto waiting = limiter(*store, 5);
