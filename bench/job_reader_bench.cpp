@@ -9,8 +9,8 @@
 
 namespace {
 
-// Reads a job from the page cache: checks lines, extracts bodies, adds the stream fields, computes
-// digests.
+// Reads a job from the page cache: checks the lines, extracts the bodies, adds the stream fields,
+// and computes the digests.
 void read_job(benchmark::State& state) {
   const auto path = std::filesystem::temp_directory_path() / "sluice_job_reader_bench.jsonl";
   constexpr int lines = 20'000;

@@ -11,8 +11,8 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
-// Measures the cost of `--durability`: records attempts and writes their results of 600 bytes in
-// groups of 16. The argument is the durability: 0 each, 1 second, 2 none.
+// Measures the cost of `--durability`: records attempts and writes their results of 600 bytes, in
+// groups of 16. The argument is the durability: 0 for each, 1 for second, 2 for none.
 void write_results(benchmark::State& state) {
   const fs::path folder = fs::temp_directory_path() / "sluice_job_set_bench";
   fs::remove_all(folder);
@@ -39,7 +39,7 @@ void write_results(benchmark::State& state) {
       }
       jobs.flush();
       if (const auto now = std::chrono::steady_clock::now(); now - synced >= 1s) {
-        jobs.sync();  // as the engine does
+        jobs.sync();  // once a second, like the engine
         synced = now;
       }
     }

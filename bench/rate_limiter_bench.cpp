@@ -11,7 +11,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// All limiter calls of one attempt, in a full window with a limit of `cap` per minute (0: no
+// Makes all limiter calls of one attempt, in a full window with a limit of `cap` per minute (0: no
 // limit).
 void attempts(benchmark::State& state, unsigned cap, sluice::limit_store* store) {
   sluice::rate_limiter limiter({cap, 1s, sluice::pacing::burst, 0, store});
@@ -24,8 +24,8 @@ void attempts(benchmark::State& state, unsigned cap, sluice::limit_store* store)
     }
     limiter.sent(*slot, now + 1ms);
     limiter.answered(*slot, now + 300ms);
-    limiter.sent(*slot, now + 301ms);  // the engine repeats this at the end, in case the request
-                                       // was not sent completely
+    // The engine calls sent() again at the end, in case the request was not sent completely.
+    limiter.sent(*slot, now + 301ms);
     limiter.done(*slot);
     now += 10us;
   }
@@ -36,7 +36,7 @@ void one_attempt(benchmark::State& state) {
 }
 BENCHMARK(one_attempt)->Arg(0)->Arg(200)->Arg(10'000);
 
-// The same with a window in a file, which other processes may share.
+// The same benchmark with a window in a file that other processes may share.
 void one_attempt_on_file(benchmark::State& state) {
   std::string folder = (std::filesystem::temp_directory_path() / "sluice-bench-XXXXXX").string();
   if (::mkdtemp(folder.data()) == nullptr) return state.SkipWithError("no temporary folder");

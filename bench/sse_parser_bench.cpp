@@ -8,7 +8,7 @@ namespace {
 
 constexpr int events_per_stream = 1000;
 
-/// Parses events of `size` bytes each, in reads of `read` bytes.
+/// Parses events of `size` bytes each. Each read has `read` bytes.
 void parse(benchmark::State& state, std::string_view line_end) {
   const auto size = static_cast<std::size_t>(state.range(0));
   const auto read = static_cast<std::size_t>(state.range(1));

@@ -60,7 +60,7 @@ std::string repeated(std::string_view unit) {
   return text;
 }
 
-// A single piece in both patterns.
+// A text that is a single piece in both patterns.
 std::string any_letters() {
   std::minstd_rand random(1);
   std::string text;
@@ -126,7 +126,7 @@ constexpr const char* o200k_pattern =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
     R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-/// The same split by PCRE2, with the pattern compiled to machine code.
+/// The same split with PCRE2. The pattern is compiled to machine code.
 void split_by_pcre2(benchmark::State& state, const char* pattern, const std::string& text) {
   int error = 0;
   std::size_t place = 0;

@@ -7,7 +7,7 @@
 namespace sluice::account {
 namespace {
 
-/// "id(owner) id", or "none".
+/// The models as text: "id(owner) id", or "none".
 std::string in_short(const std::optional<std::vector<offered_model>>& models) {
   if (!models) return "none";
   std::string all;

@@ -12,7 +12,8 @@ std::string text(const std::optional<usd>& amount) {
   return amount ? amount->to_string() : "-";
 }
 
-/// "granted/used/remaining", "-" where one is not told, and what else there is to say.
+/// The quota as text: "granted/used/remaining" with "-" for an unknown amount, and then the other
+/// facts.
 std::string in_short(const std::optional<quota>& told) {
   if (!told) return "none";
   std::string all = text(told->granted) + "/" + text(told->used) + "/" + text(told->remaining);
@@ -25,7 +26,7 @@ struct billing_row {
   const char* sentence;
   const char* subscription;
   const char* usage;
-  const char* status;  ///< of the site; empty: it has none
+  const char* status;  ///< the site's status, as JSON; empty: none
   const char* told;
 };
 

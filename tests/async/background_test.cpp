@@ -50,7 +50,7 @@ TEST(Background, TheLoopGoesOnMeanwhile) {
         ended = true;
       },
       asio::detached);
-  // It can be reached only while the work waits for it.
+  // The loop can run this only if the background work does not block it.
   asio::post(loop, [&] { release.set_value(); });
   loop.run();
   EXPECT_TRUE(ended);

@@ -78,7 +78,7 @@ TEST_F(deadline_test, after_a_standstill_a_short_whole_gets_at_most_its_full_tim
 
 TEST_F(deadline_test, an_early_alarm_also_detects_a_standstill) {
   limit->set(1s, "connect");
-  limit->set(60s, "step");  // the alarm still rings after one second
+  limit->set(60s, "step");  // the alarm still comes after one second
   time.stand_still(50s);
   time.advance(59s);
   EXPECT_EQ(cut, "") << "the step starts again at the end of the standstill";
@@ -101,7 +101,7 @@ TEST_F(deadline_test, data_that_has_arrived_delays_the_cut_once) {
   for (int i = 0; i < 9; ++i) {
     other.set(1s, "step");
     time.advance(1s);
-    other.set(2s, "step");  // it has been read
+    other.set(2s, "step");  // the data has been read
   }
   EXPECT_EQ(cut, "");
   time.advance(1s + 2 * deadline::last_look);

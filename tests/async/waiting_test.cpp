@@ -37,7 +37,7 @@ struct waiting : testing::Test {
   }
   void poll() { poll(loop); }
 
-  // Starts a wait on a loop, and records whether it returns or throws. `end` can cancel it.
+  // Starts a wait on a loop, and records whether the wait returns or throws. `end` can cancel it.
   template <typename Wait>
   void begin(asio::io_context& on, int name, Wait wait, asio::cancellation_signal* end = nullptr) {
     asio::co_spawn(
@@ -112,7 +112,7 @@ TEST_F(sleeper_test, a_destroyed_coroutine_cancels_its_alarm) {
   sleep(2, 20s);
   other.reset();
   EXPECT_EQ(time.calls_to_come(), 1U);
-  time.advance(10s);  // its alarm must not ring
+  time.advance(10s);  // the cancelled alarm must not come
   sleeps.wake_all();
   poll();
   EXPECT_EQ(woken, (std::vector{2}));
@@ -225,7 +225,7 @@ TEST_F(wait_queue_test, a_wake_up_that_was_not_used_goes_to_the_next_waiter) {
   wait(3);
   line.wake_one();
   EXPECT_EQ(line.size(), 2U);
-  other.reset();  // before its waiter has resumed
+  other.reset();  // destroyed before its waiter has resumed
   EXPECT_EQ(line.size(), 1U);
   poll();
   EXPECT_EQ(woken, (std::vector{2}));
@@ -250,7 +250,7 @@ TEST_F(wait_queue_test, a_cancelled_waiter_does_not_use_the_next_wake_up) {
   wait(2);
   asio::post(loop, [this] {
     end.emit(asio::cancellation_type::terminal);
-    line.wake_one();  // before the cancelled one has resumed
+    line.wake_one();  // before the cancelled waiter has resumed
   });
   poll();
   EXPECT_EQ(cancelled, (std::vector{1}));
@@ -316,8 +316,8 @@ TEST_F(wait_queue_test, a_waiter_in_both_queues_passes_on_an_unused_wake_up) {
   EXPECT_EQ(other_line.size(), 0U);
 }
 
-// If a coroutine has turned off throwing on cancellation, an old cancellation must not end a later
-// wait.
+// If a coroutine has turned off exceptions for cancellation, an earlier cancellation must not end a
+// later wait.
 TEST_F(wait_queue_test, a_handled_cancellation_does_not_end_the_next_wait) {
   begin(
       loop, 1,

@@ -9,8 +9,8 @@ namespace sluice {
 namespace {
 
 TEST(hash, is_xxh3_of_128_bits) {
-  // The reference value for the empty text. Another library version must not change the digests in
-  // stored files.
+  // The reference value for the empty text. Stored files contain digests, so another version of the
+  // hash library must not change them.
   EXPECT_EQ(std::string_view(hex_digits(hash_of(""))), "99aa06d3014798d86001c324468d497f");
   EXPECT_EQ(hash_of("a"), hash_of(std::string("a")));
   EXPECT_NE(hash_of("a"), hash_of("b"));

@@ -31,7 +31,7 @@ TEST(resampling, a_quantile_of_steps_lies_between_them) {
   EXPECT_NEAR(quantile_of(steps, 1), 202, 0.1);
 }
 
-// Compares the Beta draw with whole resamples.
+// Compares the draw from the Beta distribution with whole resamples.
 TEST(resampling, quantiles_equal_those_of_whole_resamples) {
   std::mt19937_64 random(4);
   std::lognormal_distribution<double> latency(6, 0.5);

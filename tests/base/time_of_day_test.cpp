@@ -9,7 +9,7 @@
 namespace sluice {
 namespace {
 
-// The process runs in a time zone for the length of a test.
+// Sets the time zone of the process for the lifetime of this object.
 class time_zone {
  public:
   explicit time_zone(const char* name) {
@@ -61,8 +61,8 @@ TEST(time_of_day, is_read_as_people_write_it) {
   }
 }
 
-// Central European rules without a table of the system: +1, summer +2 from the last Sunday of March
-// to the last of October.
+// Central European rules that need no time zone table of the system: UTC+1, in summer UTC+2, from
+// the last Sunday of March to the last Sunday of October.
 constexpr const char* berlin = "CET-1CEST,M3.5.0,M10.5.0/3";
 
 TEST(time_of_day, the_next_time_is_after_now_in_the_local_zone) {

@@ -65,7 +65,7 @@ TEST(timeline, begins_where_it_was_told_to) {
   EXPECT_EQ(line.amounts(0), (std::vector<double>{2, 1, 1}));
 }
 
-// Unix seconds, as a report adds the requests of a job.
+// Unix time in seconds. A report adds the requests of a job with such times.
 constexpr double epoch = 1700000000;
 
 timeline in_flight_line() {

@@ -60,7 +60,7 @@ TEST(chinese_texts, stand_there_once_and_fit_the_values_of_the_english) {
 }
 
 TEST(chinese_texts, end_and_begin_as_the_english_does) {
-  // Lines, indents and the column behind a label belong to the screen, not to the language.
+  // Line breaks, indents and the column after a label must be the same in both languages.
   for (const auto& [english, chinese] : chinese_texts) {
     EXPECT_EQ(english.starts_with('\n'), chinese.starts_with('\n')) << english;
     EXPECT_EQ(english.ends_with('\n'), chinese.ends_with('\n')) << english;

@@ -12,7 +12,7 @@ namespace {
 struct balance_warning_test : testing::Test {
   test::temp_dir folder;
 
-  // Ten prompts like this one are still to be sent.
+  // The estimated cost if ten prompts like this one are still to be sent.
   usd estimate(const std::string& line, double unix_now) {
     job_set::job_summary job;
     job.job = folder.write("x.jsonl", line + "\n" + line + "\n");

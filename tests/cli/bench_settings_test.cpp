@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// What the flags ask for, by name and value.
+// The settings that these flags give. Each flag is a name and a value.
 bench_settings given(const std::vector<std::pair<std::string, std::string>>& words) {
   bench_settings chosen;
   const auto table = bench_flags(chosen);

@@ -46,7 +46,7 @@ TEST_F(graceful_stop_test, work_that_ends_within_the_grace_period_is_not_aborted
   ending.leave();
   time.advance(1min);
   EXPECT_EQ(calls, "stop;");
-  loop.run();  // ends
+  loop.run();  // returns, because no work is left
 }
 
 TEST_F(graceful_stop_test, a_stop_without_a_signal_has_one_grace_period) {

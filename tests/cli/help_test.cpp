@@ -28,7 +28,7 @@ std::vector<setting> flags_of(const command& one) {
   return flags;
 }
 
-// Calls `look` for each setting of each command, with the name that a message should show.
+// Calls `look` for each setting of each command. The last argument is the name for messages.
 void for_each_setting(
     const std::function<void(const command&, const setting&, const std::string&)>& look) {
   for (const command& one : all_commands(no_words)) {
@@ -46,7 +46,7 @@ std::size_t sentences_in(const std::string& text) {
   return count;
 }
 
-// A text without line breaks and indents, so that its words can be looked for.
+// Returns the text without line breaks and indents, so that a test can search for words in it.
 std::string in_one_line(const std::string& text) {
   std::istringstream words(text);
   std::string line;
@@ -114,7 +114,8 @@ TEST(flag_tables, have_defaults_and_choices_that_can_be_used) {
   });
 }
 
-// A flag whose meaning differs between commands. Every other flag has the same texts everywhere.
+// Flags that have different meanings in different commands. Every other flag has the same texts
+// everywhere.
 const std::map<std::string, std::set<std::string>> own_texts{
     {"budget", {"ask", "probe", "bench", "enqueue"}},
     {"concurrency", {"bench"}},
@@ -167,7 +168,7 @@ TEST(command_help, fits_a_terminal_and_has_all_parts) {
   }
 }
 
-// Not as the begin of a longer word.
+// Whether the text contains the word, but not as the beginning of a longer word.
 bool has_word(const std::string& text, const std::string& word) {
   for (auto at = text.find(word); at != std::string::npos; at = text.find(word, at + 1)) {
     const std::size_t end = at + word.size();

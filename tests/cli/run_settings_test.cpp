@@ -197,7 +197,7 @@ api_key_file = ")" + dir.write("key", "sk-from-a-file\n") +
   EXPECT_FALSE(green.price_multiplier.has_value());
 }
 
-// The settings as a command reads them, with the config file and OPENAI_BASE_URL.
+// The settings as a command reads them, from the config file, the command line and OPENAI_BASE_URL.
 run_settings read(const std::string& toml, std::vector<std::string> line, const char* address) {
   const test::temp_dir dir;
   if (address != nullptr) ::setenv("OPENAI_BASE_URL", address, 1);

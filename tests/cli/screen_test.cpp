@@ -17,7 +17,7 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-// Standard error of a test is a file while it is captured: no terminal.
+// While a test captures standard error, it is a file and not a terminal.
 TEST(screen, away_from_a_terminal_there_is_no_live_line) {
   testing::internal::CaptureStderr();
   {
@@ -101,7 +101,7 @@ TEST(screen, a_heading_is_left_out_where_nothing_follows) {
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "sluice: refused\n");
 }
 
-// What a command shows whose log file cannot take a line.
+// The output of a command if its log file is full.
 std::string shown_with_full_log(bool quiet, bool fails) {
   const auto before = spdlog::default_logger();
   testing::internal::CaptureStderr();

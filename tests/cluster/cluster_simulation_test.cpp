@@ -46,7 +46,7 @@ class dice {
   std::mt19937 random_;
 };
 
-// The clock of one process: while that is frozen, nothing is called.
+// The clock of one process. While the process is frozen, the clock makes no calls.
 class process_clock final : public clock {
  public:
   explicit process_clock(test::manual_clock& base) : base_(base) {}
@@ -80,7 +80,7 @@ class process_clock final : public clock {
   std::map<timer, timer> calls_;
 };
 
-// What one process sees of the store: its connection may break.
+// The store as one process sees it: its connection may break.
 class process_store final : public job_store {
  public:
   process_store(job_store& base, dice& random, const bool& database_down)
@@ -136,14 +136,15 @@ class process_store final : public job_store {
 struct relay_facts {
   std::vector<time_point> arrivals;
   usd billed;
-  std::uint64_t replies = 0;  // that were billed
+  std::uint64_t replies = 0;  // number of billed replies
 };
 
 constexpr usd a_reply() {
-  return usd::from_units(usd::units{250'000'000'000'000});  // 10 and 5 tokens of the model
+  // The price of 10 prompt tokens and 5 reply tokens.
+  return usd::from_units(usd::units{250'000'000'000'000});
 }
 
-// One process: an engine with its clock, its connections and its share of the work.
+// One process: an engine with its own clock, connections and share of the work.
 struct process {
   process(asio::io_context& context, test::manual_clock& base, job_store& common, dice& luck,
           const bool& database_down, const relay_prices& prices, unsigned cap,
@@ -200,7 +201,8 @@ struct process {
   }
   bool ended() const { return parts_ended == 3; }
 
-  // It is not there any more for anyone; what is left of it here is unwound.
+  // Kills the process: from now on it reaches neither the store nor the relay. The remaining
+  // coroutines only unwind.
   void kill() {
     store.dead = true;
     relay_dead = stopping = true;
@@ -218,7 +220,7 @@ struct process {
     const auto lucky = healthy ? 99 : random.upto(99);
     if (lucky < 4) return test::refusal_plan(500, "try again");
     if (lucky < 6) return test::unreachable_plan();
-    if (lucky < 10) {  // served and billed, and the reply is lost
+    if (lucky < 10) {  // served and billed, but the reply is lost
       auto cut = served(test::completion_plan("hello", 2s));
       cut.body.clear();
       cut.end = exchange_end::how::broken;
@@ -244,8 +246,8 @@ struct process {
   std::exception_ptr fault;
   unsigned parts_ended = 0;
   bool relay_dead = false;
-  bool stopping = false;         // its reader may never ask again
-  std::set<std::size_t> serves;  // the calls that are billed if they are sent
+  bool stopping = false;         // the reader may make no more calls
+  std::set<std::size_t> serves;  // calls that are billed if they are sent
   bool healthy = false;
 };
 
@@ -282,7 +284,7 @@ class world {
     for (int i = 0; i < 3; ++i) add();
     plan_trouble();
     const auto until = time_.now() + 1h;
-    // First with trouble, then without, until the job has ended or its money has.
+    // First with trouble, then without, until the job has ended or its budget is used up.
     advance_until([&] { return time_.now() >= trouble_ends_ || all_ended(); });
     calm_ = true;
     down_ = false;
@@ -311,7 +313,7 @@ class world {
     const auto job = store_.find_job("job");
     const auto sums = store_.counters(job->id);
     EXPECT_TRUE(job->finished || job->exhausted);
-    // Every request exactly one line.
+    // Every request must have exactly one line.
     const auto results = store_.read_results(job->id, 0, 1'000'000);
     std::set<std::string> ids;
     usd cost;
@@ -329,7 +331,7 @@ class world {
     }
     EXPECT_EQ(sums.succeeded, succeeded);
     EXPECT_EQ(sums.cost, cost);
-    // Never over the cap, as the relay counts.
+    // By the relay's count, the cap must never be exceeded.
     std::ranges::sort(seen_.arrivals);
     std::size_t most = 0;
     std::size_t first = 0;
@@ -338,7 +340,7 @@ class world {
       most = std::max(most, last - first + 1);
     }
     EXPECT_LE(most, cap_);
-    // Whatever was billed without a result counts as maybe billed.
+    // Each billed reply without a result must be counted as maybe billed.
     EXPECT_LE(seen_.replies - std::min(seen_.replies, succeeded), sums.maybe_billed);
     if (budget_) {
       EXPECT_LE(seen_.billed, job->spent + job->reserved);
@@ -388,7 +390,8 @@ class world {
                           [this] { down_ = false; });
             break;
           default:
-            // A step shows if a worker calls the window before and after it.
+            // The clock of the database is set. The store detects this only if a worker calls the
+            // window before and after the step.
             if (down_ || std::ranges::none_of(processes_, [](const process& each) {
                   return !each.ended() && !each.stopping && !each.store.dead && !each.time.frozen();
                 })) {
@@ -430,16 +433,17 @@ class world {
 };
 
 std::vector<unsigned> seeds() {
-  const char* const chosen = std::getenv("SLUICE_CLUSTER_SEEDS");  // "200": all from 1 to this
-  // In most of these, requests wait for money that is reserved elsewhere.
+  // For example "200": seeds 1 to 200.
+  const char* const chosen = std::getenv("SLUICE_CLUSTER_SEEDS");
+  // With most of these seeds, some requests wait for money that other workers have reserved.
   if (chosen == nullptr) return {1, 2, 11, 12, 15, 21, 51, 181};
   std::vector<unsigned> all(static_cast<std::size_t>(std::strtoul(chosen, nullptr, 10)));
   std::iota(all.begin(), all.end(), 1U);
   return all;
 }
 
-// Workers are killed, frozen and cut off, commits get lost, the database goes away and its clock is
-// set, while a relay that counts on its own fails now and then.
+// Workers are killed, frozen and disconnected. Commits get lost. The database becomes unavailable,
+// and its clock is set. The relay has its own count of the requests and sometimes fails.
 class ClusterSimulation : public ::testing::TestWithParam<unsigned> {};
 
 INSTANTIATE_TEST_SUITE_P(Seeds, ClusterSimulation, ::testing::ValuesIn(seeds()),

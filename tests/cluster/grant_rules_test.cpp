@@ -24,7 +24,8 @@ window_call ask(const std::string& holder, std::uint64_t wanted, std::uint64_t c
   call.wanted = wanted;
   call.valid = 3s;
   call.reach = 11s;
-  // Not its first call, and it says nothing of the clock.
+  // These values mean that this is not the holder's first call and that it reports nothing about
+  // the clock.
   call.last_now = 1;
   call.clock_steps = 999;
   return call;
@@ -124,7 +125,7 @@ TEST(SharedGrants, AStepOfTheDatabasesClockFreesNothing) {
     call.since_most = 1s + 5ms;
     const auto second_answer = grants.call(call, start + second + step);
     EXPECT_EQ(second_answer.granted, 0U) << step;
-    // It goes on by what has really passed.
+    // The window continues with the time that has really passed.
     EXPECT_EQ(grants.call(ask("b", 10), start + step + 30 * second).granted, 0U) << step;
     EXPECT_GT(grants.call(ask("b", 10), start + step + 63 * second).granted, 0U) << step;
   }
@@ -139,7 +140,7 @@ TEST(SharedGrants, AFirstCallChangesNothing) {
   const auto first = grants.call(call, start + 3600 * second);
   EXPECT_EQ(first.granted, 0U);
   EXPECT_TRUE(first.in_use);
-  // The clock was set meanwhile, which the other one shows.
+  // The clock was set in the meantime. The call of the other worker shows this.
   auto other = ask("a", 10);
   other.last_now = before.now;
   other.clock_steps = before.clock_steps;
@@ -181,7 +182,7 @@ TEST(SharedGrants, AForeignTextIsRefused) {
   EXPECT_THROW(shared_grants("nothing"), store::store_error);
 }
 
-// Workers that come, go, freeze and forget, against a relay that counts on its own.
+// Workers start, stop, freeze and lose their state. The relay has its own count.
 TEST(SharedGrants, NeverOverTheCapWhateverWorkersDo) {
   for (unsigned seed = 1; seed <= 50; ++seed) {
     std::mt19937 random(seed);
@@ -192,9 +193,9 @@ TEST(SharedGrants, NeverOverTheCapWhateverWorkersDo) {
     const std::uint64_t cap = 5 + static_cast<std::uint64_t>(upto(40));
     struct worker {
       std::string name;
-      std::uint64_t free = 0;             // granted, not used
-      std::int64_t valid = 0;             // until then
-      std::vector<std::int64_t> in_hand;  // arrivals that were not reported yet
+      std::uint64_t free = 0;             // granted starts that are not used yet
+      std::int64_t valid = 0;             // until when `free` may be used
+      std::vector<std::int64_t> in_hand;  // arrivals that are not reported yet
       std::int64_t frozen_until = 0;
     };
     std::vector<worker> workers(3);
@@ -207,7 +208,7 @@ TEST(SharedGrants, NeverOverTheCapWhateverWorkersDo) {
       worker& one = workers[static_cast<std::size_t>(upto(2))];
       if (now < one.frozen_until) continue;
       if (upto(300) == 0) one.frozen_until = now + upto(30 * second);
-      if (upto(400) == 0) {  // killed: another one comes
+      if (upto(400) == 0) {  // the worker is killed and replaced
         one = {};
         one.name = std::to_string(names++);
       }
@@ -215,7 +216,7 @@ TEST(SharedGrants, NeverOverTheCapWhateverWorkersDo) {
         --one.free;
         const std::int64_t arrival = now + upto(900'000);
         arrivals.push_back(arrival);
-        one.in_hand.push_back(now + second);  // the margin: it has arrived by then
+        one.in_hand.push_back(now + second);  // latest possible arrival
         continue;
       }
       if (now > one.valid) {

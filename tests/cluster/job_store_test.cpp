@@ -19,7 +19,7 @@ usd dollars(const char* text) {
   return *usd::parse(text);
 }
 
-// What a job store does, whichever it is.
+// These tests must pass with every kind of job store.
 class JobStore : public ::testing::TestWithParam<const char*> {
  protected:
   JobStore() {
@@ -62,7 +62,7 @@ class JobStore : public ::testing::TestWithParam<const char*> {
                                     std::vector<chunk_changes> changes) {
     return store_->commit({name_of(worker), ++sequence_[worker], lease, std::move(changes)});
   }
-  // Names of workers are used once.
+  // A unique name for the worker: each test uses other names.
   std::string name_of(const std::string& worker) const {
     return worker + " of test " + std::to_string(number_);
   }
@@ -125,14 +125,14 @@ TEST_P(JobStore, EveryChunkIsLeasedOnceInOrder) {
   EXPECT_EQ(second.got->first, 4U);
   const auto third = claim("w", 60s, {first.got->key});
   EXPECT_FALSE(third.got);
-  EXPECT_TRUE(third.more_to_come);  // what v has
+  EXPECT_TRUE(third.more_to_come);  // the chunk of v
 }
 
 TEST_P(JobStore, AWorkerThatHasAllThatIsLeftFindsNothingMore) {
   add("a", 1, 3);
   const auto got = claim("w").got;
   EXPECT_FALSE(claim("w", 60s, {got->key}).more_to_come);
-  EXPECT_TRUE(claim("w").more_to_come);  // a lease whose answer was lost runs out
+  EXPECT_TRUE(claim("w").more_to_come);  // w may have missed an answer; that lease expires
 }
 
 TEST_P(JobStore, ResultsAreStoredAndTheJobEnds) {
@@ -184,12 +184,12 @@ TEST_P(JobStore, AChunkWhoseLeaseRanOutIsTakenOverAndItsHolderIsFencedOff) {
   pass(900ms);
   const auto taken = claim("v");
   ASSERT_TRUE(taken.got);
-  EXPECT_EQ(taken.relieved_attempts, 1U);  // that of line 2
+  EXPECT_EQ(taken.relieved_attempts, 1U);  // the attempt of line 2
   EXPECT_EQ(taken.got->key.epoch, 2);
   EXPECT_EQ(taken.got->finished, (std::vector<std::uint64_t>{1}));
   EXPECT_EQ(taken.got->attempts.at(2), 1U);
   EXPECT_EQ(store_->counters(id).maybe_billed, 1U);
-  // The old holder comes back.
+  // The old holder continues.
   EXPECT_EQ(commit("w", {{old->key, {{3, 2, {}}}, {}, {result_of(2)}, false}}).size(), 1U);
   EXPECT_EQ(store_->counters(id).succeeded, 1U);
   EXPECT_EQ(store_->counters(id).attempts, 3U);
@@ -210,7 +210,8 @@ TEST_P(JobStore, ALateHolderThatNobodyRelievedGoesOn) {
 TEST_P(JobStore, ACommitExtendsTheLease) {
   add("a", 1, 2);
   const auto got = claim("w", 200ms).got;
-  EXPECT_TRUE(commit("w", {{got->key, {}, {}, {}, false}}).empty());  // for a minute
+  // This extends the lease to one minute.
+  EXPECT_TRUE(commit("w", {{got->key, {}, {}, {}, false}}).empty());
   pass(300ms);
   EXPECT_FALSE(claim("v").got);
 }
@@ -262,7 +263,7 @@ TEST_P(JobStore, ABudgetIsReservedForTheLinesThatFit) {
   EXPECT_EQ(answer.lines, 3U);
   EXPECT_FALSE(answer.exhausted);
   EXPECT_EQ(store_->find_job("a")->reserved, dollars("0.9"));
-  // The rest is a chunk of its own now, and waits for money.
+  // The other lines are now a separate chunk, which waits for money.
   const auto rest = claim("v").got;
   ASSERT_TRUE(rest);
   EXPECT_EQ(rest->first, 4U);
@@ -271,7 +272,7 @@ TEST_P(JobStore, ABudgetIsReservedForTheLinesThatFit) {
   const auto none = store_->reserve(rest->key, {{4, dollars("0.3")}}, true);
   EXPECT_EQ(none.lines, 0U);
   EXPECT_FALSE(none.exhausted);
-  // Cheaper than reserved: what is left goes back.
+  // The result costs less than reserved: the rest of the reservation is returned.
   commit("w", {{got->key,
                 {{1, 1, dollars("0.3")}},
                 {},
@@ -347,7 +348,7 @@ TEST_P(JobStore, CheaperLinesGoAheadOfOneThatIsTooDear) {
   EXPECT_EQ(none.lines, 0U);
   EXPECT_FALSE(none.exhausted);
   commit("w", {{first->key, {}, {}, {}, true}});
-  // The two that are too dear stay behind.
+  // The two lines that are too expensive stay in the queue.
   const auto rest = claim("w").got;
   ASSERT_TRUE(rest);
   EXPECT_EQ(rest->first, 3U);
@@ -363,7 +364,7 @@ TEST_P(JobStore, CheaperLinesGoAheadOfOneThatIsTooDear) {
                 {result_of(3, dollars("0.4"), dollars("0.1")),
                  result_of(4, dollars("0.4"), dollars("0.1"))},
                 false}});
-  // Nothing is reserved any more, so no one waits for it.
+  // Nothing is reserved any more, so no worker waits for this money.
   const auto end = claim("v");
   EXPECT_FALSE(end.got);
   EXPECT_FALSE(end.more_to_come);
@@ -405,7 +406,7 @@ TEST_P(JobStore, MoneyOfALostChunkIsNotReserved) {
   EXPECT_EQ(store_->find_job("a")->reserved, usd{});
 }
 
-// Else the one who waits for this money would take the free chunk again and again.
+// Otherwise the worker that waits for this money would claim the free chunk again and again.
 TEST_P(JobStore, AChunkThatHoldsMoneyOfASilentWorkerIsTakenFirst) {
   add("a", 2, 1, dollars("1"));
   const auto free = claim("w").got;
@@ -471,7 +472,7 @@ TEST_P(JobStore, TheWindowIsShared) {
   call.wanted = 4;
   call.valid = 3s;
   call.reach = 11s;
-  EXPECT_EQ(store_->call_window(call).granted, 0U);  // its first call
+  EXPECT_EQ(store_->call_window(call).granted, 0U);  // the first call of this holder
   call.last_now = 1;
   call.clock_steps = 999;
   EXPECT_EQ(store_->call_window(call).granted, 4U);

@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 constexpr duration lease_length = 60s;
 constexpr std::int64_t second = 1'000'000;
 
-// A database with leases, and one worker that looks at it.
+// A database with leases, and one worker that watches the leases.
 class LeaseWatch : public ::testing::Test {
  protected:
   std::int64_t database_now() const {
@@ -27,7 +27,7 @@ class LeaseWatch : public ::testing::Test {
   }
   void set_clock(std::chrono::seconds by) { set_ += by.count() * second; }
 
-  // True: the worker takes the chunk over. Each call takes 10 ms.
+  // The worker claims once. Returns true if it takes the chunk over. Each call takes 10 ms.
   bool looks(std::int64_t chunk) {
     claim_request request;
     request.lease = lease_length;
@@ -45,7 +45,8 @@ class LeaseWatch : public ::testing::Test {
     watch_.learn(request, answer, begun, now_);
     return over || silent;
   }
-  // How long until it takes the chunk over, if it looks once a second; or the time itself.
+  // The time until the worker takes the chunk over if it claims once a second, but at most about
+  // `most`.
   duration waits(std::int64_t chunk, duration most) {
     const time_point begun = now_;
     while (now_ - begun < most && !looks(chunk)) now_ += 1s;

@@ -68,7 +68,7 @@ class LeasedWork : public ::testing::Test {
     return {of.job, of.custom_id, 1, of.most};
   }
 
-  // The most that a request may cost: 17 tokens at $10 and 5 at $30 per million.
+  // The maximum cost of a request: 17 tokens at $10 and 5 at $30 per million.
   static constexpr usd a_request = usd::from_units(usd::units{320'000'000'000'000});
   static constexpr usd half = usd::from_units(a_request.count() / 2);
   test::temp_dir folder_;
@@ -90,7 +90,8 @@ class LeasedWork : public ::testing::Test {
                     {.worker = "w", .lease = 60s}};
 };
 
-// What another worker has reserved may be freed at any time, so this one asks once a second.
+// A reservation of another worker may be released at any time, so this worker asks again once a
+// second.
 TEST_F(LeasedWork, AClaimThatGotNoMoneyWaitsBeforeTheNext) {
   add(2, a_request + a_request, 1);
   const auto other = store_.claim({"other", 1h, false, 0, {}}).got;
@@ -105,7 +106,8 @@ TEST_F(LeasedWork, AClaimThatGotNoMoneyWaitsBeforeTheNext) {
   EXPECT_TRUE(ended_);
 }
 
-// If it waited in its chunk, the money that is reserved for the chunk would never be freed.
+// If the request waited in its chunk, the money that is reserved for this chunk would never be
+// released.
 TEST_F(LeasedWork, ARequestThatGetsNoMoneyGoesBackToTheQueue) {
   add(2, a_request + a_request + half, 2);
   begin();
@@ -128,7 +130,7 @@ TEST_F(LeasedWork, ARequestThatGetsNoMoneyGoesBackToTheQueue) {
   EXPECT_EQ(work_.reserve(two), funds::never);
   work_.left_pending(two);
   run_for(5s);
-  // Now no other reservation can free money.
+  // Now there is no other reservation that could release money.
   EXPECT_EQ(work_.ended_by(), leased_work::end_reason::budget);
   const auto listed = store_.list_jobs().front();
   EXPECT_TRUE(listed.job.exhausted);

@@ -16,8 +16,8 @@
 
 namespace sluice::test {
 
-/// A job store in memory, for tests in virtual time, and as the model of other stores: each call is
-/// one transaction. Thread safe.
+/// A job store in memory, for tests in virtual time. It is also the model for other stores. Each
+/// call is one transaction. Thread safe.
 class memory_job_store : public cluster::job_store {
   using lock = std::lock_guard<std::recursive_mutex>;
   using chunk_record = cluster::chunk_record;
@@ -25,7 +25,7 @@ class memory_job_store : public cluster::job_store {
  public:
   /// Microseconds since the epoch, by the clock of the store.
   std::function<std::int64_t()> now = [] { return std::int64_t{1'000'000'000'000}; };
-  /// Called before and after each transaction; may throw, as if the connection was lost.
+  /// Called before and after each transaction. It may throw, to simulate a lost connection.
   std::function<void(const char* call)> before = [](const char*) {};
   std::function<void(const char* call)> after = [](const char*) {};
 

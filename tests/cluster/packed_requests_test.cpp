@@ -57,7 +57,8 @@ TEST(PackedRequests, DamagedBytesAreRefused) {
   std::string changed = packed;
   changed[packed.size() / 2] = static_cast<char>(changed[packed.size() / 2] ^ 0x55);
   try {
-    (void)unpack(changed, 1, 300);  // zstd without a checksum may not notice a changed letter
+    // zstd without a checksum may not detect a changed byte.
+    (void)unpack(changed, 1, 300);
   } catch (const store::store_error&) {
   }
   EXPECT_THROW(unpack("not packed at all", 1, 300), store::store_error);

@@ -23,7 +23,7 @@ using namespace std::chrono_literals;
 
 constexpr std::uint64_t cap = 200;
 
-// Remembers the largest of its grants.
+// A store that remembers its largest grant.
 class remembering_store : public test::memory_job_store {
  public:
   window_answer call_window(const window_call& call) override {
@@ -48,7 +48,7 @@ class WindowGrants : public ::testing::Test {
     grants_.stop();
     test::run_virtual(loop_, time_, [this] { return ended_; });
   }
-  /// Tries one start, again and again, for so long. Returns how many there were.
+  /// Tries one start every `interval`, for the time `length`. Returns the number of starts.
   std::uint64_t start_every(duration interval, duration length) {
     std::uint64_t started = 0;
     bool over = false;
@@ -88,7 +88,7 @@ class WindowGrants : public ::testing::Test {
   bool ended_ = false;
 };
 
-// What it holds when it dies is lost to the others for a minute.
+// If a worker dies, the starts that it holds are lost to the other workers for a minute.
 TEST_F(WindowGrants, ASlowWorkerHoldsLittleOfTheWindow) {
   EXPECT_GE(start_every(500ms, 20s), 30);
   EXPECT_LE(store_.largest, 16);

@@ -192,7 +192,7 @@ TEST_F(csv_table, knows_the_format_by_name_then_by_the_first_character) {
   EXPECT_EQ(read("a;{b}\n", {}, "x.csv").columns, (std::vector<std::string>{"a;{b}"}));
 }
 
-// Any cells at all, written and read again, over the bounds of blocks.
+// Random cells are written and read again. They also cross the boundaries of blocks.
 TEST_F(csv_table, reads_what_the_writer_writes) {
   std::minstd_rand random(7);
   const std::vector<std::string> pieces = {",",    "\"", "\n", "\r\n", "\r",    " ",    "\t", "x",

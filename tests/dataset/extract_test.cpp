@@ -148,7 +148,8 @@ TEST_F(extract, makes_objects_of_rows_and_rows_of_objects) {
 TEST_F(extract, keeps_line_ends_and_the_byte_order_mark) {
   results(success("row-1", "one"));
   EXPECT_EQ(extracted("\xEF\xBB\xBFt\r\na\r\n"), "\xEF\xBB\xBFt,answer,error\r\na,one,\r\n");
-  EXPECT_THAT(extracted("\xEF\xBB\xBFt\r\na\r\n"), HasSubstr("a,one,"));  // ours: replaced
+  // The command replaces its own table.
+  EXPECT_THAT(extracted("\xEF\xBB\xBFt\r\na\r\n"), HasSubstr("a,one,"));
 }
 
 TEST_F(extract, refuses_names_that_are_there) {
@@ -168,7 +169,7 @@ TEST_F(extract, refuses_names_that_are_there) {
 TEST_F(extract, replaces_only_its_own_table) {
   results(success("row-1", "one"));
   extracted("t\na\n");
-  extracted("t\na\n", answer(".usage"));  // other columns, the same data
+  extracted("t\na\n", answer(".usage"));  // other columns, but the same data
   for (const std::string foreign :
        {"t\nmine\n", "t,answer\nby hand,x\n", "a,error\nx,\n", "error\n"}) {
     dir_.write("out.csv", foreign);
@@ -192,7 +193,7 @@ TEST_F(extract, has_no_result_before_the_first_run) {
   EXPECT_EQ(extracted("t\na\n"), "t,answer,error\na,,no result\n");
 }
 
-// Results in any order, longer than the part of a file that is kept in memory.
+// Results in any order. Together they are longer than the part of a file that is kept in memory.
 TEST_F(extract, finds_long_results_in_any_order) {
   std::string output;
   std::string data = "t\n";

@@ -86,7 +86,7 @@ TEST(media_types, are_told_by_the_first_bytes) {
   EXPECT_EQ(media_type(""), "");
 }
 
-// RFC 4648, section 10.
+// The test vectors of RFC 4648, section 10.
 TEST(base64, has_the_vectors_of_its_rfc) {
   const auto encoded = [](std::string_view text) {
     std::string out;

@@ -93,7 +93,7 @@ TEST_F(prepare, draws_a_sample_by_its_seed_in_order) {
   }
 }
 
-// Each row is in about half of the samples of half of the rows.
+// Each sample has half of the rows, so each row is in about half of the samples.
 TEST_F(prepare, draws_every_row_alike) {
   std::map<std::string, int> drawn;
   constexpr int samples = 400;

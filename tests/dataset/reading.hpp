@@ -32,7 +32,7 @@ inline whole_table read_whole(const std::string& path, const table_options& opti
   return whole;
 }
 
-/// The sentence with which something is refused; empty: it is not.
+/// The message of the refusal; empty if `act` is not refused.
 template <typename Act>
 std::string refusal_of(const Act& act) {
   try {

@@ -1,4 +1,5 @@
-// Tests how the engine adapts to relays that serve less than the configured limit, in virtual time.
+// Tests how the engine adapts to relays that serve less than the configured limit. All tests run in
+// virtual time.
 
 #include <gtest/gtest.h>
 
@@ -88,7 +89,7 @@ std::vector<relay_model> models() {
   };
 }
 
-// The first ten minutes are allowed for finding the rate.
+// The engine may use the first ten minutes to find the rate.
 TEST(adaptation_test, the_rate_of_a_relay_is_found) {
   for (const unsigned limit : {200U, 0U}) {
     for (const duration head : {duration{300ms}, duration{5s}}) {
@@ -201,7 +202,8 @@ TEST(adaptation_test, new_capacity_of_an_upstream_is_used) {
   EXPECT_GT(book.served_a_minute(26, 30), 195) << book.text();
 }
 
-// Two at a time, 20 s each: with 64 in flight an answer would take eleven minutes.
+// The relay handles two requests at a time, 20 s each. With 64 requests in flight, an answer would
+// take eleven minutes.
 TEST(adaptation_test, a_slow_relay_gets_only_as_many_requests_as_it_answers_in_time) {
   engine_rig test;
   test.add(200 * 10);
@@ -265,8 +267,8 @@ TEST(adaptation_test, only_the_throttled_member_of_a_pool_slows_down) {
   EXPECT_GT(other.served_a_minute(1, 20), 198) << other.text();
 }
 
-// Runs some of the trials of adaptation_trials with a few seeds (there: 200). One may fail by
-// chance.
+// Runs some of the trials of adaptation_trials with only a few seeds (adaptation_trials uses 200).
+// One trial may fail by chance.
 template <typename Trial>
 void expect_found(const std::vector<Trial>& trials, const std::vector<std::string>& names) {
   constexpr std::uint64_t seeds = 4;

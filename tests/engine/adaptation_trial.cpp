@@ -33,7 +33,7 @@ class tally {
     const auto [served, refused] = sum(from, to);
     return refused == 0 ? 0 : refused / (served + refused);
   }
-  /// The first time after which every span up to `end` reaches the rate.
+  /// The first time after which the rate is reached in every span until `end`.
   double reached(double from, double span, double end, double per_minute) const {
     const double width = seconds(step);
     double since = end;
@@ -168,7 +168,7 @@ trial_outcome play(const places_trial& trial, std::uint64_t seed) {
     timeout.with_head = false;
     timeout.end = exchange_end::how::timed_out;
     if (head > trial.timeout) {
-      // The relay notices that its client has gone and does not start the request.
+      // The relay notices that its client has disconnected, and does not start the request.
       if (from < call.at + trial.timeout) {
         free.erase(free.begin());
         free.insert(call.at + trial.timeout);

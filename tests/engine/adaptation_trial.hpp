@@ -1,6 +1,6 @@
-// Trials of runs against a relay that serves less than it gets, in virtual time: how soon the
-// engine finds the rate of the relay, and how much is refused after that. All randomness comes from
-// the seed.
+// Trials of runs against a relay that serves fewer requests than it gets, in virtual time. They
+// measure how soon the engine finds the rate of the relay, and how many requests are refused after
+// that. All randomness comes from the seed.
 #pragma once
 
 #include <chrono>
@@ -38,8 +38,8 @@ struct places_trial {
   duration each = std::chrono::seconds{30};  ///< mean time of a request in a place; varies by 20 %
   duration timeout = std::chrono::seconds{120};
   unsigned concurrency = 1000;
-  /// From `trouble_at` on, for the time `trouble`, requests take `slower` times as long; 0: they
-  /// wait until the trouble is over, as in a stall.
+  /// From `trouble_at` on, for the time `trouble`, requests take `slower` times as long. If
+  /// `slower` is 0, requests wait until the trouble is over, as in a stall.
   duration trouble_at{};
   duration trouble{};
   int slower = 0;
@@ -57,7 +57,7 @@ trial_outcome play(const places_trial& trial, std::uint64_t seed);
 
 /// The true rate must be reached within this time.
 inline constexpr duration rate_allowed = std::chrono::minutes{5};
-/// The same for places_trial: two minutes, or ten answers if they take longer.
+/// The same for places_trial: two minutes, or the time of ten answers if that is longer.
 duration places_allowed(const places_trial& trial);
 inline constexpr double enough_served = 0.95;
 inline constexpr double few_refused = 0.02;

@@ -343,7 +343,7 @@ TEST(engine_test, even_with_one_attempt_no_request_fails_because_of_the_key) {
   EXPECT_EQ(test.succeeded(), 20U);
 }
 
-// A quota that is almost used up still pays for small requests.
+// A quota that is almost used up is still enough for small requests.
 TEST(engine_test, a_request_that_the_key_cannot_pay_waits_until_the_others_have_ended) {
   engine_rig test;
   test.add(200);
@@ -581,7 +581,8 @@ TEST(engine_test, abort_ends_attempts_in_flight) {
   test.add(200);
   test.options.pace.concurrency = 8;
   test.relay.plan = [&](const exchange_call& call) {
-    if (call.number == 0) test.time.call_at(call.at + 1s, [] {});  // a moment to stop at
+    // A point in time at which the run can stop.
+    if (call.number == 0) test.time.call_at(call.at + 1s, [] {});
     return completion_plan("x", 100s);
   };
   test.run([&] { return !test.relay.calls.empty() && test.time.since_start() >= 1; },
@@ -628,7 +629,7 @@ TEST(engine_test, an_engine_can_run_again_and_keeps_the_limit) {
 
 TEST(engine_test, jobs_that_alternate_start_alternately) {
   engine_rig test;
-  // In the order in which job_set gives them: alternately while both jobs have requests.
+  // The same order as in job_set: requests of both jobs alternate as long as both have requests.
   for (std::uint64_t line = 1; line <= 1000; ++line) {
     test.source.requests.push_back(test::make_request(0, line));
     if (line <= 50) test.source.requests.push_back(test::make_request(1, line));
@@ -677,7 +678,8 @@ TEST(engine_test, a_cut_stream_is_tried_again_and_counts_as_maybe_billed) {
     if (call.number >= 2) return event_stream(begun + rest);
     exchange_plan cut = event_stream(begun);
     if (call.number == 1)
-      cut.end = exchange_end::how::broken;  // the other one ended normally, but incomplete
+      // Call 0 ends normally, but its reply is incomplete.
+      cut.end = exchange_end::how::broken;
     return cut;
   };
   test.run();
@@ -974,7 +976,7 @@ TEST(engine_test, another_concurrency_during_a_run) {
     test.add(400);
     test.options.pace.requests_per_minute = 0;
     test.options.pace.concurrency = 10;
-    std::size_t before = 0;  // calls
+    std::size_t before = 0;  // number of calls before the change
     test.run([&] { return test.sink.results.size() >= 100; },
              [&](engine& running) {
                running.set_limits({{0}, 0, fresh});
@@ -1003,8 +1005,8 @@ TEST(engine_test, a_concurrency_without_the_open_files_is_refused) {
 }
 
 TEST(engine_test, a_job_may_end_before_its_workers_have_started) {
-  // The reader may be faster than the engine: without requests, or with fewer requests than
-  // workers.
+  // The reader may end before the engine has started its workers, if there are no requests or fewer
+  // requests than workers.
   for (int round = 0; round < 300; ++round) {
     engine_rig test;
     test.add(static_cast<std::size_t>(round % 3));
@@ -1023,7 +1025,7 @@ TEST(engine_test, invalid_options_are_refused) {
 
 TEST(pool_test, members_share_the_work_by_their_weights) {
   engine_rig test;
-  // Few enough in flight that the latency limit of a member does not matter.
+  // So few requests are in flight that the latency limit of a member does not matter.
   test.add(300);
   test.make_pool({"a", "b"});
   test.options.pool[1].weight = 2;
@@ -1264,7 +1266,7 @@ TEST(pool_test, connections_ended_by_a_rest_do_not_count_as_failures) {
   engine_rig test;
   test.add(40);
   test.make_pool({"a", "b"});
-  // Both members share one window, which must not be paused.
+  // Both members share one window, and this window must not be paused.
   test.options.pool[1].relay.base_url = "https://a.example";
   test.options.pace.requests_per_minute = 0;
   test.relay.plan = [](const exchange_call& call) {

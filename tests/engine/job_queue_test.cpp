@@ -135,7 +135,7 @@ TEST_F(job_queue_test, works_with_one_reader_and_many_workers) {
       for (std::uint64_t line = 1; line <= count; ++line) {
         if (!queue.push(numbered(line))) return;
         if (line % 997 == 0)
-          std::this_thread::yield();  // so that the queue becomes empty and workers park
+          std::this_thread::yield();  // let the queue become empty, so that workers park
       }
       queue.finish();
     });

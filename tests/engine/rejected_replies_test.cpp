@@ -1,4 +1,4 @@
-// What the engine does with a complete reply that its sink rejects.
+// Tests what the engine does if its sink rejects a complete reply.
 #include <gmock/gmock.h>
 
 #include <map>
@@ -117,7 +117,7 @@ TEST(rejected_replies, keep_the_key_over_a_failure_and_a_restart) {
   EXPECT_EQ(again.relay.calls[0].idempotency_key, test.relay.calls[1].idempotency_key);
 }
 
-// The run died between the last rejection and the line of the request.
+// The previous run died after the last rejection and before it wrote the line of the request.
 TEST(rejected_replies, do_not_cost_one_more_attempt_after_a_kill) {
   for (const bool examines : {true, false}) {
     engine_rig test;
@@ -153,7 +153,8 @@ TEST(rejected_replies, count_as_a_sign_of_life_of_the_relay) {
   EXPECT_EQ(test.succeeded(), 0U);
 }
 
-// With records that must be on disk: the cost of a rejected reply is, before more is sent.
+// If records must be on disk: the cost of a rejected reply is on disk before the next attempt is
+// sent.
 TEST(rejected_replies, must_be_on_record_before_the_next_attempt) {
   engine_rig test;
   test.add(1);

@@ -78,8 +78,9 @@ TEST(runs_over_sockets, three_runs_share_one_limit_and_end_separately) {
     late.start(loop);
     boost::asio::post(loop, stop_late);
   };
-  // The second run begins while the first is active, the third while both are. Together they use up
-  // the limit, so the late run, which begins after them, waits for the window until it is stopped.
+  // The second run begins while the first is active, the third while both are active. Together they
+  // use up the limit. The late run begins after them, so it waits for the window until it is
+  // stopped.
   bool second_began = false;
   first.sink.on_flush = [&] {
     if (first.sink.results.size() >= 4 && !std::exchange(second_began, true))
@@ -92,7 +93,8 @@ TEST(runs_over_sockets, three_runs_share_one_limit_and_end_separately) {
     third.start(loop, end);
   };
   first.start(loop, end);
-  loop.run();  // returns, since the runs leave nothing open, although the engine still exists
+  // Returns although the engine still exists: the runs leave no work behind.
+  loop.run();
 
   ASSERT_TRUE(first.outcome && second.outcome && third.outcome && late.outcome);
   EXPECT_EQ(first.outcome->reason, stop_reason::none);

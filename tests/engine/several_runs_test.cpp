@@ -1,4 +1,5 @@
-// Several runs on one engine: they share one limit and one health, and each has its own results.
+// Several runs on one engine: they share one limit and one relay health, and each run has its own
+// results.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -27,7 +28,7 @@ using testing::Contains;
 using testing::IsEmpty;
 using testing::Not;
 
-// Whether a call belongs to the run of this job; its request contains the job number.
+// Whether a call belongs to the run of this job. Each request contains its job number.
 bool is_of(const exchange_call& call, std::size_t job) {
   return call.body.find("\"user\":\"" + std::to_string(job) + "-") != std::string::npos;
 }
@@ -77,7 +78,7 @@ struct several_runs : testing::Test {
   batch& make(std::size_t requests) {
     return batches.emplace_back(shared_engine(), time, batches.size(), requests);
   }
-  // Runs that share a limit of their own.
+  // Starts a run with its own limit, which several runs may share.
   batch& start_within(run_limit& limit, std::size_t requests) {
     batch& one = batches.emplace_back(shared_engine(), time, batches.size(), requests, &limit);
     begin(one);
@@ -127,7 +128,7 @@ struct several_runs : testing::Test {
       });
     });
   }
-  // The engine still exists, and the runs have left nothing behind.
+  // Expects that the runs have left nothing behind. The engine still exists.
   void expect_nothing_left() {
     loop.restart();
     while (loop.poll() > 0) {
@@ -185,10 +186,11 @@ TEST_F(several_runs, runs_that_start_and_end_at_different_times_share_one_limit)
   expect_own_results(second, 1, 40);
   expect_own_results(third, 2, 10);
   EXPECT_EQ(relay.calls.size(), 200U);
-  // 200 starts at 60 a minute take three windows and a part of a fourth, for all runs together.
+  // All runs together make 200 starts at 60 per minute: this takes three windows and a part of a
+  // fourth.
   EXPECT_GE(*first.ended_at, 180);
   EXPECT_LE(*first.ended_at, 190);
-  // First come, first served: the small runs do not wait for the end of the large one.
+  // First come, first served: the small runs do not wait until the large run has ended.
   EXPECT_LT(*second.ended_at, *first.ended_at);
   EXPECT_LT(*third.ended_at, *first.ended_at);
   expect_nothing_left();
@@ -298,7 +300,7 @@ TEST_F(several_runs, one_attempt_at_a_time_applies_to_all_runs) {
   };
   start(150);
   run_until(20);
-  // After a hundred failures in a row: one attempt at a time, for all runs.
+  // After a hundred failures in a row, all runs together make only one attempt at a time.
   relay.most_in_flight = 0;
   batch& second = start(150);
   run_until(20'000);
@@ -317,7 +319,7 @@ TEST_F(several_runs, aborted_attempts_say_nothing_about_the_relay) {
   options.pace.requests_per_minute = 0;
   options.pace.concurrency = 300;
   // The first run is fast at the beginning, so that many attempts are in flight. It uses at least
-  // the places that the second run leaves, in any order of the two readers.
+  // the places that the second run leaves free, whichever reader is faster.
   relay.plan = [this](const exchange_call& call) {
     return is_of(call, 0) && time.since_start() < 10 ? completion_plan("quick", 1s)
                                                      : completion_plan("slow", 50s);
@@ -430,7 +432,7 @@ TEST_F(several_runs, the_next_run_knows_that_a_relay_cannot_stream) {
   expect_nothing_left();
 }
 
-// The most attempts of these jobs that the relay counted in any 60 s.
+// The maximum number of attempts of these jobs that the relay counted in any 60 s.
 std::size_t most_counted(const test::fake_client& relay, const std::vector<std::size_t>& jobs) {
   std::vector<time_point> moments;
   for (const exchange_call& call : relay.calls) {
@@ -476,7 +478,7 @@ TEST_F(several_runs, retries_count_for_a_limit_of_their_own) {
 TEST_F(several_runs, a_limit_of_tokens_is_shared_too) {
   options.pace.requests_per_minute = 0;
   options.pace.concurrency = 1;
-  // Each reply uses 15 tokens, and so does the estimate once one has come.
+  // Each reply uses 15 tokens. After the first reply, the estimate is 15 tokens, too.
   run_limit tokens(time, 0, 150);
   start_within(tokens, 30);
   run_to_the_end();

@@ -1,5 +1,5 @@
-// Tests when failures of many requests end a run, and when each fails only its request; in virtual
-// time.
+// Tests when failures of many requests end the run, and when a failure ends only its request. All
+// tests run in virtual time.
 
 #include <gtest/gtest.h>
 
@@ -44,7 +44,7 @@ void give_model(request& item, const std::string& model) {
 exchange_plan no_such_model() {
   return refusal_plan(404, "The model `m` does not exist", "model_not_found");
 }
-// A refusal whose message is not in the table of known errors.
+// A refusal with a message that is not in the table of known errors.
 exchange_plan barred(int status = 403) {
   return refusal_plan(status, "Your workspace is frozen (request id: 2026a1)");
 }
@@ -200,7 +200,7 @@ TEST(stop_rules_test, thirty_unknown_refusals_after_successes_end_the_key) {
   }
 }
 
-// If a source cannot look ahead, the sample comes from the queue of the reader: 64 or more
+// If a source cannot look ahead, the sample comes from the reader's queue, which holds 64 or more
 // requests.
 TEST(stop_rules_test, a_block_of_bad_rows_is_detected_by_requests_from_another_part) {
   for (const bool looks_ahead : {true, false}) {
@@ -303,7 +303,7 @@ TEST(stop_rules_test, enough_refusals_of_the_last_requests_in_flight_stop_the_ru
   EXPECT_EQ(test.sink.results.size(), 140U) << "the other requests stay pending";
 }
 
-// A trial of a model and a sample for a row of refusals at the same time.
+// A trial of a model and a sample for a series of refusals happen at the same time.
 TEST(stop_rules_test, a_sample_does_not_wait_for_a_model_that_is_out) {
   engine_rig test;
   add_two_models(test, 2000);
@@ -664,7 +664,7 @@ TEST(stop_rules_test, a_404_for_one_of_several_models_does_not_mean_a_wrong_addr
 // --- relays that cannot stream
 
 TEST(stop_rules_test, a_relay_that_cannot_stream_gets_requests_without_streams) {
-  // A 400 is permanent: without the trial, the whole job would be given up.
+  // A 400 is a permanent failure: without the trial, the engine would give up the whole job.
   for (const int status : {500, 502, 400, 501}) {
     engine_rig test;
     add_streamed(test, 120);

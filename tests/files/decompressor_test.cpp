@@ -136,7 +136,7 @@ TEST(content_decoder, trusts_the_bytes_more_than_the_header) {
       {"\"gzip\"", gzip(json), json},
       {"gzip, zstd", zstd(gzip(json)), json},
       {"gzip, gzip", gzip(gzip(json)), json},
-      {"gzip, gzip", gzip(json), json},  // two relays in a row have named it
+      {"gzip, gzip", gzip(json), json},  // two relays have each added the name
       {"identity", json, json},
       {"none", json, json},
       {"UTF-8", json, json},

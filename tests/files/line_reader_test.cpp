@@ -20,7 +20,7 @@ using testing::HasSubstr;
 
 struct seen_line {
   std::uint64_t number;
-  std::string text;  // "<too long>" for a line that is too long
+  std::string text;  // "<too long>" if the line is too long
   friend bool operator==(const seen_line&, const seen_line&) = default;
 };
 void PrintTo(const seen_line& line, std::ostream* out) {
@@ -148,7 +148,7 @@ TEST(line_reader, start_shows_the_first_lines_without_consuming_them) {
     EXPECT_TRUE(reader.start(2).starts_with("\n \r\n{\n  1\n"));
     EXPECT_EQ(read_all(reader), expected) << size;
   }
-  // It reads only as much as it needs, even if a line has no end.
+  // The reader reads only as much as it needs, even if a line has no end.
   line_reader slow(std::make_unique<pieces>(text, [] { return 1; }), 100);
   EXPECT_EQ(slow.start(1), "\n \r\n{\n");
   line_reader endless(std::make_unique<pieces>(std::string(5'000'000, 'x'), [] { return 9999; }),
@@ -198,7 +198,7 @@ TEST(line_reader, reads_compressed_files_of_any_size) {
 
 TEST(line_reader, zstd_blocks_larger_than_the_buffer_are_unpacked) {
   const test::temp_dir dir;
-  // A frame without a checksum, whose last block is larger than the rest of the buffer.
+  // A frame without a checksum. Its last block is larger than the rest of the buffer.
   for (std::size_t first = 100'000; first < 260'000; first += 20'011) {
     const std::string text =
         std::string(first, 'a') + "\n" + std::string(500'000 - first, 'b') + "\n";

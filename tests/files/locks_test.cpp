@@ -1,4 +1,4 @@
-// File locks between open files of this process, and between processes.
+// Tests of file locks between open files of this process, and between processes.
 #include "files/locks.hpp"
 
 #include <fcntl.h>
@@ -155,7 +155,7 @@ TEST_F(locks_test, ranges_are_locked_independently) {
   ::close(other);
 }
 
-// A child has all open files of its parent, and each of the two can then be the holder.
+// A child process has all open files of its parent, so each of the two can be the holder.
 TEST_F(locks_test, another_holder_is_named_before_this_process) {
   const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   ASSERT_TRUE(lock_bytes(file, 0, 1));

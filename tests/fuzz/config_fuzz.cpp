@@ -17,7 +17,7 @@
 namespace sluice::fuzz {
 namespace {
 
-/// Removes the part of `text` up to the marker line, and the marker, and returns the part.
+/// Removes the part of `text` before the marker line, and the marker itself. Returns this part.
 std::string_view cut_off(std::string_view& text, std::string_view marker) {
   const std::size_t at = std::min(text.find(marker), text.size());
   const std::string_view part = text.substr(0, at);
@@ -54,7 +54,7 @@ void set_environment(const char* name, const std::vector<std::string>& values, s
   }
 }
 
-/// One folder for all runs, in which a config may name the file "key".
+/// One folder for all runs. A config may refer to the file "key" in it.
 const test::temp_dir& place() {
   static const test::temp_dir dir;
   static const bool entered = [] {

@@ -41,7 +41,7 @@ class pieces final : public byte_source {
   std::size_t next_ = 0;
 };
 
-/// A table, up to where it is refused.
+/// A table until the place where the reader refuses it.
 struct whole {
   std::vector<std::string> columns;
   std::vector<std::vector<std::string>> rows;

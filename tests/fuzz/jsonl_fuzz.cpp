@@ -45,7 +45,7 @@ class pieces final : public byte_source {
   std::size_t next_ = 0;
 };
 
-/// Reads only the start of a file: a few packed bytes may unpack to very many.
+/// Reads only the start of a file, because a few packed bytes may unpack to a very large size.
 class bounded final : public byte_source {
  public:
   explicit bounded(std::unique_ptr<byte_source> bytes) : bytes_(std::move(bytes)) {}
@@ -121,8 +121,8 @@ std::string in_file(std::string_view name, std::string_view content) {
   return dir.write(name, content);
 }
 
-/// A packed job has the same lines. Any other bytes in a file with that name give lines or are
-/// refused.
+/// A packed job must have the same lines. Any other bytes in a file with such a name must give
+/// lines or be refused.
 void check_packed(std::string_view text, unsigned kind) {
   if (kind == 1) {
     const auto plain = cut_plainly(text, text.size());
@@ -207,7 +207,7 @@ void check_body(const json& line, const request& made, const job_options& option
   require(before == after, "everything else is unchanged", before.dump() + '\n' + after.dump());
 }
 
-/// If members are only added at the end, all other bytes are those of the line.
+/// If members are only added at the end, all other bytes of the body must be those of the line.
 void check_bytes(std::string_view line, const json& parsed_line, const request& made,
                  const job_options& options) {
   if (!parsed_line.contains("body") || !options.system.empty() || options.override_model) return;
@@ -245,8 +245,8 @@ void check_id(const json& line, const request& made) {
   }
 }
 
-/// The cost bound of a body is not below what any reader finds in it. This reader uses the last of
-/// two members with the same name.
+/// The cost bound of a body must not be below the cost that any reader finds in it. The reader in
+/// this check uses the last of two members with the same name.
 void check_bound(const request& made) {
   constexpr std::int64_t other = 100;
   const auto bound = bound_tokens(made, "gpt-4o", other, {});

@@ -24,7 +24,7 @@ struct form {
   std::string fault;
 };
 
-/// The form that the parser finds if the body arrives in these pieces.
+/// The form that the parser finds if the body arrives in pieces that end at `cuts`.
 form read(std::string_view text, std::vector<std::size_t> cuts) {
   form found;
   multipart_parser parser(
@@ -66,7 +66,7 @@ std::string describe(const form& found) {
   return list.dump(1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 
-/// What no well-formed form breaks.
+/// Checks rules that hold for every form.
 void check(const form& found, std::string_view text) {
   require(found.parts.size() <= multipart_parser::max_parts, "the number of parts is bounded");
   std::size_t sum = 0;
@@ -81,7 +81,7 @@ void check(const form& found, std::string_view text) {
   require(sum <= text.size(), "no byte is given twice");
 }
 
-/// A content comes back as it was sent, if it holds no boundary.
+/// Content must come back as it was sent, if it contains no boundary.
 void check_round_trip(std::string_view content, input& in) {
   const std::string end = "\r\n--" + std::string(boundary);
   // A line end before the content belongs to the head.
@@ -98,7 +98,8 @@ void check_round_trip(std::string_view content, input& in) {
 }  // namespace
 }  // namespace sluice::fuzz
 
-/// The first choice is whether the text is a body of boundary `b`, or the content of a part.
+/// The first choice decides whether the text is a body with the boundary `b`, or the content of a
+/// part.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace sluice::fuzz;
   input in(data, size);

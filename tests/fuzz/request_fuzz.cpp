@@ -16,7 +16,7 @@ using http_server::request_reader;
 constexpr std::size_t max_head_bytes = 512;
 constexpr std::size_t most_requests = 16;
 
-/// What a connection sees of the bytes that it receives: the requests, and how the last one ends.
+/// The requests that a connection reads from its bytes, and how the last one ends.
 struct conversation {
   nlohmann::json requests = nlohmann::json::array();
   std::string end;
@@ -40,7 +40,7 @@ void check(const http_server::request_head& head) {
   }
 }
 
-/// Reads requests, one after the other, from bytes that arrive in these pieces.
+/// Reads requests, one after another, from bytes that arrive in these pieces.
 class reading {
  public:
   explicit reading(std::size_t room) : room_(room) {}
@@ -62,7 +62,7 @@ class reading {
     if (found.requests.size() == most_requests) found.end = "enough";
     if (bytes_.empty() || !found.end.empty()) return false;
     if (!reader_) reader_ = std::make_unique<request_reader>(max_head_bytes);
-    const std::string exact = bytes_;  // so that a read beyond its end is found
+    const std::string exact = bytes_;  // a copy, so that sanitizers find reads beyond its end
     const auto read = reader_->read_head(exact);
     if (!read) return false;
     if (const auto* why = std::get_if<request_reader::refusal>(&*read)) {

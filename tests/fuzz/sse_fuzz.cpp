@@ -17,8 +17,8 @@ struct event {
   friend bool operator==(const event&, const event&) = default;
 };
 
-/// The events that the parser finds if the text arrives in these pieces, at most `most`. From the
-/// first raw text on, the rest belongs to the caller.
+/// The events that the parser finds if the text arrives in these pieces, at most `most`. After the
+/// first raw text, the caller handles all further bytes.
 std::vector<event> read(std::string_view text, std::vector<std::size_t> cuts, std::size_t most) {
   std::vector<event> found;
   sse_parser parser;
@@ -39,7 +39,7 @@ std::vector<event> read(std::string_view text, std::vector<std::size_t> cuts, st
   return found;
 }
 
-/// The same events, by a simple implementation of the standard for a whole text.
+/// The same events, from a simple implementation of the standard that reads a whole text.
 std::vector<event> read_plainly(std::string_view text) {
   std::vector<event> found;
   std::string type;

@@ -82,8 +82,9 @@ inline bool is_one_line(std::string_view text) {
 
 enum class verdict : std::uint8_t { valid, invalid, undecided };
 
-/// Whether another parser accepts a text without lone surrogates. It stops at a NUL and skips a
-/// byte order mark, so these are checked here. Numbers outside the range of a double are undecided.
+/// Whether another parser accepts a text without lone surrogates. This parser stops at a NUL and
+/// skips a byte order mark, so this function checks both itself. Numbers outside the range of a
+/// double are undecided.
 inline verdict peer_verdict(std::string_view text) {
   if (text.find('\0') != std::string_view::npos || text.starts_with("\xEF\xBB\xBF")) {
     return verdict::invalid;

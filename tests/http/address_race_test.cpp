@@ -104,7 +104,7 @@ TEST_F(address_race_test, a_deadline_or_an_abort_ends_the_race) {
   EXPECT_EQ(other.first_cause("?"), "interrupted");
 }
 
-// The callbacks of its connects come after it was cancelled.
+// The callbacks of the race's connects come after the race was cancelled.
 TEST_F(address_race_test, a_cancelled_race_leaves_nothing_behind) {
   const silent_address silent(loop);
   asio::cancellation_signal end;

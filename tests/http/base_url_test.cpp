@@ -38,7 +38,8 @@ TEST(base_url, accepts_every_usual_form) {
       {"http://127.0.0.1:1234", false, "127.0.0.1", "1234", "", "127.0.0.1:1234"},
       {"http://[::1]:1234/v1", false, "::1", "1234", "", "[::1]:1234"},
       {"https://host:/v1", true, "host", "443", "", "host"},
-      {"HTTPS://host/v1", true, "host", "443", "", "host"},  // schemes know no case (RFC 3986 §3.1)
+      // Schemes are case-insensitive (RFC 3986 §3.1).
+      {"HTTPS://host/v1", true, "host", "443", "", "host"},
   };
   for (const auto& row : rows) {
     try {

@@ -382,7 +382,7 @@ TEST_F(http_client_test, a_server_without_tls_is_a_wrong_address) {
         const std::string answer = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
         co_await boost::asio::async_write(socket, boost::asio::buffer(answer),
                                           boost::asio::use_awaitable);
-        char rest = 0;  // until the client closes the connection
+        char rest = 0;  // waits until the client closes the connection
         co_await socket.async_read_some(boost::asio::buffer(&rest, 0), boost::asio::use_awaitable);
       },
       boost::asio::detached);
@@ -424,7 +424,7 @@ TEST_F(http_client_test, while_lookups_fail_the_last_known_addresses_are_used) {
   EXPECT_EQ(server.connections, 2);
 }
 
-// After a standstill the alarms ring before data that arrived meanwhile has been read.
+// After a standstill, the alarms come before the client reads the data that arrived meanwhile.
 struct standstill_test : http_client_test {
   asio::io_context relays{1};
   tcp::acceptor acceptor{relays, tcp::endpoint(loopback, 0)};

@@ -34,7 +34,7 @@ struct idle_connections_test : testing::Test {
     ends.back().non_blocking(true);
     return made;
   }
-  // Whether the connection is open, seen from the relay.
+  // Whether the connection is open, from the relay's point of view.
   static bool is_open(tcp::socket& end) {
     char byte = 0;
     boost::system::error_code error;
@@ -122,7 +122,7 @@ TEST_F(idle_connections_test, a_connection_that_cannot_be_reused_is_not_returned
   EXPECT_EQ(link->socket.remote_endpoint(), ends.front().local_endpoint());
   EXPECT_EQ(link->socket.local_endpoint(), ends.front().remote_endpoint());
 
-  time.stand_still(1h);  // no alarm has rung
+  time.stand_still(1h);  // no alarm has come
   idle.put(connected(0s));
   EXPECT_FALSE(idle.take());
 }

@@ -30,7 +30,8 @@ using tcp = asio::ip::tcp;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-// A resolver that the test controls. Like the system's, it may be called after the test has ended.
+// A resolver that the test controls. Like the system's resolver, it may be called after the test
+// has ended.
 struct resolver_state {
   std::mutex mutex;
   std::condition_variable changed;
@@ -62,7 +63,8 @@ struct resolver_state {
     const std::lock_guard lock(mutex);
     return asked;
   }
-  // Waits up to 10 s; after that it will never happen.
+  // Waits up to 10 s for this number of lookups. After that time, the test assumes that they will
+  // not come.
   bool wait_until_asked(int times) {
     std::unique_lock lock(mutex);
     return changed.wait_for(lock, 10s, [&] { return asked >= times; });
@@ -124,7 +126,8 @@ struct name_lookup_test : testing::Test {
     return names->addresses();
   }
   void let_it_end(std::uint64_t answers) {
-    const auto work = asio::make_work_guard(loop);  // without a waiter, a lookup is no work
+    // A lookup without a waiter does not keep the loop running.
+    const auto work = asio::make_work_guard(loop);
     while (names->answers() == answers) {
       loop.restart();
       if (loop.run_one_for(10s) == 0) break;
@@ -349,7 +352,7 @@ relay_options named_relay() {
   return relay;
 }
 
-// The same from the view of the connector.
+// The same behaviour, tested through the connector.
 struct connector_test : name_lookup_test {
   tcp::acceptor old_place{loop, tcp::endpoint(asio::ip::make_address("127.0.0.1"), 0)};
   tcp::acceptor new_place{loop, tcp::endpoint(asio::ip::make_address("127.0.0.2"), 0)};

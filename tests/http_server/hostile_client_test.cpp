@@ -157,7 +157,7 @@ TEST_F(hostile_clients, AChunkLineThatNeverEndsIsRefused) {
   EXPECT_EQ(status, 400);
 }
 
-// The time of the handler is not the client's, but it ends no timeout either.
+// The time that the handler needs does not count against the client, but it also ends no timeout.
 TEST_F(hostile_clients, AfterASlowHandlerABodyMayStillBeTooSlow) {
   bool go_on = false;
   int status = 0;
@@ -224,7 +224,7 @@ TEST_F(hostile_clients, ManyConnectionsAreServedAtOnce) {
   EXPECT_EQ(served->connections(), many);
 }
 
-// A key and a certificate of its own.
+// Writes a new key and a self-signed certificate for it.
 void write_certificate(const std::string& certificate_file, const std::string& key_file) {
   using file = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
   const std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)> key(EVP_EC_gen("P-256"), EVP_PKEY_free);

@@ -25,7 +25,7 @@ struct outcome {
   std::string fault;
 };
 
-// Reads the body in pieces of these lengths, the last of which repeats.
+// Reads the body in pieces of these lengths. The last length repeats.
 outcome read(std::string_view body, const std::vector<std::size_t>& lengths,
              std::string_view boundary = "frontier") {
   outcome found;

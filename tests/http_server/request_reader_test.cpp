@@ -12,7 +12,7 @@ namespace sluice::http_server {
 namespace {
 
 struct read_request {
-  int refused = 0;  // the status; 0: it was read
+  int refused = 0;  // status of the refusal; 0: not refused
   bool incomplete = false;
   request_head head;
   std::string body;
@@ -22,7 +22,7 @@ struct read_request {
   std::size_t taken = 0;
 };
 
-// Reads one request whose bytes arrive in pieces of this length.
+// Reads one request that arrives in pieces of this length.
 read_request read(std::string_view bytes, std::size_t length = 1'000'000) {
   read_request found;
   request_reader reader(2000);

@@ -25,11 +25,11 @@ struct server_rig : testing::Test {
     });
     return *served;
   }
-  /// Runs the loop, without moving the clock, until this holds.
+  /// Runs the loop until `until` is true, without moving the clock.
   void run(const std::function<bool()>& until) {
     for (;;) {
       loop.restart();
-      // A handler may have something to do again and again.
+      // The limit is needed because a handler may post new work again and again.
       for (int i = 0; i < 1000 && loop.poll_one() > 0; ++i) {
       }
       on_turn();
@@ -37,7 +37,7 @@ struct server_rig : testing::Test {
       loop.run_for(std::chrono::milliseconds{1});
     }
   }
-  /// Called before each look at the condition of run().
+  /// Called before each check of the condition of run().
   virtual void on_turn() {}
 
   boost::asio::io_context loop{1};

@@ -1,4 +1,4 @@
-// The server over real sockets, with timeouts on a manual clock.
+// Tests the server over real sockets. The timeouts use a manual clock.
 #include <gtest/gtest.h>
 
 #include <boost/asio/connect.hpp>
@@ -37,7 +37,7 @@ class raw_client {
     boost::system::error_code ignored;
     asio::write(socket_, asio::buffer(text.data(), text.size()), ignored);
   }
-  // What has arrived.
+  // Everything that has arrived.
   const std::string& received() {
     std::string piece(65536, '\0');
     for (;;) {
@@ -151,7 +151,7 @@ TEST_F(http_servers, AHeadThatComesTooSlowlyIsRefused) {
   auto& client = connect();
   client.send("GET /slow HTTP/1.1\r\n");
   run([&] { return served->connections() == 1 && time.calls_to_come() == 1; });
-  // One byte after the other does not give it more time.
+  // If the client sends single bytes, it does not get more time.
   for (int i = 0; i < 5; ++i) {
     client.send("x");
     run([] { return true; });
@@ -201,7 +201,7 @@ TEST_F(http_servers, BodiesOfAnySizeAreRead) {
   client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
   run([&] { return client.has("size 0"); });
   const std::string large(3'000'000, 'x');
-  // The socket takes only some of it at a time.
+  // The socket takes only a part of the body at a time.
   client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n");
   std::size_t sent = 0;
   run([&] {
@@ -320,7 +320,7 @@ TEST_F(http_servers, ARawReplyEndsAsTheHandlerSays) {
     auto& client = connect();
     client.send(get("/") + get("/next"));
     run([&] { return client.closed(); });
-    // A reset may overtake what was sent before it.
+    // After a reset, data that was sent before may be lost.
     EXPECT_GE(client.count("HTTP/1.1"), each == raw_end::reset ? 0U : 1U);
     EXPECT_LE(client.count("HTTP/1.1"), 1U);
   }

@@ -7,11 +7,11 @@
 namespace sluice {
 namespace {
 
-// Counts known from tiktoken: 14 tokens of cl100k_base, 7 of o200k_base.
+// Token counts from tiktoken: 14 in cl100k_base, 7 in o200k_base.
 const std::string nine_hanzi = "鲁迅为什么打周树人";
 constexpr std::int64_t of_cl100k = 14;
 constexpr std::int64_t of_o200k = 7;
-constexpr std::int64_t frame = 7;  // of a chat with one message
+constexpr std::int64_t frame = 7;  // tokens around the content of a chat with one message
 
 request chat_request(const std::string& model, const std::string& more = {}) {
   request asked;
@@ -61,7 +61,7 @@ TEST(audit, what_is_reported_beyond_the_count_is_excess) {
   const token_usage told{frame + of_o200k + 20, 0, of_o200k + 30, 0};
   const auto found = audited(chat_request("gpt-4o"), told, saying(nine_hanzi));
   EXPECT_EQ(found.prompt->excess(), 20);
-  // The end of the reply may have been a token.
+  // The end of the reply may count as one more token.
   EXPECT_EQ(found.completion->counted, of_o200k + 1);
   EXPECT_EQ(found.completion->excess(), 29);
   EXPECT_EQ(found.excess_tokens(), 49);
@@ -76,11 +76,12 @@ TEST(audit, a_side_that_is_told_too_low_hides_nothing_of_the_other) {
 
 TEST(audit, the_excess_costs_what_the_counts_would_not_have) {
   const model_prices price = flat("0.000002", "0.000001", "0.00001");
-  // Of 114 tokens 110 were cached; 14 there were, so that no more than 14 can have been.
+  // The relay reports 114 prompt tokens, 110 of them cached. The prompt really has 14 tokens, so at
+  // most 14 tokens can be cached.
   const token_usage told{frame + of_o200k + 100, 110, 0, 0};
   const auto found = audited(chat_request("gpt-4o"), told, saying(""));
   EXPECT_EQ(found.excess_tokens(), 100);
-  // Told: 4 fresh and 110 cached; due: 14 cached.
+  // Reported: 4 fresh and 110 cached tokens. Correct: 14 cached tokens.
   EXPECT_EQ(excess_cost(found, told, price, {})->to_string(), "0.000104");
   EXPECT_EQ(excess_cost(audited(chat_request("gpt-4o"), {1, 0, 1, 0}, saying("")), {1, 0, 1, 0},
                         price, {}),
@@ -205,7 +206,8 @@ TEST(unread_cost, is_the_discount_and_the_writes_that_were_not_needed) {
   EXPECT_EQ(cost("gpt-4o", 0, plain), "0");
   EXPECT_EQ(cost("gpt-4-1106-preview", 2000, plain), "0");
   EXPECT_EQ(cost("gpt-4o", 2000, plain, "turbo"), "unknown");
-  // 1500 that were written for 3.75 instead of read for 0.30, and 500 that were plain at 3.
+  // 1500 tokens were written to the cache at $3.75 per million instead of read at $0.30, and 500
+  // plain tokens cost $3 per million.
   const token_usage written{
       .prompt_tokens = 3000, .completion_tokens = 5, .cache_write_tokens = 1500};
   EXPECT_EQ(cost("claude-sonnet-4-5", 2000, written), "0.006525");

@@ -21,7 +21,7 @@ std::string job_line(const std::string& id, const std::string& model, const std:
          R"(","messages":[{"role":"user","content":")" + prompt + R"("}]})" + "\n";
 }
 
-// A job, and the output that a relay's usage made of it.
+// A job, and an output file with the usages that a relay reported.
 class job_audit_files : public testing::Test {
  protected:
   job_files files() const {
@@ -29,7 +29,7 @@ class job_audit_files : public testing::Test {
             folder_ / "j.totals.json", folder_ / "j.state"};
   }
 
-  // The answer is "hi", one token.
+  // Adds an output line for the request. The answer is "hi", one token.
   void answer(const std::string& line, std::uint64_t number,
               const std::optional<token_usage>& usage) {
     const auto asked = parse_job_line(line.substr(0, line.size() - 1), number, lines_);
@@ -60,7 +60,7 @@ class job_audit_files : public testing::Test {
   job_options lines_;
   relay_prices prices_{price_table::built_in()};
   std::string output_;
-  double started_at_ = 1'800'000'000;  // of the next reply
+  double started_at_ = 1'800'000'000;  // start time of the next reply
 };
 
 TEST_F(job_audit_files, replies_are_matched_to_their_requests_in_any_order) {
@@ -78,10 +78,11 @@ TEST_F(job_audit_files, replies_are_matched_to_their_requests_in_any_order) {
   EXPECT_EQ(model.prompt.reported, 116);
   EXPECT_EQ(model.prompt.counted, 16);
   EXPECT_EQ(model.excess_tokens, 150);
-  EXPECT_EQ(model.excess->to_string(), "0.00075");  // 100 at 2.50 and 50 at 10 USD per million
+  // 100 tokens at 2.50 and 50 at 10 USD per million.
+  EXPECT_EQ(model.excess->to_string(), "0.00075");
   EXPECT_EQ(found.models.at("gpt-4").excess_tokens, 0);
   ASSERT_EQ(found.worst.size(), 2U);
-  EXPECT_EQ(found.worst[0].custom_id, "a");  // fewer tokens, and more money
+  EXPECT_EQ(found.worst[0].custom_id, "a");  // fewer tokens, but a higher cost
   EXPECT_EQ(found.worst[0].line, 1U);
   EXPECT_EQ(found.worst[1].custom_id, "b");
   EXPECT_TRUE(found.skipped.empty());
@@ -110,7 +111,7 @@ TEST_F(job_audit_files, what_cannot_be_held_against_its_request_is_skipped_with_
   answer(job_line("gone", "gpt-4o", "hi"), 3, token_usage{800, 0, 1, 0});
   answer(other, 4, token_usage{800, 0, 1, 0});
   answer(job_line("untold", "gpt-4o", "hi"), 5, std::nullopt);
-  output_ += R"({"id":"batch_req_1","custom_id":"to)";  // a run is writing
+  output_ += R"({"id":"batch_req_1","custom_id":"to)";  // an incomplete line: a run is writing
   const auto found = audit(same + job_line("changed", "gpt-4o", "after") + other +
                            job_line("untold", "gpt-4o", "hi") + "no line\n");
   EXPECT_THAT(found.skipped, UnorderedElementsAre(
@@ -159,7 +160,7 @@ TEST_F(job_audit_files, a_repeated_opening_without_a_cache_is_found) {
   answer(lines[2], 3, token_usage{1510, 0, 1, 0});
   answer(lines[3], 4, std::nullopt);
   answer(lines[4], 5, token_usage{1510, 0, 1, 0});
-  started_at_ += 1000;  // too late
+  started_at_ += 1000;  // the next reply comes too late
   answer(lines[5], 6, token_usage{1510, 0, 1, 0});
   const auto found = audit(job);
   const auto& model = found.models.at("gpt-4o");
@@ -167,7 +168,7 @@ TEST_F(job_audit_files, a_repeated_opening_without_a_cache_is_found) {
   EXPECT_EQ(model.unread, 2U);
   EXPECT_GE(model.unread_tokens, 2 * 1200);
   EXPECT_LE(model.unread_tokens, 2 * 1510);
-  const usd discount = usd::from_units(usd::parse("0.00000125")->count());  // a token
+  const usd discount = usd::from_units(usd::parse("0.00000125")->count());  // per token
   EXPECT_EQ(model.unread_cost->to_string(), (discount * model.unread_tokens).to_string());
   ASSERT_EQ(found.openings.size(), 1U);
   EXPECT_EQ(found.openings[0].custom_id, "r2");

@@ -16,7 +16,7 @@ namespace {
 
 using nlohmann::json;
 
-// A job of five requests that a run is working on.
+// A job of five requests, in progress.
 struct job_follower_test : testing::Test {
   job_follower_test() {
     for (int i = 0; i < 5; ++i) text += "{\"model\":\"gpt-4o\",\"messages\":[]}\n";

@@ -240,8 +240,8 @@ TEST(job_line, choices) {
       {R"({"url":"/v1/completions","body":{"model":"m","prompt":["a","b","c"],"n":2}})", 6},
       {R"({"url":"/v1/completions","body":{"model":"m","prompt":["a"]}})", 1},
       {R"({"url":"/v1/completions","body":{"model":"m","prompt":[1,2,3]}})",
-       1},  // one prompt, as tokens
-      {R"({"url":"/v1/completions","body":{"model":"m","prompt":[[1,2],[3]]}})", 2},  // two
+       1},  // one prompt, given as tokens
+      {R"({"url":"/v1/completions","body":{"model":"m","prompt":[[1,2],[3]]}})", 2},  // two prompts
       {R"({"url":"/v1/completions","body":{"model":"m","prompt":[]}})", 1},
       {R"({"model":"m","input":"x","n":5})", 1},
   };
@@ -370,7 +370,8 @@ TEST(job_line, ids_that_differ_in_a_lone_surrogate_alone_are_two) {
   EXPECT_EQ(id(R"("\ud83d\ude00")"), id("\"😀\""));
 }
 
-// What a flag does not change is what the user wrote, whichever of two a relay reads.
+// If a body has a member twice, both members stay as the user wrote them, unless a flag changes
+// them. A relay may read either of the two.
 TEST(job_line, doubled_members_of_a_body_stay) {
   const struct {
     const char* what;
@@ -419,7 +420,8 @@ TEST(job_line, doubled_members_of_a_body_stay) {
   }
 }
 
-// Ten times the members, ten times the work: were it the square, this test would take many minutes.
+// The time must be linear in the number of members. With quadratic time, this test would take many
+// minutes.
 TEST(job_line, a_name_that_stands_many_times_costs_no_more_than_its_bytes) {
   std::string ids;
   std::string prompts;

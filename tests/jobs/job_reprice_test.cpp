@@ -74,14 +74,14 @@ TEST_F(job_reprice_file, what_has_no_price_before_or_now_is_left_out_of_the_diff
   const token_usage usage{.prompt_tokens = 1'000'000, .completion_tokens = 1'000'000};
   token_usage written = usage;
   written.cache_write_tokens = 5;
-  add(success("a", usage), nullptr);         // has a price since
-  add(success("a", usage), "0.1");           // both
-  add(success("a", written), "7");           // no rate for the write
+  add(success("a", usage), nullptr);         // has a price only now
+  add(success("a", usage), "0.1");           // has a price before and now
+  add(success("a", written), "7");           // no rate for cache writes
   add(success("a", std::nullopt), nullptr);  // no usage
   add(success("gone", usage), "5");
   add(success("gone", usage), "5");
   add(success("gone", usage), "5");
-  output_ += R"({"id":"batch_req_1","custom_id":"to)";  // a run is writing
+  output_ += R"({"id":"batch_req_1","custom_id":"to)";  // an incomplete line: a run is writing
   const auto found = reprice(prices(R"({"a":{"input":"0.1","output":"0.2"}})"), 2);
   const auto& a = found.models.at("a");
   EXPECT_EQ(a.requests, 4U);
@@ -139,7 +139,7 @@ TEST_F(job_reprice_file, with_the_prices_of_the_run_nothing_changes) {
                                                .cached_tokens = 7 * i,
                                                .completion_tokens = 31 * i,
                                                .cache_write_tokens = written});
-      // Around the end of an hour with another price, to a tenth of a millisecond.
+      // Times around the end of an hour with another price, in steps of 3.99 ms.
       made.started_at = 1'795'773'599.9 + i * 0.00399;
       made.latency_ms = 0.04 * i;
       output_ += result_line(made, price->cost(*made.outcome->usage, serving_of(made)).cost, false);

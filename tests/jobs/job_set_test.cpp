@@ -1,4 +1,4 @@
-// job_set: what a job is on files, and what running it again does.
+// Tests of job_set: the files of a job, and what happens when the job runs again.
 #include "sluice/job_set.hpp"
 
 #include <fcntl.h>
@@ -72,15 +72,16 @@ std::optional<boost::system::result<reply, failure>> succeed(const request&) {
 }
 
 struct job_set_test : test::job_rig {
-  /// An attempt starts, and is recorded as an engine has it recorded before it sends.
+  /// Starts an attempt and records it, in the way in which an engine does before it sends the
+  /// request.
   static void start(job_set& jobs, const attempt_record& attempt) {
     jobs.attempt_started(attempt);
     ASSERT_TRUE(jobs.must_be_recorded());
     jobs.record([](const std::exception_ptr& why) { EXPECT_FALSE(why); });
   }
 
-  /// Runs the jobs as an engine would; an outcome of nothing leaves the request pending. Gives the
-  /// ids that were sent.
+  /// Runs the jobs as an engine would. If `outcome` returns nothing, the request stays pending.
+  /// Returns the ids that were sent.
   std::vector<std::string> run(const outcome_of& outcome = succeed,
                                std::vector<std::string> names = {"x.jsonl"}, bool crash = false) {
     auto jobs = open(std::move(names));
@@ -202,7 +203,7 @@ TEST_F(job_set_test, a_finished_job_is_read_only_once) {
   dir.write("x.jsonl", job_line("a") + job_line("b"));
   run();
   auto jobs = open();
-  dir.write("x.jsonl", "it was read before this\n");  // a second reading would refuse it
+  dir.write("x.jsonl", "it was read before this\n");  // a second read would refuse this
   EXPECT_FALSE(jobs->next());
   jobs->finish(job_status::completed, 1, 1);
   EXPECT_EQ(totals()["status"], "completed");
@@ -344,7 +345,7 @@ TEST_F(job_set_test, bad_lines_go_to_the_errors_file_and_are_taken_anew) {
   EXPECT_EQ(totals()["requests"], 5);
   EXPECT_EQ(totals()["failed"], 3);
   EXPECT_EQ(totals()["pending"], 0);
-  // Two lines are mended.
+  // The user corrects two lines.
   dir.write("x.jsonl",
             job_line("a") + job_line("c") + job_line("a") + job_line("d") + job_line("b"));
   EXPECT_THAT(run(), ElementsAre("c", "d"));
@@ -358,7 +359,7 @@ TEST_F(job_set_test, a_line_that_turned_bad_in_another_way_has_one_line) {
   dir.write("x.jsonl", job_line("a") + "nonsense\n");
   run();
   dir.write("x.jsonl", job_line("a") + "[]\n");
-  run(succeed, {"x.jsonl"}, true);  // a crash before the tidying
+  run(succeed, {"x.jsonl"}, true);  // a crash before old lines are removed
   run();
   ASSERT_EQ(dir.lines("x.errors.jsonl").size(), 1U);
   EXPECT_EQ(json::parse(dir.lines("x.errors.jsonl")[0])["error"]["code"], "invalid_request_line");
@@ -566,7 +567,8 @@ TEST_F(job_set_test, ordered_sorts_a_job_when_it_is_complete_and_not_before) {
   EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a", "b"));
 }
 
-// A line with an id, for the request that all lines of that prompt share.
+// A job line with this id. All lines from this function have the same prompt, so their requests are
+// equal.
 std::string equal_line(const std::string& id) {
   return job_line(id, "the same");
 }
@@ -601,7 +603,7 @@ TEST_F(job_set_test, dedup_sends_equal_requests_once_and_copies_the_result) {
   EXPECT_EQ(told["finish_reasons"]["stop"], 4);
   EXPECT_EQ(told["models"]["gpt-4o"]["requests"], 4);
   EXPECT_FALSE(dir.has("x.state"));
-  // And again, with and without the flag: nothing is sent, nothing changes.
+  // Run again, with and without the flag: the run sends nothing and changes nothing.
   const std::string before = dir.read("x.output.jsonl");
   for (const bool dedup : {true, false}) {
     lines.dedup = dedup;
@@ -645,14 +647,14 @@ TEST_F(job_set_test, copies_of_a_failure_fail_alike_and_are_tried_again_with_it)
   EXPECT_EQ(copy["sluice"]["retryable"], true);
   EXPECT_EQ(totals()["errors"]["503"], 2);
   EXPECT_EQ(totals()["status"], "completed");
-  // Again, and it fails for good.
+  // In the next run, the request fails permanently.
   EXPECT_THAT(run([](const request&) { return permanent(); }), ElementsAre("a"));
   EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("a", "b"));
   EXPECT_EQ(totals()["errors"], json({{"400", 2}}));
   const std::string before = dir.read("x.errors.jsonl");
   EXPECT_THAT(run(), IsEmpty());
   EXPECT_EQ(dir.read("x.errors.jsonl"), before);
-  // Once more, and it succeeds.
+  // With retry_failed, the request succeeds.
   output.retry_failed = true;
   EXPECT_THAT(run(), ElementsAre("a"));
   EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("c", "a", "b"));
@@ -668,7 +670,7 @@ TEST_F(job_set_test, a_run_that_died_before_the_copies_is_gone_on_with_without_s
   EXPECT_THAT(run(), IsEmpty());
   EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a", "b", "c"));
   EXPECT_EQ(totals()["attempts"], 1);
-  // Some of the copies were written.
+  // The previous run wrote only some of the copies.
   dir.write("x.output.jsonl",
             dir.lines("x.output.jsonl")[0] + "\n" + dir.lines("x.output.jsonl")[1] + "\n");
   EXPECT_THAT(run(), IsEmpty());
@@ -879,7 +881,7 @@ TEST_F(job_set_test, a_request_whose_attempt_died_with_the_run_knows_of_it) {
   EXPECT_EQ(jobs->totals(0).maybe_billed_attempts, 1U);
 }
 
-// A budget of so many dollars over jobs of gpt-4o, whose requests cost at most `bound`.
+// A job with a budget of one dollar. Each of its requests for gpt-4o costs at most `bound`.
 struct budget_job_test : job_set_test {
   usd bound;
 
@@ -919,7 +921,7 @@ TEST_F(budget_job_test, equal_requests_are_reserved_and_paid_once) {
   const usd most = only->most;
   EXPECT_FALSE(jobs->next());
   jobs.reset();
-  output.budget = most;  // for one attempt
+  output.budget = most;  // enough for one attempt
   auto tight = open();
   const auto next = tight->next();
   ASSERT_TRUE(next);
@@ -1021,7 +1023,7 @@ TEST_F(budget_job_test, what_was_in_flight_at_a_crash_stays_reserved) {
 
 TEST_F(budget_job_test, a_finished_job_still_counts) {
   run();
-  output.budget = *usd::parse("0.00105") + bound;  // three replies were paid
+  output.budget = *usd::parse("0.00105") + bound;  // three replies, and one reservation
   append("x.jsonl", line("d") + line("e"));
   auto jobs = open();
   EXPECT_EQ(jobs->reserve(*jobs->next()), funds::reserved);
@@ -1030,8 +1032,9 @@ TEST_F(budget_job_test, a_finished_job_still_counts) {
 
 TEST_F(budget_job_test, results_that_made_room_were_paid_all_the_same) {
   run();
-  const usd paid = *usd::parse("0.00105");                                // three replies
-  dir.write("x.jsonl", job_line("a", "other") + job_line("b", "other"));  // and none of c
+  const usd paid = *usd::parse("0.00105");  // three replies
+  // Other bodies for a and b. The file has no request c.
+  dir.write("x.jsonl", job_line("a", "other") + job_line("b", "other"));
   output.changed = on_change::redo;
   output.assume_max_tokens = 10;
   output.budget = paid;
@@ -1310,7 +1313,7 @@ TEST_F(job_set_test, fresh_moves_aside_what_was_there) {
   EXPECT_EQ(totals()["attempts"], 1) << "a fresh start counts anew";
 }
 
-// Whether this process holds a lock on the file, as another one sees it.
+// Whether this process holds a lock on the file. A child process checks this.
 bool is_locked(const std::string& path) {
   const pid_t child = ::fork();
   if (child == 0) {
@@ -1462,7 +1465,8 @@ TEST_F(job_set_test, a_run_that_is_over_takes_and_gives_nothing) {
   EXPECT_EQ(totals()["status"], "interrupted");
 }
 
-// Else a power cut between the two takes both, and nothing tells that the request was ever sent.
+// Otherwise a power failure after the removal of the old line could lose both lines, and no file
+// would show that the request was ever sent.
 TEST_F(job_set_test, an_old_line_goes_once_the_new_one_is_on_the_disk) {
   for (const auto durable : {durability::each, durability::second, durability::none}) {
     output.durable = durable;
@@ -1502,8 +1506,9 @@ TEST_F(job_set_test, an_old_line_goes_once_the_new_one_is_on_the_disk) {
   }
 }
 
-// As in a run: the reader takes requests on its own thread, the event loop brings results and asks
-// for requests ahead, and the disk's thread syncs and writes checkpoints. For the thread sanitizer.
+// The same threads as in a run: the reader takes requests on its own thread, the event loop brings
+// results and asks for requests ahead, and the disk's thread syncs and writes checkpoints. This
+// test is mainly for the thread sanitizer.
 TEST_F(job_set_test, the_threads_of_a_run_work_beside_each_other) {
   constexpr int requests = 400;
   std::string text;
@@ -1515,7 +1520,7 @@ TEST_F(job_set_test, the_threads_of_a_run_work_beside_each_other) {
   output.budget = usd::parse("1000");
   output.assume_max_tokens = 10;
   run([](const request& next) -> std::optional<boost::system::result<reply, failure>> {
-    if (next.line % 3 == 0) return passing();  // whose lines are replaced below
+    if (next.line % 3 == 0) return passing();  // the lines of these requests are replaced below
     return std::nullopt;
   });
   test::faulty_files disk;
@@ -1570,7 +1575,7 @@ TEST_F(job_set_test, the_threads_of_a_run_work_beside_each_other) {
     }
   }
   disk.finish_background();
-  for (const request& next : taken) put(next);  // that were looked for last
+  for (const request& next : taken) put(next);  // from the last look_ahead()
   jobs.finish(job_status::completed, 1, 1);
   const auto ids = ids_in("x.output.jsonl");
   EXPECT_EQ(ids.size(), static_cast<std::size_t>(requests));
@@ -1593,7 +1598,8 @@ TEST_F(job_set_test, a_sync_that_failed_aside_is_told_by_the_next_checkpoint) {
   finished.outcome = permanent();
   jobs.put(std::move(finished));
   jobs.flush();
-  bool failed = false;  // once: the system tells of what it has lost only once
+  // The sync fails only once: the operating system reports lost data only once.
+  bool failed = false;
   disk.fault = [&](std::string_view what, const std::string&) {
     return what == "sync" && !std::exchange(failed, true) ? test::faulty_files::broken()
                                                           : std::error_code();
@@ -1664,8 +1670,8 @@ TEST_F(job_set_test, counters_outlive_a_crash_and_a_damaged_state_costs_only_the
   EXPECT_THAT(run(), ElementsAre("a", "b"));
 }
 
-// The records of attempts reach the disk before anything is sent, those of their ends when the file
-// is written anew; the lines have a sync of their own.
+// The record of an attempt reaches the disk before the attempt is sent. The record of its end may
+// reach the disk only when the state file is written again. The result lines have a separate sync.
 TEST_F(job_set_test, a_line_does_not_settle_what_it_tells_no_cost_of) {
   dir.write("x.jsonl", job_line("a"));
   output.budget = usd::parse("1");
@@ -1727,7 +1733,7 @@ TEST_F(job_set_test, a_result_without_a_cost_whose_line_is_lost_may_have_been_bi
       },
       {"x.jsonl"}, true);
   EXPECT_EQ(open()->totals(0).maybe_billed_attempts, 0U);
-  dir.write("x.output.jsonl", "");  // the power went, and with it the line
+  dir.write("x.output.jsonl", "");  // a power failure has removed the line
   std::string state = dir.read("x.state");
   EXPECT_THAT(state, testing::Not(HasSubstr("unpriced"))) << "settled by the line";
   run(
@@ -1744,7 +1750,7 @@ TEST_F(job_set_test, a_result_without_a_cost_whose_line_is_lost_may_have_been_bi
 TEST_F(job_set_test, what_cannot_be_read_is_not_taken_for_what_is_not_there) {
   dir.write("x.jsonl", job_line("a") + job_line("b"));
   run();
-  const auto make_unreadable = [&](const char* name) {  // a link that leads to itself
+  const auto make_unreadable = [&](const char* name) {  // a link to itself
     std::filesystem::remove(dir / name);
     std::filesystem::create_symlink(dir / name, dir / name);
   };

@@ -1,4 +1,5 @@
-// The order of a job's steps, which the types keep; and that a dropped step undoes itself.
+// Tests that the types enforce the order of a job's steps, and that a dropped step undoes its
+// changes.
 #include "jobs/job_steps.hpp"
 
 #include <gmock/gmock.h>
@@ -12,7 +13,7 @@
 namespace sluice {
 namespace {
 
-// What a step offers, to a name or to a temporary.
+// Which functions a step offers, for an lvalue or for a temporary.
 template <typename Step>
 constexpr bool scans = requires(Step step) {
   std::forward<Step>(step).scan();
@@ -54,7 +55,7 @@ constexpr bool ends = requires(Job& job) {
   job.write(job_status::completed, 1.0, 1);
 };
 
-// Each step offers the next one alone, and a run what belongs to it.
+// Each step offers only the next step. A running job also offers the functions of a run.
 static_assert(scans<loaded_job> && !scans<outdated_job> && !scans<scanned_job> &&
               !scans<created_job> && !scans<running_job&> && !scans<finished_job>);
 static_assert(!makes_room<loaded_job> && makes_room<outdated_job> && !makes_room<scanned_job> &&
@@ -72,7 +73,7 @@ static_assert(!takes_results<loaded_job> && !takes_results<outdated_job> &&
 static_assert(!ends<loaded_job> && !ends<outdated_job> && !ends<scanned_job> &&
               !ends<created_job> && !ends<running_job> && ends<finished_job>);
 
-// A step uses its object up: it is not for one that has a name and is used again.
+// A step consumes its object, so an lvalue cannot take a step.
 static_assert(!scans<loaded_job&> && !makes_room<outdated_job&> && !creates<scanned_job&> &&
               !starts<created_job&>);
 static_assert(!std::is_copy_constructible_v<loaded_job> &&
@@ -81,7 +82,7 @@ static_assert(!std::is_copy_constructible_v<loaded_job> &&
               !std::is_copy_constructible_v<created_job> &&
               !std::is_copy_constructible_v<running_job> &&
               !std::is_copy_constructible_v<finished_job>);
-// None but the first is made from nothing, and a run ends by being given away.
+// Only the first step can be constructed from a setup. A run ends when its owner gives it away.
 static_assert(!std::is_constructible_v<outdated_job, job_setup> &&
               !std::is_constructible_v<scanned_job, job_setup> &&
               !std::is_constructible_v<created_job, job_setup> &&
@@ -93,7 +94,7 @@ static_assert(!std::is_constructible_v<outdated_job, std::unique_ptr<job_parts>>
 static_assert(std::is_constructible_v<finished_job, std::unique_ptr<running_job>> &&
               !std::is_constructible_v<finished_job, std::unique_ptr<running_job>&> &&
               !std::is_constructible_v<finished_job, running_job&>);
-// What a finished job shows of its run can be read, and nothing more.
+// A finished job gives only read access to its run.
 using shown = decltype(std::declval<const finished_job&>().job());
 static_assert(requires(shown & job) { job.totals(); });
 static_assert(!gives_requests<shown> && !looks_ahead<shown> && !takes_results<shown> &&
@@ -124,7 +125,7 @@ struct job_steps_test : testing::Test {
             .warn = [this](const std::string& sentence) { warnings.push_back(sentence); }};
   }
   scanned_job scan() { return std::get<scanned_job>(loaded_job(setup()).scan()); }
-  // Runs the job, whose request succeeds.
+  // Runs the job. Its request succeeds.
   void run_once() {
     auto job = scan().create().start();
     while (const auto next = job->next_request()) {

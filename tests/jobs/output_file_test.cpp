@@ -65,7 +65,8 @@ TEST(output_file, keeps_what_fits_on_a_full_disk_in_whole_lines) {
   const test::temp_dir dir;
   std::string lines = "one\ntwo\nthree\nfour\n";
   const pid_t child = ::fork();
-  if (child == 0) {  // a process of its own, whose files may not grow beyond 10 bytes
+  // In a separate process, because its files may not grow beyond 10 bytes.
+  if (child == 0) {
     ::signal(SIGXFSZ, SIG_IGN);
     const rlimit small{10, 10};
     ::setrlimit(RLIMIT_FSIZE, &small);
@@ -247,7 +248,7 @@ TEST(output_file, sorting_what_is_in_order_touches_no_file) {
   file.sort(number_in, 2);
 }
 
-// The disk is full from each operation on in turn.
+// The disk is full from operation `at` on, for each operation of the sort.
 TEST(output_file, a_sort_that_fails_at_any_operation_leaves_the_file_whole_and_can_be_done_again) {
   bool failed = true;
   for (int at = 0; failed; ++at) {
@@ -312,7 +313,7 @@ TEST(output_file, sorts_in_memory_that_does_not_grow_with_the_file) {
     file.sort(number_in, 100'000);
     rusage after{};
     ::getrusage(RUSAGE_SELF, &after);
-    constexpr long most_kib = 64 << 10;  // of a file of 160 MB
+    constexpr long most_kib = 64 << 10;  // the file has 160 MB
     ::_exit(after.ru_maxrss - before.ru_maxrss < most_kib ? 0 : 1);
   }
   int status = 0;
@@ -357,7 +358,7 @@ TEST(output_file, rewriting_tells_where_lines_end) {
   EXPECT_EQ(ends, (std::vector<std::uint64_t>{3, 5}));
 }
 
-// What another process is told that wants the file, or wants to make it.
+// The message that another process gets when it opens or creates the file.
 std::string told_to_another_process(const std::string& path, bool to_make = false) {
   int ends[2];
   if (::pipe(ends) != 0) return "no pipe";
@@ -464,7 +465,7 @@ TEST(output_file, room_that_was_set_aside_takes_lines_on_a_full_disk_and_says_so
     return what == "reserve" ? std::make_error_code(std::errc::no_space_on_device)
                              : std::error_code();
   };
-  append(file, "two\n");  // there is enough of it
+  append(file, "two\n");  // the reserved space is still large enough
   std::string lines(std::size_t{600} << 10, 'x');
   lines += '\n';
   EXPECT_THAT(refusal([&] { file.append(lines); }), HasSubstr("No space left"));

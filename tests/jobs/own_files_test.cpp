@@ -118,7 +118,7 @@ TEST(own_files, what_is_to_take_the_place_of_a_file_takes_no_other) {
   replace_file(*disk, dir / "x", "{\"sluice_state\":1,}", begins_as_unplaced_state);
   EXPECT_EQ(dir.read("x"), "{\"sluice_state\":1,}");
   for (const char* name : {"x.new", "x.sluice-new"}) EXPECT_EQ(dir.read(name), "mine\n");
-  dir.write("x.sluice-new", "{\"sluice_state\":1,\"half");  // a crash has left it
+  dir.write("x.sluice-new", "{\"sluice_state\":1,\"half");  // left over from a crash
   replace_file(*disk, dir / "x", "{\"sluice_state\":1, }", begins_as_unplaced_state);
   EXPECT_FALSE(dir.has("x.sluice-new"));
   EXPECT_EQ(dir.entries(), 2U);

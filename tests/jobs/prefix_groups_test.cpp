@@ -24,7 +24,7 @@ prefix_groups grouped(const std::vector<std::uint64_t>& openings) {
   return groups;
 }
 
-// What next() gives until it waits or ends.
+// The lines that next() gives until it waits or ends.
 lines take(prefix_groups& groups, time_point now = start) {
   lines given;
   for (;;) {

@@ -1,4 +1,5 @@
-// Replies that do not have the expected shape: what they cost, and where that is on record.
+// Tests of replies that do not have the expected shape: what they cost, and which files record this
+// cost.
 #include <gmock/gmock.h>
 
 #include <fstream>
@@ -24,7 +25,8 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using step = reply_verdict::step;
 
-// Rejects replies that hold "bad"; requests whose body holds "unchecked" cannot be checked.
+// Rejects replies that contain "bad". Requests with a body that contains "unchecked" cannot be
+// checked.
 struct test_check final : reply_check {
   std::optional<std::string> why_unchecked(const request& asked) const override {
     if (asked.body.find("unchecked") == std::string::npos) return std::nullopt;
@@ -56,7 +58,7 @@ reply said(const std::string& text, std::optional<token_usage> usage = token_usa
   return whole;
 }
 
-// With gpt-4o: 100 x 2.50 and 10 x 10.00 for a million tokens.
+// With gpt-4o: 100 tokens at $2.50 and 10 tokens at $10.00 per million.
 constexpr auto one_reply = "0.00035";
 
 usd dollars(const std::string& text) {
@@ -66,7 +68,7 @@ usd dollars(const std::string& text) {
 struct rejected_replies_test : test::job_rig {
   rejected_replies_test() { lines.expect = std::make_shared<test_check>(); }
 
-  // One attempt, as the engine makes it. True: the request has its line.
+  // Makes one attempt, as the engine does. Returns true if the request now has its line.
   static bool attempt(job_set& jobs, request& asked, std::uint32_t& sent,
                       boost::system::result<reply, failure> outcome) {
     EXPECT_EQ(jobs.reserve(asked), funds::reserved);
@@ -94,8 +96,8 @@ struct rejected_replies_test : test::job_rig {
     return true;
   }
 
-  // Runs the job; `texts` answer the attempts of each request. If they run out, the run dies there.
-  // Gives the number of attempts.
+  // Runs the job; `texts` answer the attempts of each request. If no text is left, the request
+  // stays pending. Returns the number of attempts.
   unsigned run(const std::vector<std::string>& texts, bool finishes = true) {
     auto jobs = open();
     unsigned attempts = 0;
@@ -209,7 +211,7 @@ TEST_F(rejected_replies_test, are_in_the_totals_while_their_request_is_pending) 
   EXPECT_EQ(totals()["cost_usd"], one_reply);
   EXPECT_EQ(totals()["rejected"]["replies"], 1);
   EXPECT_TRUE(dir.has("x.state"));
-  run({"bad"}, false);  // killed behind a checkpoint
+  run({"bad"}, false);  // killed after a checkpoint
   EXPECT_EQ(run({"good"}), 1U);
   EXPECT_EQ(totals()["cost_usd"], "0.00105");
   EXPECT_EQ(line_in("x.output.jsonl")["sluice"]["rejected"].size(), 2U);

@@ -71,7 +71,7 @@ TEST(result_line, of_a_success_is_a_batch_line_and_one_object_more) {
 }
 
 TEST(result_line, tells_what_the_cache_saved_if_it_was_used) {
-  result made = a_success();  // it has read ten tokens
+  result made = a_success();  // ten of its tokens are cached
   const auto line_with = [&](const std::optional<usd>& saved) {
     return result_line(made, usd::parse("0.008"), false, usd::from_units(1), saved);
   };
@@ -83,7 +83,7 @@ TEST(result_line, tells_what_the_cache_saved_if_it_was_used) {
   EXPECT_EQ(parse_stored_line(line_with({}))->facts.cache_saved, std::nullopt);
   EXPECT_EQ(facts_of(made, {}).cache_saved, std::nullopt);
 
-  std::string earlier = line;  // as it was written before lines told it
+  std::string earlier = line;  // an older line, without this member
   const std::string_view member = R"("cache_saved_usd":"-0.000000000000000012",)";
   earlier.erase(earlier.find(member), member.size());
   EXPECT_EQ(parse_stored_line(earlier)->facts.cache_saved, std::nullopt) << "it is unknown";
@@ -97,8 +97,8 @@ TEST(result_line, tells_what_the_cache_saved_if_it_was_used) {
 TEST(result_line, tells_the_tier_and_the_times_that_its_price_depends_on) {
   result made = a_success();
   made.outcome->service_tier = "flex";
-  made.started_at = 1'700'000'000.99961;  // the line tells three decimals
-  made.latency_ms = 812.44;               // and one
+  made.started_at = 1'700'000'000.99961;  // a line has three decimals of it
+  made.latency_ms = 812.44;               // and one decimal of this
   const serving now = serving_of(made);
   EXPECT_EQ(now.tier, "flex");
   EXPECT_EQ(now.started_unix, 1'700'000'001);
@@ -127,7 +127,7 @@ TEST(result_line, tells_the_tier_that_served_the_request) {
               testing::HasSubstr(R"("reported_cost_usd":"0.004","service_tier":"flex","digest")"));
   EXPECT_EQ(parse_stored_line(line)->service_tier, "flex");
 
-  std::string earlier = line;  // as it was written before tiers were told
+  std::string earlier = line;  // an older line, without a tier
   earlier.erase(earlier.find(R"("service_tier":"flex",)"), 22);
   EXPECT_EQ(parse_stored_line(earlier)->service_tier, std::nullopt);
   EXPECT_EQ(parse_stored_line(earlier)->facts.cost, usd::parse("0.008"));
@@ -265,8 +265,8 @@ void expect_same(const line_facts& a, const line_facts& b, const std::string& li
   EXPECT_NEAR(a.ttft_ms.value_or(0), b.ttft_ms.value_or(0), 0.051) << line;
 }
 
-// What a line says must give the totals what the result gave them, or a resumed job totals
-// differently.
+// A line must give the totals the same facts as its result did. Otherwise the totals of a resumed
+// job would differ.
 TEST(stored_line, gives_the_facts_of_the_result_it_was_written_for) {
   std::mt19937_64 random(6);
   const auto words = [&] {
@@ -307,7 +307,7 @@ TEST(stored_line, gives_the_facts_of_the_result_it_was_written_for) {
         if (random() % 3 == 0) whole.usage->cache_write_tokens = 5;
         if (random() % 3 == 0) whole.usage->cache_write_1h_tokens = 6;
         if (random() % 4 != 0) cost = usd::from_units(static_cast<usd::units>(random()));
-        // Below zero, too.
+        // Savings may be negative.
         if (cost) saved = usd::from_units(static_cast<std::int64_t>(random()));
       }
       if (random() % 3 == 0) whole.reported_cost = usd::parse("0.0123");

@@ -16,7 +16,7 @@ namespace {
 
 using nlohmann::json;
 
-// Text with about a token for each word.
+// Text with about one token for each word.
 std::string words(std::size_t count, unsigned seed = 1) {
   static const char* const all[] = {"apple", "river", "stone", "cloud", "green", "seven"};
   std::mt19937 random(seed);
@@ -43,7 +43,8 @@ request chat(const std::string& system, const std::string& user) {
   return asking(system_and_user(system, user));
 }
 
-// The tokens that the second request repeats of the first one, which ended in time.
+// The number of prompt tokens that the second request shares with the first. The first request has
+// ended before the second starts.
 std::int64_t repeated(const request& first, const request& second) {
   shared_openings openings;
   const auto one = openings.add(first);
@@ -65,7 +66,7 @@ TEST(shared_openings, are_found_nearly_at_their_whole_length) {
 TEST(shared_openings, shorter_than_1024_tokens_are_none) {
   const std::string system = words(1000);
   EXPECT_EQ(repeated(chat(system, "one"), chat(system, "two")), 0);
-  const std::string spaces(8000, ' ');  // many bytes, and few tokens
+  const std::string spaces(8000, ' ');  // many bytes, but few tokens
   EXPECT_EQ(repeated(chat(spaces, "one"), chat(spaces, "two")), 0);
   EXPECT_EQ(repeated(chat(words(3000, 1), ""), chat(words(3000, 2), "")), 0);
 }

@@ -39,7 +39,8 @@ struct state_file_test : testing::Test {
     state.ended(id, how, line_cost);
     state.write_records();
   }
-  // As a run finds it after a crash; the lines tell of so many attempts.
+  // The state file as a new run finds it after a crash. The result lines report `told_of_a`
+  // attempts of request a.
   std::unique_ptr<state_file> again(std::uint32_t told_of_a = 0) {
     auto left = std::make_unique<state_file>(*disk, dir / "x.state", "x.output.jsonl");
     EXPECT_TRUE(left->load());
@@ -155,7 +156,8 @@ TEST_F(state_file_test, each_end_means_what_it_says) {
       if (after_crash) state = again();
       EXPECT_EQ(state->counters().attempts, row.attempts);
       EXPECT_EQ(state->counters().retries, row.retries);
-      const bool line_lost = after_crash && row.how == attempt_end::unpriced;  // it was to follow
+      // The line of this result was not written.
+      const bool line_lost = after_crash && row.how == attempt_end::unpriced;
       EXPECT_EQ(state->counters().maybe_billed_attempts, row.maybe_billed + line_lost);
       EXPECT_EQ(state->counters().kept, dollars(row.kept));
       EXPECT_EQ(state->find(a) != nullptr, row.known);
@@ -272,8 +274,8 @@ TEST_F(state_file_test, one_of_another_output_is_refused_by_its_name) {
   }
 }
 
-// Written beside the old file, while attempts begin and end: a crash at any step leaves a file that
-// knows of them all.
+// The new file is written beside the old one, while attempts begin and end. A crash at any step
+// leaves a file that knows all these attempts.
 TEST_F(state_file_test, what_is_recorded_while_it_is_written_anew_is_in_the_old_file_and_the_new) {
   auto state = fresh();
   start(*state, a, 1, dollars("1"));

@@ -189,7 +189,8 @@ TEST(job_totals, a_failure_tried_again_is_taken_back) {
 
 TEST(job_totals, never_have_fewer_than_none_pending) {
   job_totals totals;
-  totals.requests = 1;  // a smaller --limit than before, or standard input that is only being read
+  // For example with a smaller --limit than before, or while standard input is still being read.
+  totals.requests = 1;
   totals.add(success("m", {1, 0, 1, 0}, "0.1"));
   totals.add(success("m", {1, 0, 1, 0}, "0.1"));
   EXPECT_EQ(totals.pending(), 0U);

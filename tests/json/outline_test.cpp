@@ -26,7 +26,7 @@ void expect_same(const std::string& text, const std::vector<json_member>& told,
   }
 }
 
-// What it says of a text is what the check and the walks say that it does the work of.
+// The outline must agree with the JSON check and the walks, because it does the work of both.
 void expect_agreement(const std::string& text) {
   const auto outline = outline_json(text, "body");
   const std::size_t begin = text.find_first_not_of(" \t\r\n");
@@ -74,7 +74,7 @@ TEST(json_outline, agrees_with_the_check_and_the_walks) {
   EXPECT_TRUE(outline_json(deep, "body"));
 }
 
-// Every text with a byte cut out, put in, or exchanged.
+// Valid texts with bytes removed, inserted or replaced.
 TEST(json_outline, agrees_on_texts_that_are_nearly_good) {
   std::mt19937 random(7);
   constexpr std::string_view bytes = "{}[]\",:\\u0 19.-+eEtfn\n\x01\xC3\xA9 body";

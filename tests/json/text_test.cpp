@@ -83,7 +83,7 @@ TEST(JsonFault, SaysWhatAndWhere) {
   EXPECT_EQ(json_fault(R"({"a":1)"), "the text ends too early at byte 6");
 }
 
-/// The slow path must agree with another parser about any damage to a text that needs it.
+/// The check must agree with another parser about any damage to a text, on the slow path, too.
 TEST(JsonFault, AgreesWithAnotherParserOnDamagedTexts) {
   const std::string whole =
       R"({"a":[1,-2.5e3,{"b":"x\"y\u00e9"}],"c":{},"d":[[],{"e":null}],"f":true})";
@@ -105,7 +105,7 @@ TEST(JsonFault, AgreesWithAnotherParserOnDamagedTexts) {
     }
     const bool valid = nlohmann::json::accept(text);
     EXPECT_EQ(!json_fault(text), valid) << text;
-    // A number that the fast path refuses sends the same damage down the slow one.
+    // The fast path refuses this number, so the slow path checks the same damage.
     EXPECT_EQ(!json_fault("[123456789012345678901234567890," + text + "]"), valid) << text;
     if (!valid) ++invalid;
   }

@@ -5,7 +5,7 @@
 
 #include "sluice/engine.hpp"
 
-// Three questions from memory, and their replies on the screen.
+// Gives three questions from memory, and prints their replies.
 struct questions : sluice::request_source, sluice::result_sink {
   int asked = 0;
 

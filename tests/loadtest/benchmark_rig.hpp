@@ -41,8 +41,8 @@ inline std::string usage_event(std::int64_t prompt, std::int64_t completion,
 inline const std::string finish = event(R"({"index":0,"delta":{},"finish_reason":"stop"})");
 inline const std::string done = "data: [DONE]\n\n";
 
-/// A stream whose head comes with a role after 50 ms, its first token 50 ms later and each further
-/// one after `itl`.
+/// A stream. Its head and a delta with the role come after 50 ms, the first token 50 ms later, and
+/// each further token after `itl`.
 inline exchange_plan stream_plan(duration itl = 10ms, unsigned tokens = 11) {
   exchange_plan plan;
   plan.before_head = 50ms;
@@ -77,9 +77,9 @@ inline exchange_plan unreachable_plan() {
   return plan;
 }
 
-/// A benchmark in virtual time, of relays that are scripts.
+/// A benchmark in virtual time. Scripts simulate the relays.
 struct benchmark_rig {
-  /// Adds a relay that gets so many starts a minute of sluice.
+  /// Adds a relay. The limiter allows `cap` starts per minute at it; 0: no limit.
   fake_client& add(unsigned cap = 0, const std::string& name = {}) {
     place& one = places.emplace_back(time);
     one.member.name = name;

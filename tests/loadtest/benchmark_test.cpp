@@ -46,7 +46,7 @@ TEST(benchmark, measures_each_moment_of_a_stream) {
   EXPECT_NEAR(load.at("output_tokens_per_s"), 55, 0.001);
   EXPECT_EQ(load.at("tokens").at("prompt"), 2000);
   EXPECT_EQ(load.at("tokens").at("completion"), 220);
-  // 2,000 tokens at $0.15 a million and 220 at $0.60.
+  // 2,000 tokens at $0.15 per million and 220 at $0.60.
   EXPECT_EQ(load.at("cost_usd"), "0.000432");
   EXPECT_EQ(load.at("models"),
             ordered_json::parse(R"({"gpt-4o-mini":{"requests":20,)"
@@ -157,7 +157,7 @@ TEST(benchmark, starts_by_the_schedule_whatever_becomes_of_the_rest) {
 }
 
 TEST(benchmark, leaves_nothing_out_that_waited_for_a_start) {
-  // The limit lets 10 of 20 a minute start: half of them wait.
+  // The limit allows 10 of 20 starts a minute, so half of the starts wait.
   benchmark_rig rig;
   rig.add(10);
   const auto load = rig.run(load_plan({at_rate(20, 120s)})).at("loads").at(0);
@@ -264,8 +264,8 @@ TEST(benchmark, does_not_hammer_a_relay_that_refuses_all) {
   EXPECT_TRUE(told.at("stopped").is_null()) << "a later load may be within its limit";
 }
 
-// The last of many refused had left its target alone, and an answer that was still under way took
-// that back: workers asked a closed gate without end.
+// After many refusals, the benchmark stops using a target. In an earlier version, an answer that
+// arrived later undid this, and the workers asked a closed gate without end.
 TEST(benchmark, leaves_a_target_alone_whatever_still_comes) {
   benchmark_rig rig;
   auto& relay = rig.add();
@@ -455,7 +455,7 @@ TEST(benchmark, sweeps_until_throughput_no_longer_grows) {
   benchmark_rig rig;
   auto& relay = rig.add();
   relay.plan = [&relay](const exchange_call&) {
-    // It serves four at once, and each of more takes so much longer.
+    // The relay serves four requests at once. With more in flight, each takes longer in proportion.
     exchange_plan plan = stream_plan();
     if (relay.in_flight > 4) plan.before_head = 50ms * relay.in_flight;
     return plan;

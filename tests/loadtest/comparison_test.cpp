@@ -19,7 +19,7 @@ using nlohmann::ordered_json;
 using testing::Contains;
 using testing::HasSubstr;
 
-/// A relay whose latencies are log-normal, and the documents of benchmarks of it.
+/// A relay with log-normal latencies. It makes the documents of benchmarks of this relay.
 struct relay {
   std::mt19937_64 random;
   double latency_ms = 800;
@@ -113,7 +113,7 @@ TEST(comparison, calls_equals_different_about_as_often_as_it_says) {
     overall += sentence.find("no difference") == std::string::npos ? 1 : 0;
   }
   EXPECT_EQ(called.size(), 8U);
-  // 5 % of 200 are 10; one in 1000 such series comes to 21.
+  // 5 % of 200 trials are 10. By chance, one in 1000 such series reaches 21.
   for (const auto& [name, times] : called) {
     RecordProperty(name, times);
     EXPECT_LE(times, 21) << name;
@@ -186,7 +186,7 @@ TEST(comparison, few_samples_are_not_judged) {
 
 TEST(comparison, a_p99_takes_five_hundred_samples) {
   relay slow(3);
-  slow.seconds = 30;  // 240 or so
+  slow.seconds = 30;  // about 240 samples
   const auto told = compare(document({slow.load()}), document({slow.load()}));
   EXPECT_EQ(metric(told, "latency_ms.p99").at("verdict"), "too few samples to tell");
   EXPECT_NE(metric(told, "latency_ms.p50").at("verdict"), "too few samples to tell");

@@ -11,7 +11,7 @@ namespace {
 constexpr auto ok = call_outcome::accepted;
 constexpr auto no = call_outcome::refused;
 
-/// So many calls, one every `gap` seconds, each answered after 0.1 s.
+/// Adds `count` calls, one every `gap` seconds. Each is answered after 0.1 s.
 void add(std::vector<limit_call>& log, double at, unsigned count, call_outcome how,
          double gap = 0.01) {
   for (unsigned i = 0; i < count; ++i) log.push_back({at + gap * i, at + gap * i + 0.1, how});
@@ -60,7 +60,8 @@ TEST(LimitEvidence, WhatRefusesASecondCallAtOnceIsNoFixedMinute) {
   EXPECT_FALSE(evidence.sliding());
   EXPECT_FALSE(evidence.fixed());
   ASSERT_TRUE(evidence.bucket());
-  EXPECT_LT(evidence.bucket()->rate.all.high, 60);  // not two at 4.2 s, of what three seconds gave
+  // Three seconds did not refill enough for a second call at 4.2 s.
+  EXPECT_LT(evidence.bucket()->rate.all.high, 60);
   EXPECT_GE(evidence.bucket()->burst.low, 19);
 }
 
@@ -83,7 +84,8 @@ TEST(LimitEvidence, RefusedCallsMayCountInALog) {
   std::vector<limit_call> log;
   add(log, 0, 20, ok);
   add(log, 3, 5, no, 1);
-  add(log, 61.5, 15, ok);  // five of the last minute's were refused, and count
+  // Five calls of the last minute were refused, and they count, too.
+  add(log, 61.5, 15, ok);
   add(log, 62.5, 1, no);
   const auto evidence = learned(log);
   ASSERT_TRUE(evidence.sliding());
@@ -92,7 +94,8 @@ TEST(LimitEvidence, RefusedCallsMayCountInALog) {
 }
 
 TEST(LimitEvidence, LongDelaysMakeTheBoundsWideNotWrong) {
-  // Ten that may have arrived at any time in ten seconds, and one that was refused meanwhile.
+  // Ten accepted calls may have arrived at any time in ten seconds. One call was refused in this
+  // time.
   std::vector<limit_call> log;
   for (int i = 0; i < 10; ++i) log.push_back({0.0, 10.0, ok});
   log.push_back({5.0, 6.0, no});
@@ -101,7 +104,7 @@ TEST(LimitEvidence, LongDelaysMakeTheBoundsWideNotWrong) {
   EXPECT_EQ(sliding->all.low, 10);
   const auto bucket = learned(log).bucket();
   ASSERT_TRUE(bucket);
-  EXPECT_LE(bucket->rate.all.low, 60);  // one every second
+  EXPECT_LE(bucket->rate.all.low, 60);  // one call per second
   EXPECT_GE(bucket->rate.all.high, 600);
   EXPECT_EQ(bucket->burst.low, 1);
 }

@@ -15,7 +15,7 @@ namespace {
 
 using action = limit_finder::action;
 
-/// A finder, a clock and a relay that answers each call in 50 ms as it is told.
+/// A finder, a clock, and a relay that answers each call after 50 ms. The test decides each answer.
 struct by_hand {
   limit_finder finder;
   time_point now{1000s};
@@ -23,7 +23,7 @@ struct by_hand {
 
   explicit by_hand(const limit_finder::options& chosen) : finder(chosen) {}
 
-  /// Moves on to the next start; false when it is done.
+  /// Moves the clock to the next start. Returns false if the search has ended.
   bool start() {
     auto then = finder.next(now);
     while (then.what == action::wait && then.until != time_point::max()) {

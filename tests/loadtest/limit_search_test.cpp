@@ -14,7 +14,7 @@ using namespace test;
 using nlohmann::ordered_json;
 using sluice::test::admission;
 
-// A search at one relay that counts so.
+// A search at one relay that accepts requests according to `admits`.
 struct search_rig : benchmark_rig {
   ordered_json search(admission admits, unsigned ceiling = 300, std::optional<usd> budget = {},
                       limit_store* window = nullptr) {
@@ -98,7 +98,8 @@ TEST(limit_search, waits_until_earlier_starts_no_longer_count) {
   EXPECT_GE(rig.places.back().client.calls.front().at - begin, 60s);
 }
 
-// One search waited for money that the other's calls held, and only its own woke it.
+// A search may wait for money that calls of the other search hold. In an earlier version, only
+// calls of the same search woke it.
 TEST(limit_search, shares_its_budget_with_others) {
   benchmark_rig rig;
   for (const char* name : {"blue", "green"}) {

@@ -19,7 +19,7 @@ duration between(dice& chance, duration low, duration high) {
   return duration(chance.between(low.count(), high.count()));
 }
 
-/// A log of all that came, refused or not.
+/// A log of all requests that arrived, refused or not.
 struct counting_log {
   unsigned limit;
   std::deque<time_point> came;
@@ -30,7 +30,7 @@ struct counting_log {
   }
 };
 
-/// The relay's judgement, apart from the wire.
+/// Decides which requests the relay accepts, without the network.
 class relay {
  public:
   relay(const relay_kind& kind, dice chance) : kind_(kind), chance_(chance) {
@@ -56,7 +56,8 @@ class relay {
     return in;
   }
 
-  /// How long until one more is let in, as an honest relay says it: in whole seconds, rounded up.
+  /// The time until the relay accepts one more request, in whole seconds, rounded up. An honest
+  /// relay sends this as its hint.
   duration wait(time_point now) const {
     double left = 0;
     switch (kind_.kind) {
@@ -169,7 +170,7 @@ trial_result try_find(const relay_kind& kind, std::uint64_t seed) {
     }
     const time_point due = events.empty() ? time_point::max() : events.top().at;
     if (due == time_point::max() && then.until == time_point::max())
-      break;  // it would wait forever
+      break;  // the search would wait forever
     if (then.until < due) {
       now = then.until;
       continue;
@@ -210,7 +211,8 @@ std::vector<relay_kind> relay_kinds() {
     return kinds.back();
   };
   for (const auto& [kind, name] : names) {
-    // Where calls are let in one by one, uneven delays hide by how much two came too close.
+    // A leaky bucket accepts calls one by one. Uneven delays then hide how much too early a call
+    // came.
     const bool leaky = kind == limit_kind::leaky;
     for (const double rpm : {3, 10, 60, 200, 500}) {
       add(kind, name, rpm, "");
@@ -271,8 +273,8 @@ std::vector<relay_kind> relay_kinds() {
 judgement judge(const relay_kind& relay, const limit_finding& found) {
   if (found.kind == limit_kind::unclear) return judgement::unclear;
   if (found.kind == relay.kind) return judgement::right;
-  // A limit above what was tried was not found: that is so. (A bucket lets twice its rate through
-  // in its first minute, and a fixed minute with the next one.)
+  // If the limit is above the rates that were tried, not finding it is correct. (A bucket accepts
+  // twice its rate in its first minute, and so does a fixed minute together with the next one.)
   const double in_a_minute = relay.kind == limit_kind::sliding ? relay.rpm : 2 * relay.rpm;
   if (found.kind == limit_kind::none_found && found.at_least <= in_a_minute)
     return judgement::unclear;

@@ -1,4 +1,4 @@
-// How often the search for a relay's limit tells each kind, and at what price.
+// Measures how often the search for a relay's limit finds each kind, and at what cost.
 //
 //   limit_trials [--seeds N] [--only PART-OF-NAME]
 #include <fmt/format.h>

@@ -26,7 +26,7 @@ TEST(load_plan, goes_through_a_list) {
   EXPECT_EQ(plan.why(), "");
 }
 
-// The loads of a sweep whose n-th brings the n-th outcomes.
+// The loads of a sweep. The n-th load ends with the n-th outcomes.
 std::vector<double> swept(load_plan plan, const std::vector<outcomes>& each, std::string& why) {
   std::vector<double> tried;
   for (const auto& ended : each) {

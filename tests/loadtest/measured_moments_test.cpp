@@ -7,7 +7,8 @@ namespace {
 
 using namespace test;
 
-// A stream of tool calls behind a reasoning that was kept back: ten of its tokens are seen.
+// A stream of tool calls after reasoning that the relay does not send. Ten of its tokens are
+// visible.
 exchange_plan tool_call_plan(std::int64_t reasoning) {
   exchange_plan plan;
   plan.before_head = 50ms;

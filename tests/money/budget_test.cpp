@@ -69,7 +69,8 @@ TEST(budget, no_order_of_things_passes_the_limit) {
 }
 
 TEST(budget, names_the_reply_limit_that_would_fit) {
-  request next;  // 2 dollars for the prompt, and 3 dollars for two replies of 150 tokens
+  // $2 for the prompt, and $3 for two replies of 150 tokens each.
+  request next;
   next.most = *usd::parse("5");
   next.most_for_prompt = *usd::parse("2");
   next.most_reply_tokens = 300;

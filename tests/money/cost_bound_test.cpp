@@ -94,7 +94,8 @@ TEST(cost_bound, a_prompt_whose_tokens_can_be_counted_is_bounded_by_them) {
   EXPECT_EQ(bound_prompt(tools, 12345), 12345);
 }
 
-// A relay may read what we cannot, and what it reads bounds its bill.
+// A relay may accept a value that we cannot read, and the value that the relay reads determines its
+// bill.
 TEST(cost_bound, a_limit_that_is_no_plain_whole_number_is_refused_by_name) {
   for (const std::string value :
        {"4096.0", "4e3", "\"4096\"", "0", "-1", "true", "[7]", "99999999999999999999", "\"\""}) {
@@ -155,7 +156,7 @@ TEST(cost_bound, costs_at_the_dearest_prices) {
   EXPECT_EQ((token_bound{100, 10}.cost(price)).to_string(), "0.3");
 }
 
-// Prices that differ by tier. Each rate is in USD per million tokens.
+// Prices that depend on the tier. Each rate is in USD per million tokens.
 relay_prices tiered() {
   price_table table;
   table.merge(R"({"format":2,"models":{
@@ -285,13 +286,14 @@ TEST(cost_bound, what_bytes_do_not_bound_is_refused_by_name) {
   }
 }
 
-// Relays differ in which of two members they take, and those written in Go take names in any case.
+// Relays differ in which of two members with the same name they use. Relays in Go accept names in
+// any case.
 TEST(cost_bound, the_dearest_reading_of_a_limit_holds) {
   const struct {
     const char* what;
     std::string url;
     std::string rest;
-    std::int64_t completion;  // 1000: the model's own limit
+    std::int64_t completion;  // 1000 is the model's own limit
   } rows[] = {
       {"the first of two", chat, R"("max_tokens":400,"max_tokens":1)", 400},
       {"the last of two", chat, R"("max_tokens":1,"max_tokens":400)", 400},
@@ -459,7 +461,8 @@ TEST(cost_bound, images_are_bounded_by_the_rule_of_their_model) {
   EXPECT_EQ(bound_tokens(response, "gpt-4o", {}, {})->prompt, bytes(response) + 85);
   EXPECT_EQ(bound_prompt(high, 777), 777);
 
-  // What may be read otherwise is not low, and its bytes may be text.
+  // If a relay may read another value, the detail does not count as low. Its bytes may also count
+  // as text.
   for (const std::string& rest :
        {R"({"type":"image_url","image_url":{"url":"x","detail":"low","detail":"high"}})"s,
         R"({"type":"image_url","image_url":{"url":"x","detail":"low","Detail":"high"}})"s,

@@ -62,10 +62,10 @@ TEST(litellm_prices, are_taken_as_they_are) {
       {"azure/gpt-4o", {1'000'000, 1'000'000, 0, 0}, "2.75"},
       {"azure/gpt-4o", {0, 0, 1'000'000, 0}, "11"},
       {"openrouter/openai/gpt-4o-2024-08-06", {0, 0, 1'000'000, 0}, "10"},
-      {"noisy", {1, 0, 0, 0}, "0.000000300000000001"},  // up, never down
+      {"noisy", {1, 0, 0, 0}, "0.000000300000000001"},  // always rounded up
       {"noisy", {0, 0, 1, 0}, "0.0000006"},
-      {"zero", {5, 0, 5, 0}, "unknown"},   // who knows why it is 0
-      {"gpt-4", {1, 0, 0, 0}, "unknown"},  // no longer what the built-in table says
+      {"zero", {5, 0, 5, 0}, "unknown"},   // the meaning of a price of 0 is unknown
+      {"gpt-4", {1, 0, 0, 0}, "unknown"},  // not the price of the built-in table any more
       {"by-image", {1, 0, 0, 0}, "unknown"},
       {"by-second", {1, 0, 0, 0}, "unknown"},
       {"image-model", {1, 0, 0, 0}, "unknown"},

@@ -1,4 +1,4 @@
-// What a reply costs, in all dimensions of the built-in price list.
+// Tests the cost of a reply, in all dimensions of the built-in price list.
 #include "sluice/prices.hpp"
 
 #include <gmock/gmock.h>
@@ -139,14 +139,14 @@ TEST(model_prices, what_the_cache_saved_is_its_discount_minus_its_writes) {
     return amount ? amount->to_string() : "unknown";
   };
   const token_usage read{.prompt_tokens = 1200, .cached_tokens = 1024, .completion_tokens = 300};
-  EXPECT_EQ(saved("gpt-4o", read), "0.00128");  // 1024 at 2.50 - 1.25 per million
+  EXPECT_EQ(saved("gpt-4o", read), "0.00128");  // 1024 tokens at $2.50 - $1.25 per million
   EXPECT_EQ(saved("gpt-4o", read, "priority"), "0.002176");
   EXPECT_EQ(saved("gpt-4-1106-preview", read), "0") << "without a discount";
   EXPECT_EQ(saved("gpt-5.6-sol", {.prompt_tokens = 5000,
                                   .cached_tokens = 1024,
                                   .completion_tokens = 700,
                                   .cache_write_tokens = 3072}),
-            "0.0006144");  // 1024 at 4 - 0.40, minus 3072 at 5 - 4
+            "0.0006144");  // 1024 tokens at $4 - $0.40, minus 3072 tokens at $5 - $4
   const token_usage written{.prompt_tokens = 3000,
                             .completion_tokens = 1,
                             .cache_write_tokens = 1000,
@@ -166,7 +166,7 @@ TEST(model_prices, what_the_cache_saved_is_its_discount_minus_its_writes) {
       << "at the hours of a double price it saves double";
 }
 
-// For every model of the list that has the rates, at a moment without change.
+// Tests every model of the list that has these rates, at a time without a price change.
 TEST(model_prices, the_cost_without_the_cache_is_the_cost_and_what_it_saved) {
   std::mt19937_64 random(11);
   const double now = at("2026-11-20T12:00:00Z");
@@ -240,7 +240,7 @@ TEST(model_prices, are_stale_past_their_last_day_unless_a_change_came) {
   EXPECT_FALSE(prices().listed("gpt-4o")->stale(at("2030-01-01")));
 }
 
-// ---- The same by other means: rational numbers, and the JSON read by another parser.
+// ---- The same calculation in another way: with rational numbers, and with another JSON parser.
 
 class reference {
  public:
@@ -268,7 +268,7 @@ class reference {
     take_steps(own, prompt);
   }
 
-  // Nothing: a rate is missing.
+  // Returns nothing if a rate is missing.
   std::optional<rational> cost(const token_usage& usage) const {
     const bool images = rates_.contains("image_input");
     const std::int64_t plain = usage.prompt_tokens - usage.cached_tokens -
@@ -297,7 +297,8 @@ class reference {
 
  private:
   static rational number(const json& text) {
-    boost::multiprecision::cpp_int value_digits = 0;  // a string with a leading zero is octal
+    // Not made from the whole string, because a leading zero means octal.
+    boost::multiprecision::cpp_int value_digits = 0;
     int decimals = 0;
     bool point = false;
     for (const char c : text.get<std::string>()) {
@@ -385,7 +386,7 @@ TEST(model_prices, agree_with_rational_numbers_for_every_model_and_dimension) {
           usage.reasoning_tokens = round % 3 == 0 ? usage.completion_tokens / 2 : 0;
           if (round == 9) usage.audio_completion_tokens = usage.completion_tokens / 3;
           if (round == 10) usage.image_completion_tokens = usage.completion_tokens / 3;
-          // No change of rates is near, and hours are whole ones.
+          // One second after a full hour. No price change is near.
           const double when = at("2026-10-05") + 3600.0 * static_cast<double>(up_to(24 * 14)) + 1;
           const auto expected = reference(entry, size, tier, when).cost(usage);
           const auto told = model->cost(usage, {tier, when, when});

@@ -1,5 +1,4 @@
-// Money against rational numbers of any size: whatever the digits, nothing is lost on the way from
-// a text to a sum.
+// Compares money with rational numbers of any size: from the text to the sum, no digit may be lost.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -31,7 +30,7 @@ rational power_of_ten(int exponent) {
 }
 
 cpp_int floor_of(const rational& value) {
-  return numerator(value) / denominator(value);  // of what is not negative
+  return numerator(value) / denominator(value);  // only for values that are not negative
 }
 
 cpp_int ceiling_of(const rational& value) {
@@ -49,7 +48,7 @@ cpp_int units_of(usd amount) {
   return cpp_int(amount.count());
 }
 
-// A number and its text, made beside each other.
+// A number and its text, made together.
 struct number {
   std::string text;
   rational value;
@@ -64,7 +63,8 @@ class number_maker {
            static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>(most - least + 1));
   }
 
-  /// So many digits before the point and so many behind it, zeros more often than chance has them.
+  /// A number with `whole` digits before the point and `places` digits after it. Zeros are more
+  /// frequent than by pure chance.
   number decimal(std::int64_t whole, std::int64_t places) {
     std::string digits;
     const bool sparse = between(0, 2) == 0;
@@ -77,7 +77,7 @@ class number_maker {
     return made;
   }
 
-  /// As JSON has it, with an exponent at times.
+  /// A number in the format of JSON, sometimes with an exponent.
   number json(std::int64_t whole, std::int64_t places, int least_exponent, int most_exponent) {
     number made = decimal(std::max<std::int64_t>(whole, 1), places);
     while (made.text.size() > 1 && made.text[0] == '0' && made.text[1] != '.')
@@ -93,10 +93,10 @@ class number_maker {
     return made;
   }
 
-  /// A ratio as a relay prints it: short, or a sum of binary fractions.
+  /// A ratio in a format that relays use: short, or a sum of binary fractions.
   number ratio() {
     if (between(0, 1) == 0) return json(between(1, 2), between(0, 6), -2, 1);
-    // A product of binary fractions, as services print it; what was meant has one decimal.
+    // A product of binary fractions, as services print it. The intended value has one decimal.
     const std::int64_t tenths = between(0, 500);
     const std::int64_t times = between(1, 9);
     number made;
@@ -109,7 +109,8 @@ class number_maker {
 
  private:
   static cpp_int from_digits(const std::string& digits) {
-    cpp_int value = 0;  // by hand: a constructor takes a leading zero for octal
+    // Digit by digit, because a constructor reads a leading zero as octal.
+    cpp_int value = 0;
     for (const char c : digits) value = value * 10 + (c - '0');
     return value;
   }
@@ -117,7 +118,7 @@ class number_maker {
   std::mt19937_64 random_;
 };
 
-// The canonical text of a whole number of 1e-18 USD.
+// The canonical text of an amount that is a whole number of 1e-18 USD.
 std::string text_of(const cpp_int& units) {
   std::string digits = units.str();
   if (digits.size() < 19) digits.insert(0, 19 - digits.size(), '0');
@@ -169,7 +170,7 @@ TEST(money_property, costs_and_their_sums_are_exact) {
                              input.text, cached.text, output.text),
                  "test");
     token_usage usage;
-    constexpr std::int64_t most = std::int64_t{1} << 53;  // that a usage is read with
+    constexpr std::int64_t most = std::int64_t{1} << 53;  // the largest token count that is read
     const std::int64_t size = std::int64_t{1} << make.between(0, 53);
     usage.prompt_tokens = make.between(0, std::min(size, most));
     usage.cached_tokens = make.between(0, usage.prompt_tokens);

@@ -23,7 +23,7 @@ price_table table(const std::string& json) {
   return made;
 }
 
-// What a usage costs; "unknown" without a price.
+// The cost of a usage; "unknown" without a price.
 std::string cost(const price_table& prices, const std::string& model, const token_usage& usage,
                  endpoint target = chat) {
   const auto price = prices.find(model, target);
@@ -32,7 +32,7 @@ std::string cost(const price_table& prices, const std::string& model, const toke
   return priced.cost ? priced.cost->to_string() : "no rate for " + priced.missing;
 }
 
-// What a million prompt tokens cost.
+// The cost of a million prompt tokens.
 std::string input(const price_table& prices, const std::string& model) {
   return cost(prices, model, {1'000'000, 0, 0, 0});
 }
@@ -57,7 +57,7 @@ TEST(price_table, the_built_in_prices) {
       {"gpt-4-1106-preview", {200, 0, 0, 0}, "0.002"},
       {"gpt-4-1106-preview", {0, 0, 200, 0}, "0.006"},
       {"gpt-4-1106-preview", {200, 0, 200, 0}, "0.008"},
-      {"gpt-4-1106-preview", {200, 200, 200, 0}, "0.008"},  // no discount there
+      {"gpt-4-1106-preview", {200, 200, 200, 0}, "0.008"},  // this model has no cache discount
       {"gpt-4o", {1000, 400, 10, 0}, "0.0021"},
       {"gpt-4o-mini", {1, 0, 0, 0}, "0.00000015"},
       {"gpt-4o-mini", {1, 1, 0, 0}, "0.000000075"},

@@ -42,7 +42,7 @@ TEST(signature, the_secret_of_standard_webhooks_is_base64_behind_a_prefix) {
   EXPECT_FALSE(standard_key("my secret"));
 }
 
-// The example of the specification's own libraries.
+// The example from the specification's own libraries.
 TEST(signature, the_example_of_standard_webhooks) {
   const auto key = standard_key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
   ASSERT_TRUE(key);

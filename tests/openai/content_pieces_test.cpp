@@ -17,7 +17,7 @@ using test::response;
 using test::said;
 using test::whole;
 
-/// The deltas of a stream, and the message that they become.
+/// The deltas of a stream, and the expected message.
 struct pieces_case {
   const char* name;
   std::vector<std::string> deltas;

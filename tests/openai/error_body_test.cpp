@@ -222,7 +222,8 @@ TEST(ErrorBodyDepth, DeepJsonIsNoTrouble) {
   EXPECT_LE(read_error_body(streams).message.size(), 204U);
 }
 
-// What a body says of when to try again goes by the name of the header that would say the same.
+// A hint about when to try again may be in the body. The reader stores it under the name of the
+// header with the same meaning.
 TEST(ErrorBody, SaysWhenToTryAgain) {
   using hints = std::map<std::string, std::string, std::less<>>;
   const struct {

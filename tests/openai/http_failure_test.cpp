@@ -173,8 +173,8 @@ INSTANTIATE_TEST_SUITE_P(
         status_case{"no channel, in English", 503, envelope("No available channel for model m"),
                     passing, "No available channel for model m", 2}));
 
-// What each service is known to answer, in its own words. The ids that relays write behind their
-// messages say nothing.
+// Known error answers of each service, in the service's own words. Relays may add ids at the end of
+// a message; these ids have no meaning.
 INSTANTIATE_TEST_SUITE_P(
     OpenAi, HttpFailure,
     testing::Values(

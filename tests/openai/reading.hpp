@@ -13,7 +13,7 @@
 
 namespace sluice::openai::test {
 
-/// One HTTP response, as a table row writes it.
+/// One HTTP response, for a row of a test table.
 struct response {
   std::string body;
   endpoint target = endpoint::chat_completions;
@@ -26,7 +26,7 @@ struct response {
   bool asked_for_stream = true;
 };
 
-/// All that a reader told about a response.
+/// Everything that a reader reports about a response.
 struct reading {
   boost::system::result<reply, failure> outcome;
   reply_reader::need last_need;
@@ -47,7 +47,7 @@ inline reading read_in_pieces(const response& from, const std::vector<std::size_
   auto need = reply_reader::need::more;
   std::size_t begin = 0;
   const auto feed = [&](std::size_t end) {
-    const std::string piece = from.body.substr(begin, end - begin);  // gone after the call
+    const std::string piece = from.body.substr(begin, end - begin);  // freed after the call
     if (need != reply_reader::need::nothing) need = reader.body(piece);
     begin = end;
   };
@@ -58,7 +58,7 @@ inline reading read_in_pieces(const response& from, const std::vector<std::size_
   return {reader.finish(from.how, from.transport), need, began, pieces};
 }
 
-/// Everything in a reading, as text to compare.
+/// All fields of a reading, as text for comparison.
 inline std::string describe(const reading& seen) {
   std::ostringstream out;
   if (seen.outcome) {
@@ -83,7 +83,8 @@ inline std::string describe(const reading& seen) {
   return out.str();
 }
 
-/// Reads a response whole, one byte at a time, and cut at random places; all must tell the same.
+/// Reads a response as a whole, byte by byte, and cut at random places. All ways must give the same
+/// result.
 inline reading read(const response& from) {
   reading whole = read_in_pieces(from, {});
   const std::string expected = describe(whole);
@@ -104,7 +105,7 @@ inline reading read(const response& from) {
   return whole;
 }
 
-/// A chat chunk with the given choices, and more members behind.
+/// A chat chunk with the given choices, followed by the members in `more`.
 inline std::string chunk(const std::string& choices, const std::string& more = "") {
   return R"({"id":"chatcmpl-1","object":"chat.completion.chunk","created":17,"model":"m","choices":[)" +
          choices + "]" + more + "}";

@@ -1071,7 +1071,8 @@ INSTANTIATE_TEST_SUITE_P(
                     errc::invalid_response,
                     "the reply is no response object"}));
 
-// The relay goes on with it, and bills it: the same request again would be paid again.
+// The relay continues to work on a background response, and bills it. If the request were sent
+// again, it would be billed twice.
 TEST(BackgroundReply, IsNotAskedForAgain) {
   const auto opened = [](const char* background) {
     return std::string(
@@ -1563,8 +1564,8 @@ TEST(ReplyReader, TakesAnEventOfManyMegabytes) {
             whole(answer(R"({"role":"assistant","content":")" + text + R"(","refusal":null})")));
 }
 
-/// Whatever bytes come, there is an outcome and no exception; a reply's body is JSON for any
-/// parser.
+/// For any bytes, the reader gives an outcome and throws no exception. The body of a reply is JSON
+/// that any parser accepts.
 TEST(ReplyReader, SurvivesDamage) {
   const std::string whole_stream = events(
       {said(

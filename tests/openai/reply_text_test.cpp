@@ -5,7 +5,7 @@
 namespace sluice::openai {
 namespace {
 
-// The pieces with a bar between them, what was thought in brackets.
+// The pieces of the text, separated by bars. Reasoning is in parentheses.
 std::string told(std::string_view body) {
   std::string all;
   for (const auto& piece : reply_texts(body)) {

@@ -36,7 +36,7 @@ std::string whole_with(const std::string& output) {
   return R"({"id":"r","status":"completed","output":[)" + output + "]}";
 }
 
-/// An event about an item, with its place.
+/// An event about an item, with the item's index in the output.
 std::string about(const std::string& type, const std::string& more, const std::string& id = "m",
                   int at = 0) {
   return R"({"type":"response.)" + type + R"(","item_id":")" + id + R"(","output_index":)" +

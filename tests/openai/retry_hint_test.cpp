@@ -86,7 +86,8 @@ INSTANTIATE_TEST_SUITE_P(
                   "",
                   std::chrono::seconds(1'000'000'000)}));
 
-// A number of seconds or milliseconds since the epoch, or a date in any usual form.
+// Hints with a number of seconds or milliseconds since the epoch, or with a date in any common
+// format.
 INSTANTIATE_TEST_SUITE_P(
     Moments, RetryHint,
     testing::Values(
@@ -266,7 +267,7 @@ INSTANTIATE_TEST_SUITE_P(
                   "",
                   11500ms}));
 
-// What stands in the body, under the names that headers have.
+// Hints from the body, under the names of the corresponding headers.
 TEST(RetryHint, OfTheBody) {
   const struct {
     const char* name;

@@ -1,5 +1,5 @@
-// The reader against the bytes that the simulated relay sends, fault by fault: neither shares code
-// with the other.
+// Tests the reader with the bytes that the simulated relay sends, for each fault. The reader and
+// the simulated relay share no code.
 #include <gtest/gtest.h>
 
 #include <boost/algorithm/string/case_conv.hpp>
@@ -70,7 +70,7 @@ struct reading {
   need last_need;
 };
 
-/// What the client makes of the script; one that sends nothing is a connection that broke.
+/// What the client reads from the script. A script that sends nothing is a broken connection.
 reading read(const question& asked, const simulator::script& sent, bool streamed) {
   reply_reader reader({.target = asked.target,
                        .choices = asked.body.value("n", 1U),
@@ -96,7 +96,7 @@ reading read(const question& asked, const simulator::script& sent, bool streamed
   return {reader.finish(how), wanted};
 }
 
-/// The whole object, but for what a fault may leave out or change.
+/// The whole object without the members that a fault may leave out or change.
 json essence(const std::string& body, fault_kind fault) {
   json whole = json::parse(body);
   if (fault == fault_kind::no_usage) whole.erase("usage");

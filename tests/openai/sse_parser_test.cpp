@@ -13,8 +13,8 @@ namespace {
 
 using events = std::vector<std::pair<std::string, std::string>>;  // type, data
 
-/// The events of a text that is fed in pieces that end at `cuts`; with raw text goes all that
-/// follows it, as its reader would have it.
+/// The events of a text that is fed in pieces that end at `cuts`. Everything after the first raw
+/// text is added to it, as the parser's caller would do.
 events parse(std::string_view text, const std::vector<std::size_t>& cuts) {
   events seen;
   sse_parser parser;
@@ -25,7 +25,7 @@ events parse(std::string_view text, const std::vector<std::size_t>& cuts) {
   std::size_t begin = 0;
   bool parsing = true;
   const auto feed = [&](std::size_t end) {
-    const std::string piece(text.substr(begin, end - begin));  // its own bytes, gone after the call
+    const std::string piece(text.substr(begin, end - begin));  // a copy, freed after the call
     if (parsing) {
       parsing = parser.feed(piece, keep);
     } else {
@@ -189,8 +189,8 @@ double seconds_to_read(std::size_t size, char line_end) {
 }
 
 TEST(SseParserCost, GrowsLinearlyWithTheEvent) {
-  // Sixteen times the bytes; a quadratic parser would take 256 times as long, in seconds and not in
-  // milliseconds. The margins are wide for a loaded machine.
+  // The text has sixteen times the bytes. A quadratic parser would take 256 times as long: seconds
+  // instead of milliseconds. The margins are wide enough for a loaded machine.
   for (const char line_end : {'\n', '\r'}) {
     const double small = seconds_to_read(std::size_t{1} << 20, line_end);
     const double large = seconds_to_read(std::size_t{16} << 20, line_end);
@@ -210,7 +210,8 @@ TEST(SseParserCost, ManyShortLinesInOneReadAreNoSearchOfTheWholeReadEach) {
     EXPECT_EQ(count, number);
     return took.count();
   };
-  // As above: eight times the events; a search of the whole read for each would take 64 times.
+  // As above, with eight times the events. If the parser searched the whole read for each event, it
+  // would take 64 times as long.
   const double few = seconds_for(25'000);
   EXPECT_LT(seconds_for(200'000), 32 * few + 0.2);
 }

@@ -14,8 +14,8 @@ using test::piece;
 using test::said;
 using ending = reply_reader::ending;
 
-/// A form in which relays tell inside a 200 that the reply has failed. It may come in place of the
-/// whole reply, or anywhere in it.
+/// A form in which relays report inside a 200 response that the reply has failed. It may replace
+/// the whole reply, or come anywhere in it.
 struct error_form {
   const char* name;
   std::string text;
@@ -28,7 +28,7 @@ std::ostream& operator<<(std::ostream& out, const error_form& row) {
   return out << row.name;
 }
 
-/// What has come of the reply by then.
+/// The part of the reply that has arrived before the error.
 struct place {
   const char* name;
   std::string chat;

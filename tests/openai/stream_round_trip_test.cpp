@@ -15,7 +15,7 @@ namespace {
 
 using json = nlohmann::ordered_json;
 
-/// Makes random replies, and the streams that one relay or another would send in their place.
+/// Makes random replies, and the streams that different relays would send for them.
 class relay {
  public:
   explicit relay(unsigned seed) : random_(seed) {}
@@ -57,7 +57,7 @@ class relay {
   bool chance(unsigned of) { return random_() % of == 0; }
 
  private:
-  // What is said.
+  // The content of a reply.
 
   std::string text(std::size_t most) {
     static const std::vector<std::string> letters = {"a", " ",  "\n",    "\"",           "\\",
@@ -158,7 +158,7 @@ class relay {
     }
   }
 
-  // How it is written.
+  // The format of a stream.
 
   std::string line(std::string_view field, std::string_view value) {
     return std::string(field) + colon_ + std::string(value) + line_end_;
@@ -175,7 +175,7 @@ class relay {
     bytes_ += line_end_;
   }
 
-  /// As one line, or as several.
+  /// Writes the value in one line or in several lines.
   void tell(const json& value, std::string_view type = {}) {
     tell_text(value.dump(chance(8) ? 1 : -1, ' ', chance(2)), type);
   }
@@ -191,7 +191,7 @@ class relay {
     if (chance(3)) bytes_ += noise[below(std::size(noise))] + line_end_;
   }
 
-  /// The choices in random order, each choice's pieces in their own.
+  /// Writes the choices in random order. The pieces of each choice stay in order.
   void tell_choices(const json& whole, endpoint target) {
     std::vector<std::vector<json>> queues;
     std::size_t left = 0;
@@ -228,7 +228,7 @@ class relay {
     if (!chance(4)) tell_text("[DONE]");
   }
 
-  /// A string cut at random places between characters.
+  /// Cuts a string at random places between characters.
   std::vector<std::string> cut(const std::string& whole) {
     std::vector<std::string> parts(1);
     for (const char c : whole) {
@@ -274,7 +274,8 @@ class relay {
     return pieces;
   }
 
-  /// Calls with an index mix; those without one come one after the other.
+  /// Adds the tool calls. Pieces of calls with an index are mixed; calls without an index come one
+  /// after another.
   void add_calls(const json& choice, std::vector<json>& pieces) {
     const json& calls = choice["message"]["tool_calls"];
     const bool indexed = !chance(3);
@@ -303,7 +304,7 @@ class relay {
     }
   }
 
-  /// Spreads the entries of every list over the pieces, in their order.
+  /// Spreads the entries of every list over the pieces. The entries stay in order.
   void share_logprobs(const json& logprobs, std::vector<json>& pieces) {
     if (logprobs.is_null()) return;
     json none = logprobs;
@@ -356,7 +357,7 @@ class relay {
     tell_event("response." + status, {{"response", told}});
   }
 
-  // What an item says, in deltas of the events that the API has for it.
+  // Writes the content of an item as deltas, in the events that the API has for this content.
   void tell_pieces(const json& item, std::size_t place) {
     const auto tell = [&](const std::string& of, const std::string& whole, const json& index) {
       for (const std::string& piece : cut(whole)) {
@@ -386,7 +387,7 @@ class relay {
   std::mt19937 random_;
   std::string line_end_;
   std::string colon_;
-  bool noisy_ = false;  ///< comments and empty events stand between those that count
+  bool noisy_ = false;  ///< the stream has comments and empty events between its events
   std::string bytes_;
 };
 
@@ -409,7 +410,7 @@ TEST_P(RoundTrip, AStreamBecomesTheUnstreamedObject) {
     ASSERT_TRUE(seen.outcome.has_value())
         << "seed " << seed << ' ' << seen.outcome.error().message << '\n'
         << from.body;
-    // The dumps are compared, and not the values, so that the order of keys counts.
+    // Compares the dumps instead of the values, so that the order of keys counts.
     ASSERT_EQ(json::parse(seen.outcome->body).dump(), whole.dump()) << "seed " << seed << '\n'
                                                                     << from.body;
     ASSERT_NE(seen.last_need, reply_reader::need::more) << "seed " << seed;

@@ -5,7 +5,7 @@
 namespace sluice::openai {
 namespace {
 
-// However the pieces are cut, the text is the same, and no piece ends inside a character.
+// For all cuts of the pieces, the text is the same, and no piece ends inside a character.
 TEST(text_decoder, decodes_a_string_that_grows) {
   const struct {
     const char* raw;

@@ -19,7 +19,7 @@ namespace {
 
 using enum failure_class;
 
-/// What a refusal is told to be, beside its class.
+/// What a refusal means in addition to its class.
 enum class flag : std::uint8_t { none, model_out, tier_full };
 
 struct refusal_case {
@@ -722,7 +722,7 @@ INSTANTIATE_TEST_SUITE_P(
         refusal_case{"a longer name than the model's", 404,
                      R"j({"error":"acme/tiny:free-2 was not found"})j", wrong_address}));
 
-// What a user wrote may be repeated in an error. It must not end a run.
+// An error may repeat text of the user. This text must not end a run.
 INSTANTIATE_TEST_SUITE_P(
     PromptsRepeated, VendorError,
     testing::Values(
@@ -890,7 +890,7 @@ TEST(VendorErrorTable, EachRowHasAVendorASourceAndATextOfItsOwn) {
   }
 }
 
-// A row that another one hides is never used.
+// If one row of the table hid another one, the hidden row would never be used.
 TEST(VendorErrorTable, EachRowIsReached) {
   for (const vendor_error& row : vendor_errors()) {
     SCOPED_TRACE(row.text);

@@ -76,7 +76,7 @@ TEST(job_history, times_of_the_successes) {
   EXPECT_EQ(job["latency_ms"]["mean"], 1600.0);
   EXPECT_EQ(job["latency_ms"]["max"], 2100.0);
   EXPECT_EQ(job["ttft_ms"]["mean"], 100.0);
-  EXPECT_EQ(job["inter_token_ms"]["mean"], 150.0);  // 1000 ms and 2000 ms for ten tokens
+  EXPECT_EQ(job["inter_token_ms"]["mean"], 150.0);  // ten tokens in 1000 ms and in 2000 ms
   EXPECT_EQ(job["histograms"]["latency_ms"].size(), 2U);
   EXPECT_EQ(job["model_times"]["gpt-4o-mini"]["latency_ms"], job["latency_ms"]);
 }

@@ -82,7 +82,7 @@ INSTANTIATE_TEST_SUITE_P(models, probed_models,
                            return name;
                          });
 
-// Its messages have an overhead that is not known, so a hidden prompt cannot be found.
+// The overhead of this model's messages is not known, so a probe cannot find a hidden prompt.
 TEST(probe, an_honest_relay_of_a_reasoning_model_is_never_accused) {
   for (const relay_kind& kind : relay_kinds()) {
     for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
@@ -93,7 +93,7 @@ TEST(probe, an_honest_relay_of_a_reasoning_model_is_never_accused) {
   }
 }
 
-// The price doubles at peak hours, which begin in the middle of one of these trials.
+// The price doubles at peak hours. In one of these trials, the peak hours begin in the middle.
 TEST(probe, without_a_public_vocabulary_the_verdict_says_that_the_identity_is_not_testable) {
   using enum simulator::cheat;
   for (const relay_kind& kind : relay_kinds()) {
@@ -269,7 +269,7 @@ TEST(probe, each_verdict_has_its_limits) {
 TEST(probe, without_a_vocabulary_and_without_a_balance_it_is_inconclusive) {
   evidence found;
   found.sold = claim_for("deepseek-v4-pro");
-  found.account.rows = 3;  // a log that names no other model
+  found.account.rows = 3;  // the log names no other model
   EXPECT_EQ(evaluate(found).told, verdict::inconclusive);
   found.account.served = {"gpt-4o-mini"};
   EXPECT_EQ(evaluate(found).identity, identity_finding::wrong);

@@ -17,7 +17,7 @@ using namespace sluice::probe::test;
 
 namespace {
 
-// "billing 100.0 %, cache 3.0 %"
+// The shares as text, for example "billing 100.0 %, cache 3.0 %".
 std::string shares(const std::map<std::string, std::uint64_t>& times, std::uint64_t seeds) {
   std::string words;
   for (const auto& [name, count] : times) {

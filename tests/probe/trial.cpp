@@ -107,8 +107,9 @@ trial_result try_probe(const relay_kind& kind, const std::string& model, usd bud
   options.seed = seed;
   simulator::inference_service service(options);
   std::uint64_t number = 0;
-  bool paid = true;  // for all samples so far
-  // Sends the samples until the session has no more; returns what they took from the balance.
+  bool paid = true;  // whether all samples so far were paid
+  // Sends samples until the session has no more. Returns the amount that the relay took from the
+  // balance.
   const auto send_all = [&] {
     simulator::usd billed;
     while (const auto next = answers.next()) {

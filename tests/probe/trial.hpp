@@ -15,7 +15,7 @@ struct relay_kind {
   std::string name;
   bool honest = true;
   simulator::options options = {};
-  /// When the probe begins, in seconds since the epoch: a Wednesday outside of all peak hours.
+  /// The start of the probe, in seconds since the epoch: a Wednesday, outside of all peak hours.
   std::int64_t unix_time = 1'795'608'000;
 };
 
@@ -28,8 +28,8 @@ struct trial_result {
   std::size_t requests = 0;
 };
 
-/// Probes such a relay once. Everything random depends on the seed. Plan, session and checks are
-/// those of the command; the relay is the simulator without sockets.
+/// Probes a relay of this kind once. All random values depend on the seed. Plan, session and checks
+/// are the same as in the command. The relay is the simulator without sockets.
 trial_result try_probe(const relay_kind& kind, const std::string& model, usd budget,
                        std::uint64_t seed);
 

@@ -18,7 +18,7 @@ std::string two_keys() {
          "[[key]]\nname = \"bob\"\nkey = \"" + bob_key + "\"\n";
 }
 
-// The sentence that refuses the text.
+// The message with which the text is refused.
 std::string refusal(const std::string& toml) {
   try {
     const access_keys keys(toml, "keys.toml");

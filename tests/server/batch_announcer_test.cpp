@@ -22,7 +22,8 @@ using testing::UnorderedElementsAre;
 
 constexpr const char* secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-// A client that another one answers for, as the announcer owns its own.
+// A client that passes each exchange on to another client. The announcer owns its client, so it
+// gets this one.
 class borrowed_client final : public http_client {
  public:
   explicit borrowed_client(http_client& lender) : lender_(lender) {}
@@ -50,7 +51,7 @@ struct batch_announcers : server_rig {
     receiver.plan = [](const test::exchange_call&) { return answer_of(200); };
   }
   ~batch_announcers() override {
-    abort();  // the runner wakes the announcer
+    abort();  // before the announcer ends: the runner wakes it
     stop_announcer();
   }
 
@@ -86,7 +87,7 @@ struct batch_announcers : server_rig {
     }
     return {};
   }
-  /// The times of the tries in whole seconds, from the first.
+  /// The times of all tries in whole seconds, relative to the first.
   std::vector<std::int64_t> tries() const {
     std::vector<std::int64_t> all;
     for (const auto& call : receiver.calls) {
@@ -129,7 +130,7 @@ TEST_F(batch_announcers, post_each_end_once_and_signed) {
 }
 
 TEST_F(batch_announcers, announce_a_cancelled_and_an_expired_batch) {
-  options.pace.concurrency = 1;  // so that each has a request that is not sent
+  options.pace.concurrency = 1;  // so each batch has a request that is not sent
   relay.plan = [](const test::exchange_call&) { return test::completion_plan("late", 2min); };
   announcer();
   const std::string cancelled = create(lines(2));
@@ -204,7 +205,7 @@ TEST_F(batch_announcers, what_is_not_delivered_goes_on_after_a_restart) {
   announcer();
   receiver.plan = [](const test::exchange_call&) {
     auto planned = answer_of(200);
-    planned.before_head = 1h;  // it is cut off by the end of the process
+    planned.before_head = 1h;  // the end of the process cuts it off
     return planned;
   };
   const std::string id = create(lines(1));

@@ -26,7 +26,7 @@ struct batch_input : testing::Test {
   checked_input check_text(const std::string& text) {
     return check_input(folder.write("input.jsonl", text), rules);
   }
-  // The only fault of a batch whose second line is `wrong`.
+  // The only fault of a batch with `wrong` as its second line.
   store::batch_error fault(const std::string& wrong) {
     const auto found = check({line("first"), wrong, line("last")});
     EXPECT_EQ(found.errors.size(), 1U) << wrong;

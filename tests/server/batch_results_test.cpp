@@ -50,7 +50,7 @@ struct batch_results : testing::Test {
     batch.end->ending = ending;
     return make_result_files(folder, batch);
   }
-  // The error code of each line of a result file, by custom_id; empty: it has none.
+  // The error code of each line of a result file, by custom_id; empty if the line has no error.
   std::map<std::string, std::string> lines(const std::string& id) const {
     std::map<std::string, std::string> found;
     std::ifstream file(folder.file(id), std::ios::binary);

@@ -27,7 +27,7 @@ std::string body_of(const std::vector<part>& parts) {
 }
 
 struct file_forms : testing::Test {
-  // Reads the form in pieces, and returns why it is refused.
+  // Reads the form in pieces. Returns the error if the form is refused.
   std::optional<api_error> read(file_form& form, const std::string& body, std::size_t piece = 7) {
     for (std::size_t i = 0; i < body.size(); i += piece) {
       if (auto refusal = form.feed(std::string_view(body).substr(i, piece))) return refusal;

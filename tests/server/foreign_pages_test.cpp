@@ -13,7 +13,7 @@ using testing::HasSubstr;
 
 using fields = std::vector<std::pair<std::string, std::string>>;
 
-// The code of the refusal; empty: the request may pass.
+// The error code of the refusal; empty if the request may pass.
 std::string refused(const fields& of, const std::string& method = "POST",
                     const own_names& own = {}) {
   http_server::request_head head;
@@ -42,7 +42,7 @@ TEST(foreign_pages, a_name_that_leads_here_is_not_a_name_of_this_machine) {
       EXPECT_EQ(refused({{"Host", host}}, method), "host_not_allowed") << host;
     }
   }
-  // A page of that name is of the same origin as its requests.
+  // A page under this name has the same origin as its own requests.
   EXPECT_EQ(refused({{"Host", "evil.example:8080"},
                      {"Origin", "http://evil.example:8080"},
                      {"Sec-Fetch-Site", "same-origin"}}),
@@ -83,7 +83,7 @@ TEST(foreign_pages, the_own_page_and_links_to_it_work) {
       {"Host", host}, {"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Mode", "navigate"}};
   EXPECT_EQ(refused(link, "GET"), "");
   EXPECT_EQ(refused(link, "POST"), "origin_not_allowed") << "a form";
-  // A proxy may put the server's address into Host; the browser still knows.
+  // A proxy may replace Host by the server's address. The browser still knows the real name.
   EXPECT_EQ(refused({{"Host", "127.0.0.1:8080"},
                      {"Origin", "https://sluice.example"},
                      {"Sec-Fetch-Site", "same-origin"}}),

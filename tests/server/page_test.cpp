@@ -1,4 +1,4 @@
-// The page's files, and the routes that it asks, without HTTP.
+// Tests the files of the page, and the routes that the page calls, without HTTP.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -62,7 +62,7 @@ class fake_exchange final : public plain_exchange {
   int status = 0;
   header_fields fields;
   std::string body;
-  std::string unread;  // of the request
+  std::string unread;  // the unread part of the request
 
  private:
   http_server::request_head head_;
@@ -71,7 +71,7 @@ class fake_exchange final : public plain_exchange {
 
 struct server_page : server_rig {
   server_page() { runner_settings.first_wait = std::chrono::hours{1}; }
-  ~server_page() override { abort(); }  // the runner counts in `figures`
+  ~server_page() override { abort(); }  // the runner still uses `figures`
 
   fake_exchange ask(fake_exchange call) {
     runner().count_in(figures);

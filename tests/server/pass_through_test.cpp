@@ -1,4 +1,4 @@
-// Interactive calls in virtual time: a fake relay below, fake clients above.
+// Tests interactive calls in virtual time, between fake clients and a fake relay.
 #include "server/pass_through.hpp"
 
 #include <gmock/gmock.h>
@@ -29,7 +29,7 @@ using testing::HasSubstr;
 
 constexpr const char* chat = "/v1/chat/completions";
 
-// A request as a client made it, and what it got.
+// A request of a client, and the reply that the client got.
 class fake_exchange final : public plain_exchange {
  public:
   fake_exchange(clock& time, std::string path, std::string body)
@@ -79,7 +79,7 @@ class fake_exchange final : public plain_exchange {
     taken_.wake_all();
     if (act_) std::exchange(act_, nullptr)();
   }
-  /// A slow client takes what is written.
+  /// A slow client takes everything that was written.
   void take() {
     slow = false;
     taken_.wake_all();
@@ -96,7 +96,7 @@ class fake_exchange final : public plain_exchange {
   time_point begun_at{};
   bool complete = false;
   bool slow = false;
-  bool ended = false;  // its handler has returned
+  bool ended = false;  // the handler has returned
 
  private:
   clock& time_;
@@ -144,7 +144,7 @@ struct pass_throughs : server_rig {
     EXPECT_TRUE(over) << "a call hangs";
     calls_.reset();
   }
-  // The server is killed and started again, with what it has stored.
+  // Kills the server and starts it again with its stored data.
   void restart() {
     close();
     stop();
@@ -174,7 +174,7 @@ struct pass_throughs : server_rig {
     settle();
     return one;
   }
-  // Lets everything happen that needs no time.
+  // Runs everything that can happen at the current time.
   void settle() {
     const time_point now = time.now();
     bool reached = false;
@@ -196,7 +196,7 @@ struct pass_throughs : server_rig {
     run([&] { return one.ended; });
     EXPECT_TRUE(one.ended) << "the call hangs";
   }
-  // More starts than that in any 60 s would break the limit, as the relay counts.
+  // The maximum number of starts in any 60 s, as the relay counts them.
   std::size_t most_in_a_minute() const {
     std::size_t most = 0;
     for (std::size_t i = 0; i < relay.counted.size(); ++i) {
@@ -585,7 +585,7 @@ TEST_F(pass_throughs, ACallWaitsWhereABatchHasUsedTheLimitOfItsKey) {
   EXPECT_EQ(most_in_a_minute(), 3U);
 }
 
-// gpt-4o-mini: a call reserves less than 0.0001, and costs 0.0000045.
+// With gpt-4o-mini, a call reserves less than $0.0001 and costs $0.0000045.
 TEST_F(pass_throughs, TwoCallsCannotSpendTheSameMoney) {
   use_keys("budget = \"0.00002\"\n");
   relay.plan = [](const exchange_call&) { return completion_plan("x", 5s); };

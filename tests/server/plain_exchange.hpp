@@ -8,7 +8,7 @@
 
 namespace sluice::server {
 
-/// A request without a connection, for handlers that make no raw replies.
+/// A request without a connection, for handlers that send no raw replies.
 class plain_exchange : public http_server::exchange {
  public:
   http_server::client_state client() override { return http_server::client_state::connected; }

@@ -95,7 +95,7 @@ TEST_F(server_figures_test, only_the_last_hour_is_kept) {
   EXPECT_EQ(completed(start + 3599), 1U);
   EXPECT_EQ(figures.recent("a", start + 3599).steps.size(), server_figures::most_steps);
   EXPECT_EQ(completed(start + 3600), 0U);
-  // The place of the old step is free for a new one.
+  // The slot of the old step is free for a new one.
   totals.add(success("m", 1, "0.1"));
   totals.add(success("m", 1, "0.1"));
   figures.batch_began("b", "a", totals, start + 3600);
@@ -127,7 +127,7 @@ TEST_F(server_figures_test, owners_do_not_see_each_other) {
 TEST_F(server_figures_test, errors_are_those_of_the_last_report_of_each_batch) {
   totals.add(failure_of("500"));
   figures.batch_began("b", "a", totals, start);
-  // A resumed run sends what failed for a passing reason again.
+  // A resumed run sends requests again if they failed for a temporary reason.
   totals.take_back_failure("500", false);
   totals.add(failure_of("404"));
   figures.batch_stopped("b", totals, start + 1);
@@ -184,7 +184,7 @@ TEST_F(server_figures_test, the_sums_never_go_down) {
   figures.batch_stopped("b", totals, start);
   EXPECT_EQ(figures.all().failed, 1U);
   EXPECT_EQ(figures.all().succeeded, 1U);
-  // The next run of the same batch begins where this one ended.
+  // The next run of the same batch starts with the totals of this run.
   figures.batch_began("b", "a", totals, start);
   figures.batch_stopped("b", totals, start);
   EXPECT_EQ(figures.all().succeeded, 1U);
@@ -202,7 +202,7 @@ TEST_F(server_figures_test, errors_and_models_without_end_are_counted_together) 
   EXPECT_EQ(figures.all().models.size(), server_figures::most_models + 1);
 }
 
-// One call with a reply.
+// Reports a call with one reply.
 void answer(server_figures& figures, server_figures::call_place call, std::int64_t tokens,
             const char* cost, double now) {
   figures.attempt_began(call);

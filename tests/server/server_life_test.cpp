@@ -1,6 +1,6 @@
-// Lives of a server in virtual time, each from one seed: batches come and are cancelled, the relay
-// fails, the server is stopped, aborted and started again. What must hold at the end holds for
-// every seed.
+// Simulates lives of a server in virtual time, each from one seed. Batches are created and
+// cancelled, the relay fails, and the server is stopped, aborted and started again. The rules at
+// the end must hold for every seed.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -22,7 +22,7 @@ using test::exchange_plan;
 using test::refusal_plan;
 
 struct server_life : server_rig, testing::WithParamInterface<unsigned> {
-  // A number from `least` to `most`.
+  // A random number from `least` to `most`.
   unsigned number(unsigned least, unsigned most) {
     return std::uniform_int_distribution<unsigned>(least, most)(dice);
   }
@@ -51,7 +51,7 @@ struct server_life : server_rig, testing::WithParamInterface<unsigned> {
     return completion_plan("answer", delay);
   }
 
-  // One more batch, with lines of its own so that the relay can tell them apart.
+  // Adds a batch. Its lines are unique, so that the relay can distinguish them.
   void add_batch() {
     const unsigned count = number(1, 30);
     const std::string prefix = "b" + std::to_string(made.size()) + "-";
@@ -93,7 +93,7 @@ struct server_life : server_rig, testing::WithParamInterface<unsigned> {
     }
   }
 
-  // Until that much time has passed.
+  // Runs the server for this time.
   void pass(std::chrono::seconds length) {
     runner();
     bool reached = false;
@@ -106,7 +106,7 @@ struct server_life : server_rig, testing::WithParamInterface<unsigned> {
   double failures = 0;
   bool down = false;
   std::map<std::string, unsigned> made;    // number of lines of each batch
-  std::map<std::string, unsigned> served;  // replies that were billed, by body
+  std::map<std::string, unsigned> served;  // number of billed replies, by request body
   unsigned stops = 0;
   std::size_t aborted_in_flight = 0;
 };
@@ -149,8 +149,8 @@ TEST_P(server_life, LosesNoBatchAndPaysNoRequestTwice) {
     EXPECT_EQ(done.progress.counts.completed, succeeded);
     EXPECT_EQ(done.progress.counts.failed, errors.size() - unsent);
   }
-  // A reply that was billed twice was in flight when the server was aborted, or cut off by the
-  // relay.
+  // If a reply was billed twice, it was in flight when the server was aborted, or the relay cut it
+  // off.
   std::size_t twice = 0;
   for (const auto& [body, times] : served) twice += times - 1;
   EXPECT_LE(twice, aborted_in_flight);

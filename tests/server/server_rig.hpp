@@ -66,7 +66,7 @@ struct server_rig : testing::Test {
     runner();
     return *engine_;
   }
-  /// Stops the server in order, as SIGTERM does.
+  /// Stops the server gracefully, as SIGTERM does.
   void stop() {
     if (!runner_) return;
     runner_->stop();
@@ -76,8 +76,9 @@ struct server_rig : testing::Test {
     engine_.reset();
   }
 
-  /// Ends the runner's work at once. The destructor does the same, but by then the members of a
-  /// derived class are gone: one that gives some to the runner calls this first.
+  /// Ends the runner's work at once. The destructor does the same, but at that time the members of
+  /// a derived class are already destroyed. If the runner uses such members, the derived class
+  /// calls this first.
   void abort() {
     if (!runner_ || ended) return;
     runner_->abort();
@@ -96,7 +97,7 @@ struct server_rig : testing::Test {
     return text;
   }
 
-  /// Stores a file and a batch of it, as the routes do.
+  /// Stores a file and creates a batch for it, as the routes do.
   std::string create(const std::string& input,
                      const std::function<void(store::batch_record&)>& change = {}) {
     store::batch_record batch;
@@ -136,11 +137,12 @@ struct server_rig : testing::Test {
     for (const auto& id : ids) EXPECT_TRUE(has_ended(id)) << id << " hangs";
   }
   void run(const std::function<bool()>& until) {
-    // Time stands still while a reader thread is about to bring requests.
+    // Time does not move while a reader thread is about to bring requests.
     test::run_virtual(loop, time, until, [this] { return !engine_ || !engine_->now().reading; });
   }
 
-  /// custom_id and error code of each line of a result file; an empty code: none.
+  /// The custom_id and error code of each line of a result file. The code is empty if the line has
+  /// no error.
   std::map<std::string, std::string> result(const std::optional<std::string>& file) {
     std::map<std::string, std::string> found;
     if (!file) return found;

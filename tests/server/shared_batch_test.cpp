@@ -18,7 +18,7 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::Pair;
 
-// The files of one batch in memory, as a store keeps them.
+// The files of one batch, in memory instead of in a store.
 class memory_files final : public store::shared_files {
  public:
   bool add(std::string_view, file&) override { return false; }

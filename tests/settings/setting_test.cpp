@@ -168,7 +168,8 @@ TEST_F(setting_test, a_value_that_was_left_out_takes_no_job_for_it) {
   EXPECT_THAT(rest, ElementsAre("x.jsonl"));
 }
 
-// A flag took every word behind it that was no flag: `sluice run --rpm 60 job.jsonl` had no job.
+// In an earlier version, a flag took every following word that was not a flag. So the command
+// `sluice run --rpm 60 job.jsonl` had no job.
 TEST_F(setting_test, a_flag_takes_one_word_and_leaves_the_next) {
   apply({"--colour", "red", "job.jsonl"});
   EXPECT_EQ(colour, "red");
@@ -293,12 +294,12 @@ TEST_F(setting_test, the_config_file_is_looked_for_in_order) {
   std::filesystem::current_path(here);
 }
 
-// A config file that nobody named, with the rights of the file, its folder and its owner.
+// A config file that the user did not name, and the permissions of the file and its folder.
 struct unnamed_config {
   const char* sentence;
   mode_t file;
   mode_t folder;
-  const char* refusal;  // empty: it is read
+  const char* refusal;  // empty: the file is read
 };
 
 TEST_F(setting_test, a_config_that_nobody_named_is_nobody_elses_to_write) {

@@ -34,7 +34,8 @@ using namespace std::chrono_literals;
 using nlohmann::json;
 namespace asio = boost::asio;
 
-// A finished line may wait one second for its sync, and then for the syncs before it in the queue.
+// A finished line may wait one second until its sync begins, and then for the syncs that are before
+// it in the queue.
 constexpr duration longest_aside = 20 * simulated_files::longest_aside;
 constexpr duration longest_unsynced = 1s + longest_aside;
 constexpr duration longest_run = 6h;
@@ -49,21 +50,22 @@ Part& wrap(const breakage::wrapper<Part>& wrapper, Part& part, std::unique_ptr<P
   return *owner;
 }
 
-// Passes everything on to the files, and records the results.
+// Passes all calls on to the real sink, and records the results.
 class witness final : public result_sink {
  public:
   struct finished {
     std::string id;
     std::size_t job = 0;
     time_point at{};
-    std::size_t attempts_before = 0;  // attempts at the relay until then
+    std::size_t attempts_before = 0;  // number of attempts at the relay until then
   };
 
   witness(result_sink& behind, const clock& time, simulated_relay& relay, trace& events)
       : behind_(behind), time_(time), relay_(relay), trace_(events) {}
 
   std::vector<finished> results;
-  std::vector<std::pair<std::size_t, time_point>> rejected;  // attempts at the relay
+  // The index of each rejected attempt at the relay, and the time of the rejection.
+  std::vector<std::pair<std::size_t, time_point>> rejected;
 
   bool examines_replies() const override { return behind_.examines_replies(); }
   reply_verdict examine(request& asked, const result& with_reply) override {
@@ -160,7 +162,7 @@ class standard_input {
   const int before_;
 };
 
-// Keeps machines whose run hangs: their waiting coroutines cannot be destroyed cleanly.
+// Keeps a machine if its run hangs: its waiting coroutines cannot be destroyed cleanly.
 void leak(std::unique_ptr<machine> hung) {
   static auto& all = *new std::vector<machine*>;
   all.push_back(hung.release());
@@ -289,7 +291,7 @@ class life {
       if (alone && lines_in(text) > 1 && random_.percent(25)) {
         trace_.note("{} is removed", id);
         const std::size_t first = text.rfind('\n', line) + 1;  // 0 if there is no line before
-        text.erase(first, text.find('\n', first) - first);     // the blank line keeps the numbers
+        text.erase(first, text.find('\n', first) - first);  // leave a blank line: line numbers stay
         removed_.insert(id);
         write_job(job);
         continue;
@@ -297,7 +299,7 @@ class life {
       trace_.note("{} is changed", id);
       const std::size_t begin = text.find(member, line) + member.size();
       text.replace(begin, text.find(',', begin) - begin, std::to_string(++versions_[id]));
-      keys_.erase(id);  // another body gets another key
+      keys_.erase(id);  // a changed body gets a new key
       write_job(job);
     }
   }
@@ -346,7 +348,8 @@ class life {
       timers_.push_back(time_.call_at(
           time_.now() + 2500ms, [this, path, waited = waits_for_limit()] { join(path, waited); }));
       if (plan.loss == window_loss::cut) return std::filesystem::resize_file(path, 0);
-      // In a pool, lose only the window of a member in use: the others would stay lost.
+      // In a pool, lose only the window of a member in use. The windows of unused members would
+      // stay lost.
       const bool whole = plan.loss == window_loss::folder_moved && scene_.options.pool.empty();
       moved_from_ = whole ? limits() : path;
       std::filesystem::remove_all(folder_ + "/away");
@@ -355,8 +358,8 @@ class life {
   }
   bool waits_for_limit() const { return runner_ != nullptr && runner_->now().next_start; }
 
-  // After the window was lost: a process that waits for a slot must have created a new file, and a
-  // process that starts now uses it.
+  // Called some time after the window was lost. A process that waits for a slot must have created a
+  // new file by now, and a process that starts now must use this file.
   void join(const std::string& path, bool waited) {
     if (disk_.dead()) return;
     if (std::filesystem::exists(path)) {
@@ -376,7 +379,7 @@ class life {
     }
   }
 
-  // Runs one process from its start to its end, of whatever kind.
+  // Runs one process from its start to its end. The process may end in any way.
   void process(const process_plan& plan) {
     const std::size_t number = story_.processes++;
     trace_.note("process {}{}{}", number, plan.fresh ? " --fresh" : "",
@@ -579,7 +582,7 @@ class life {
           done_.insert(line.id);
         }
       }
-      std::map<std::string, bool> failed_for_good;  // the later of two lines counts
+      std::map<std::string, bool> failed_for_good;  // of two lines, the later one counts
       for (const auto& line : lines_of(job.errors)) {
         if (line.bad) continue;
         const bool again = options_.output.retry_failed || versions_.contains(line.id);
@@ -597,7 +600,7 @@ class life {
     done_.insert(removed_.begin(), removed_.end());
   }
 
-  // Also those after a rejected reply.
+  // Also forgets the keys of attempts after a rejected reply.
   void forget_keys(const std::string& id) {
     std::erase_if(keys_, [&](const auto& one) {
       return one.first == id || one.first.starts_with(id + " after ");
@@ -638,7 +641,7 @@ class life {
       before_.assign(paths_.size(), "");
       epoch_ = attempts_before;
     } else {
-      records_lost_ = true;  // perhaps only some of the files were moved
+      records_lost_ = true;  // the process may have moved only some of the files
       for (std::size_t job = 0; job < paths_.size(); ++job) {
         before_[job] = disk_.content(paths_[job].output).value_or("");
       }
@@ -711,11 +714,12 @@ class life {
       if (one.process != number) continue;
       if (done_.contains(one.id)) violated("a finished request is not sent again", "{}", one.id);
       const auto index = static_cast<std::size_t>(&one - attempts.data());
-      // A request is answered anew after a rejected reply.
+      // After a rejected reply, the request is sent again with a new key.
       const auto rejections =
           std::count_if(rejected_.begin(), rejected_.lower_bound(index),
                         [&](std::size_t before) { return attempts[before].id == one.id; });
-      // At the moment of a death, it is open whether a reply was rejected before.
+      // If the process died, the test cannot know whether the process had already rejected the last
+      // reply.
       if (options.job.expect && disk_.dead()) continue;
       const auto [entry, is_new] = keys_.try_emplace(
           rejections == 0 ? one.id : fmt::format("{} after {}", one.id, rejections), one.key);
@@ -739,7 +743,7 @@ class life {
     if (died || disk_.failed()) exact_ = false;
     if (died && !disk_.failed()) check_at_once();
 
-    // The content that must survive a power failure now.
+    // The content that must survive a power failure at this moment.
     std::vector<std::string> safe_output(paths_.size());
     std::vector<std::optional<std::string>> at_end;
     for (std::size_t job = 0; job < paths_.size(); ++job) {
@@ -748,7 +752,8 @@ class life {
       if (!started_ || disk_.failed()) continue;
       if (safe || options.output.budget) safe_output[job] = before_[job];
       if (!safe) continue;
-      // Durable results go to the disk's thread at once, others after up to a second.
+      // With durability::each, results go to the disk's thread at once; otherwise after at most a
+      // second.
       const bool at_once = options.output.durable == durability::each;
       const time_point deadline = died_at_ - (at_once ? longest_aside : longest_unsynced);
       const std::size_t size =
@@ -784,7 +789,7 @@ class life {
       }
     }
     count_replaced();
-    if (plan.fresh && plan.power_cut) records_lost_ = true;  // the old files may be back
+    if (plan.fresh && plan.power_cut) records_lost_ = true;  // the old files may have returned
     if (outcome_ && !disk_.failed() && !plan.power_cut) check_end();
   }
 
@@ -840,7 +845,8 @@ class life {
     const char* const own_cost = extra.contains("rejected") ? "reply_cost_usd" : "cost_usd";
     const auto cost = usd::parse(extra[own_cost].is_string() ? extra[own_cost].get<std::string>()
                                                              : std::string("none"));
-    // A relay may bill at any moment of the attempt, and the program takes the dearest one.
+    // A relay may bill by the price of any moment of the attempt. The program uses the highest of
+    // these prices.
     const bool timeless = !scene_.relay.bills || scene_.relay.bills->timeless();
     if (!cost || *cost < attempt->cost || (timeless && *cost != attempt->cost)) {
       violated("costs are exact", "{}: {}, but the relay billed {}", line.id,
@@ -858,8 +864,8 @@ class life {
     usd cost;
   };
 
-  // Adds the rejected replies of a request. Each must be one that the relay has sent for it, at the
-  // cost that it has billed.
+  // Adds the rejected replies of a request. The relay must have sent each of them for this request,
+  // and must have billed it at this cost.
   void add_rejected(const json& replies, const std::string& id, rejected_sums& sums,
                     std::set<std::size_t>& numbers) {
     for (const json& one : replies) {
@@ -891,7 +897,7 @@ class life {
     }
   }
 
-  // Rejected replies of requests that have no line for them yet.
+  // Adds the rejected replies of requests that have no line yet.
   void add_pending_rejected(const std::string& state, rejected_sums& sums,
                             std::set<std::size_t>& numbers) {
     const std::string content = disk_.content(state).value_or("");
@@ -929,7 +935,8 @@ class life {
           }
           const json& extra = line.all["sluice"];
           if (line.bad) continue;
-          // Another body restarts the count, and a failed request may have been retried since.
+          // A change of the body restarts the count, and a failed request may have been retried
+          // since then.
           const bool counted = !records_lost_ && !versions_.contains(line.id) &&
                                !removed_.contains(line.id) &&
                                (lines == &outputs || !(line.retryable() || retried_));
@@ -1018,7 +1025,8 @@ class life {
     }
   }
 
-  // The last run had no faults: all requests must be finished, or the budget used up.
+  // The last run had no faults: either all requests must be finished, or the budget must be used
+  // up.
   void check_completion() {
     if (!outcome_) return violated("a run without faults completes", "it did not end");
     if (outcome_->reason == stop_reason::budget_spent) return check_budget_is_spent();
@@ -1101,15 +1109,15 @@ class life {
   std::map<std::string, std::int64_t> versions_;  // changed requests
   std::set<std::string> removed_;                 // requests removed from the jobs
 
-  // About the process that runs or has just ended.
+  // State of the process that runs now or has just ended.
   time_point died_at_{};
-  bool started_ = false;                // it has accepted its jobs
-  bool faulted_ = false;                // it stopped because of a disk fault
-  std::optional<run_outcome> outcome_;  // set if it ended by itself
+  bool started_ = false;                // the process has accepted its jobs
+  bool faulted_ = false;                // the process stopped because of a disk fault
+  std::optional<run_outcome> outcome_;  // set if the process ended by itself
   std::vector<witness::finished> results_;
-  std::vector<std::string> before_;  // the outputs when it started
-  std::set<std::string> done_;       // requests that it must not send
-  std::set<std::string> outdated_;   // requests whose results it replaces
+  std::vector<std::string> before_;  // the output files when the process started
+  std::set<std::string> done_;       // requests that the process must not send
+  std::set<std::string> outdated_;   // the process replaces the results of these requests
   config options_;
   std::optional<neighbour> neighbour_;
   std::optional<neighbour> late_neighbour_;
@@ -1119,14 +1127,14 @@ class life {
   std::string moved_from_;  // the old path of the window's file or folder
   usd billed_before_;
 
-  // About the whole life.
+  // State of the whole life.
   bool calm_ = false;
   bool exact_ = true;               // no process has died or had a disk fault yet
   bool records_lost_ = false;       // a power failure has lost records of attempts
   bool retried_ = false;            // a process used --retry-failed
   std::size_t epoch_ = 0;           // attempts before the last fresh start
   std::size_t replaced_ = 0;        // results that were replaced
-  std::set<std::size_t> rejected_;  // attempts whose replies were rejected and put on record
+  std::set<std::size_t> rejected_;  // attempts with a rejected reply that is on record
   std::map<std::string, std::string> keys_;
 };
 

@@ -44,8 +44,8 @@ struct life_story {
   std::size_t processes = 0;
   std::size_t attempts = 0;
   double seconds = 0;  ///< virtual time
-  usd billed;          ///< by the relay
-  usd budget;          ///< zero without one
+  usd billed;          ///< the amount that the relay billed
+  usd budget;          ///< zero: no budget
 };
 
 /// Runs the scenario of a seed from its first process to the last, and checks all rules. `folder`

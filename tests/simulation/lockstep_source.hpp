@@ -9,7 +9,7 @@
 
 namespace sluice::simulation {
 
-/// A source that lets the engine's reader thread run only while the event loop waits. Else the
+/// A source that lets the engine's reader thread run only while the event loop waits. Otherwise the
 /// order of events would depend on the thread scheduler.
 class lockstep_source final : public request_source {
  public:
@@ -29,14 +29,14 @@ class lockstep_source final : public request_source {
   }
   std::string_view identity(std::size_t job) const override { return behind_.identity(job); }
 
-  /// Lets the reader read everything, and waits for its end.
+  /// Lets the reader read all requests, and waits until the reader has ended.
   void read_all() {
     let_go();
     gone_->get_future().wait();
   }
 
  private:
-  // Thread local: destroyed at the end of the reader's thread, after its last notification.
+  // Thread local: destroyed when the reader's thread ends, after the thread's last notification.
   struct thread_end {
     std::shared_ptr<std::promise<void>> gone;
     thread_end() = default;

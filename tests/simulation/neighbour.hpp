@@ -16,11 +16,13 @@
 
 namespace sluice::simulation {
 
-/// Another process that shares a window with ours. It sends requests now and then, and sometimes is
-/// stopped for a while inside the window's lock. It ends as if it was killed.
+/// Another process that shares a window with the tested process. It sends requests now and then.
+/// Sometimes it is stopped for some time while it holds the window's lock. It ends as if it was
+/// killed.
 class neighbour {
  public:
-  /// `path` is the common start of the names of the window's files; `window` is its index.
+  /// `path` is the common prefix of the names of the window's files; `window` is the window's
+  /// index.
   neighbour(simulated_clock& time, dice random, trace& events, simulated_relay& relay,
             const std::string& path, std::size_t window, unsigned cap)
       : time_(time),

@@ -154,7 +154,7 @@ void plan_more(scenario& made, process_plan& planned, dice random, bool edits) {
   }
 }
 
-// A request whose price depends on many members of its body.
+// A request with a price that depends on many members of its body.
 std::string dear_line(dice& random, const std::string& id) {
   constexpr std::string_view tiers[] = {"",
                                         "",
@@ -259,7 +259,8 @@ scenario::scenario(std::uint64_t seed, theme about) : relay() {
     options.output.scope = random.percent(80) ? budget_scope::job : budget_scope::run;
   }
   if (about == theme::like_requests) {
-    options.pace.concurrency = 64;  // more than the budget lets go at once; the queue holds all
+    // The budget allows fewer requests at the same time. The queue holds all requests.
+    options.pace.concurrency = 64;
     options.output.budget = dearest_attempt * 50;
     options.output.scope = budget_scope::job;
     caps = {options.pace.requests_per_minute};
@@ -267,7 +268,7 @@ scenario::scenario(std::uint64_t seed, theme about) : relay() {
   }
   for (auto count = random.below(4); count > 0; --count) {
     processes.push_back(plan_process(random));
-    // Prices by the hour need a clock that is right.
+    // Prices that depend on the hour need a correct wall clock.
     if (about == theme::dear_bills) processes.back().wall_step_after.reset();
     if (about == theme::shapes) {
       const auto crash_at = processes.back().disk.crash_at;

@@ -16,8 +16,8 @@ namespace sluice::simulation {
 /// What happens to the window file while it is in use.
 enum class window_loss : std::uint8_t { none, folder_moved, file_moved, cut };
 
-/// The flags of one process, the faults that happen to it, and how it ends, if not by itself. All
-/// durations without another comment count from its start.
+/// The flags of one process, the faults that happen to it, and how it ends if it does not end by
+/// itself. All durations without another comment count from the start of the process.
 struct process_plan {
   disk_faults disk;
   std::optional<duration> killed_after;
@@ -39,16 +39,18 @@ struct process_plan {
 /// What a life is about.
 enum class theme : std::uint8_t {
   any,         ///< every kind of fault; many lives without a budget
-  dear_bills,  ///< any fault, a budget, and a relay that bills by a tariff, often at its dearest
-  /// A job of like requests whose budget is fifty times what one of them can cost, and no faults.
+  dear_bills,  ///< any fault, a budget, and a relay that bills by a tariff, often the highest price
+  /// A job of similar requests, without faults. The budget is fifty times the highest cost of one
+  /// request.
   like_requests,
-  /// Replies of the wrong shape, kills and signals; the disk keeps what it was given.
+  /// Some replies have the wrong shape, and processes get kills and signals. The disk has no other
+  /// faults, and the power never fails.
   shapes
 };
 
 /// Everything about one life of a few jobs, derived from a seed: the jobs and options, the relay,
-/// and the faults of each process that works on the jobs. After these processes come some without
-/// faults, until the jobs are complete.
+/// and the faults of each process that works on the jobs. After these processes, processes without
+/// faults run until the jobs are complete.
 struct scenario {
   explicit scenario(std::uint64_t seed, theme about = theme::any);
 
@@ -62,9 +64,9 @@ struct scenario {
   relay_character relay;
   bool shares_window = false;           ///< processes share their rate limit windows
   std::vector<unsigned> caps;           ///< starts per minute for each window; 0: no limit
-  on_change changed = on_change::redo;  ///< the option once requests have changed
+  on_change changed = on_change::redo;  ///< used after requests have changed
   std::vector<process_plan> processes;
-  process_plan last;         ///< has no faults
+  process_plan last;         ///< a process without faults
   std::uint64_t chance = 0;  ///< the seed for random events during the life
 };
 

@@ -7,8 +7,8 @@
 
 namespace sluice::simulation {
 
-/// Rejects the replies whose text begins with a question mark. The reason is that text: it names
-/// the request and the number of the attempt at the relay.
+/// Rejects each reply with a text that begins with a question mark. The reason for the rejection is
+/// this text: it names the request and the number of the attempt at the relay.
 class shape_check final : public reply_check {
  public:
   std::optional<std::string> why_unchecked(const request& /*asked*/) const override {

@@ -8,7 +8,7 @@
 
 namespace sluice::simulation {
 
-/// Virtual time. Its wall clock can jump, as when a user or a time server sets it.
+/// Virtual time. The wall clock can jump, as if a user or a time server had set it.
 class simulated_clock final : public clock {
  public:
   time_point now() const noexcept override { return steady_.now(); }

@@ -89,7 +89,8 @@ void simulated_files::die() {
   if (on_death) on_death();
 }
 
-// Counts an operation that changes something. False if the process dies before it is done.
+// Counts an operation that changes something. Returns false if the process dies before the
+// operation is done.
 bool simulated_files::begin(const char* what, const std::string& path) {
   ++operations_;
   trace_.note("{} {}", what, short_name(path));
@@ -109,7 +110,7 @@ void simulated_files::keep_names() {
 void simulated_files::lose_power() {
   trace_.note("the power fails");
   if (!unsynced_.empty()) {
-    // A random one of the unsynced changes is the last one that reached the disk.
+    // The changes reach the disk in order, up to a random one of the unsynced changes.
     now_ = unsynced_[random_.below(unsynced_.size())];
     unsynced_.clear();
   }
@@ -117,7 +118,7 @@ void simulated_files::lose_power() {
     const bool appended = node->content.starts_with(node->durable);
     if (appended) {
       const std::size_t extra = node->content.size() - node->durable.size();
-      // Mostly all or none of the unsynced bytes survive, sometimes a part of them.
+      // In most cases all or none of the unsynced bytes survive, sometimes a part of them.
       const std::size_t kept = random_.percent(50)   ? 0
                                : random_.percent(30) ? extra
                                                      : random_.below(extra + 1);

@@ -22,17 +22,18 @@ namespace sluice::simulation {
 struct disk_faults {
   static constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
   std::uint64_t crash_at = never;      ///< the process dies during this operation
-  std::uint64_t full_from = never;     ///< the disk is full from this operation on …
-  std::uint64_t full_for = 0;          ///< … for this number of operations
+  std::uint64_t full_from = never;     ///< the disk is full from this operation on
+  std::uint64_t full_for = 0;          ///< the number of operations for which the disk is full
   std::uint64_t no_sync_at = never;    ///< the first sync from this operation on fails
   std::uint64_t no_handle_at = never;  ///< the first open from this operation on fails
 };
 
-/// A simulated disk with a cache. All changes are in the cache at once and survive a killed
-/// process. Only synced changes survive a power failure, and a random part of the others.
+/// A simulated disk with a cache. All changes are in the cache at once, so they survive a killed
+/// process. After a power failure, only synced changes and a random part of the other changes
+/// survive.
 ///
-/// A simulated process cannot really be killed. After its death it runs on, but its operations have
-/// no effect.
+/// A simulated process cannot really be killed. After its death the code still runs, but its file
+/// operations have no effect.
 class simulated_files final : public file_system {
  public:
   static constexpr std::chrono::milliseconds longest_aside{50};
@@ -45,7 +46,7 @@ class simulated_files final : public file_system {
   void die();
   std::function<void()> on_death;
   bool dead() const noexcept { return dead_; }
-  /// A power failure between processes: unsynced changes are lost, all or a part of them.
+  /// A power failure between processes: all or some of the unsynced changes are lost.
   void lose_power();
 
   bool failed() const noexcept { return failed_; }  ///< a fault has happened since boot()

@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 using how = exchange_end::how;
 using need = body_need;
 
-// The value of a member in the body: the text up to the next comma, brace or quote.
+// The value of a member in the body: the text until the next comma, brace or quote.
 std::string_view member_of(std::string_view body, std::string_view name) {
   const std::string key = fmt::format("\"{}\":", name);
   std::size_t at = body.find(key);
@@ -26,13 +26,13 @@ std::string_view member_of(std::string_view body, std::string_view name) {
   return body.substr(at, body.find_first_of("\",}", at) - at);
 }
 
-// The body's own bytes, without the stream members that the engine appends.
+// The bytes of the body without the stream members that the engine appends.
 std::string_view without_stream_members(std::string_view body) {
   const std::size_t at = body.find(R"(,"stream":)");
   return at == std::string_view::npos ? body : body.substr(0, at + 1);
 }
 
-// The values of a member that stands several times, in names of any case.
+// All values of a member that may appear several times. The case of its name does not matter.
 std::vector<std::string> members_of(std::string_view body, std::string_view name) {
   std::string folded(body);
   std::transform(folded.begin(), folded.end(), folded.begin(),
@@ -66,8 +66,8 @@ struct simulated_relay::reply_plan {
   bool with_head = true;
   response_head head = {};
   std::vector<std::pair<duration, std::string>> body = {};
-  bool whole = true;   // the body is complete; else the connection breaks
-  bool hangs = false;  // … or stays silent
+  bool whole = true;   // true: the body is complete; false: the connection breaks, or hangs
+  bool hangs = false;  // the connection stays open without data
 };
 
 simulated_relay::parked::parked(const boost::asio::any_io_executor& loop)
@@ -208,7 +208,8 @@ boost::asio::awaitable<exchange_end> simulated_relay::door::talk(outgoing reques
   if (connected == passed::too_late) co_return with(result, how::unreachable, "--connect-timeout");
   if (unreachable) co_return with(result, how::unreachable, "connection refused");
 
-  // The relay's number for this attempt. Others may have arrived while it connected.
+  // The relay's number for this attempt. Other attempts may have arrived while this one was
+  // connecting.
   const std::size_t number = world_.attempts_.size();
   relay_attempt& attempt = world_.attempts_.emplace_back();
   attempt.id = member_of(request.body, "user");
@@ -447,7 +448,7 @@ simulated_relay::reply_plan simulated_relay::plan(const outgoing& request, std::
       serve(planned, request, number);
       if (random_.percent(30)) {
         planned.with_head = false;
-      } else if (random_.percent(30)) {  // an error in a 200
+      } else if (random_.percent(30)) {  // an error inside a 200 response
         planned.head.fields.add("Content-Type", "application/json");
         planned.body = {{duration{}, R"({"error":{"message":"upstream","code":"upstream"}})"}};
       } else {

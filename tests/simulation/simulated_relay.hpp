@@ -21,7 +21,8 @@
 
 namespace sluice::simulation {
 
-/// The condition of a relay for some time: `fair` serves, all others fail in their own way.
+/// The condition of a relay for some time. With `fair` the relay serves requests; with each other
+/// value it fails in a different way.
 enum class weather : std::uint8_t {
   fair,
   refusing,
@@ -51,7 +52,7 @@ struct relay_character {
   std::set<std::string> refused;   ///< the ids of requests that it answers with 400
   unsigned no_usage_percent = 0;   ///< the share of good replies without usage
   unsigned malformed_percent = 0;  ///< the share of good replies that shape_check rejects
-  std::optional<tariff> bills;     ///< unset: by the prompt, what is cached of it, and the reply
+  std::optional<tariff> bills;     ///< unset: bills prompt, cached and reply tokens
 };
 
 /// An attempt that has arrived at the relay. It is billed when the relay serves it, even if the
@@ -101,7 +102,7 @@ class simulated_relay {
   }
   /// The process dies: from now on nothing that it sends arrives.
   void die() { dead_ = true; }
-  /// Ends all trouble, except that a permanently dead member stays dead.
+  /// Ends all trouble. A member that is permanently dead stays dead.
   void calm_down() {
     std::erase_if(character_.spells,
                   [](const weather_spell& one) { return one.until != time_point::max(); });
@@ -118,8 +119,8 @@ class simulated_relay {
     return static_cast<std::size_t>(found - attempts_.data());
   }
   usd billed() const noexcept { return billed_; }
-  /// The maximum number of attempts in any 60 s in a window: of one process only, or of all users
-  /// of the key.
+  /// The maximum number of attempts in any 60 s in a window: with `process`, only attempts of this
+  /// process; otherwise, attempts of all users of the key.
   std::size_t most_in_a_minute(std::size_t window, std::size_t process) const;
   std::size_t most_in_a_minute(std::size_t window) const;
   /// Another user of the key sends an attempt that arrives after `way`.

@@ -1,4 +1,4 @@
-// Runs one seed after the other, and reports the first one that breaks a rule.
+// Runs one seed after another, and reports the first seed that breaks a rule.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/wait.h>
@@ -100,7 +100,7 @@ void tell(const life_story& story) {
   }
 }
 
-// Runs every `jobs`th seed, starting at the first seed of this job. Returns the exit status.
+// Runs every `jobs`th seed, beginning with the first seed of this job. Returns the exit status.
 int soak(const options& settings, unsigned job) {
   const work_folder folder;
   const auto began = std::chrono::steady_clock::now();

@@ -1,5 +1,5 @@
-// Runs the whole engine in virtual time. Every rule must hold for some hundred seeds. If the engine
-// is broken on purpose, some seed must break a rule.
+// Runs the whole engine in virtual time. Every rule must hold for some hundred seeds. If a test
+// breaks the engine on purpose, at least one seed must break a rule.
 #include <gmock/gmock.h>
 #include <spdlog/spdlog.h>
 
@@ -32,8 +32,8 @@ struct simulation_test : testing::Test {
     return text;
   }
 
-  /// The first seed up to `last` that breaks the rule. 0 if none does; then reports the other rules
-  /// that were broken.
+  /// Returns the first seed up to `last` that breaks the rule. If no seed does, returns 0 and
+  /// reports the other rules that were broken.
   std::uint64_t caught_by(std::string_view rule, const breakage& broken, std::uint64_t last) {
     std::map<std::string, int> others;
     for (std::uint64_t seed = 1; seed <= last; ++seed) {
@@ -59,7 +59,7 @@ TEST_F(simulation_test, every_rule_holds) {
   EXPECT_GT(attempts, 1000U);
 }
 
-// Ten thousand seeds at night.
+// The nightly tests run ten thousand seeds.
 std::uint64_t seeds_of_bills() {
   return std::getenv("SLUICE_NIGHTLY") != nullptr ? 10'000 : 400;
 }
@@ -75,7 +75,8 @@ TEST_F(simulation_test, no_bill_of_a_relay_passes_the_budget) {
   EXPECT_GT(attempts, 1000U);
 }
 
-// Kills between a rejected reply and the next attempt lose no cost, and count none twice.
+// If a process is killed between a rejected reply and the next attempt, the cost of this reply is
+// counted exactly once.
 TEST_F(simulation_test, rejected_replies_are_billed_and_counted_once) {
   std::size_t attempts = 0;
   for (std::uint64_t seed = 1; seed <= seeds_of_bills(); ++seed) {
@@ -87,7 +88,8 @@ TEST_F(simulation_test, rejected_replies_are_billed_and_counted_once) {
   EXPECT_GT(attempts, 1000U);
 }
 
-// A reservation is returned when its bill is known, so that large ones do not stop a run early.
+// When the bill of a request is known, its reservation is returned. So large reservations do not
+// stop a run too early.
 TEST_F(simulation_test, nearly_the_whole_budget_can_be_used) {
   for (std::uint64_t seed = 1; seed <= 10; ++seed) {
     const life_story story = live(seed, folder.path(), false, {}, theme::like_requests);
@@ -358,7 +360,7 @@ TEST_F(simulation_test, catches_a_request_read_twice) {
             0U);
 }
 
-// The correct time to release a window's slot is 60 s after the head.
+// A window's slot must be released 60 s after the response head.
 TEST_F(simulation_test, catches_a_slot_released_too_early) {
   struct hasty_handler final : response_handler {
     explicit hasty_handler(response_handler& behind) : behind_(behind) {}

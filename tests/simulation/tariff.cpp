@@ -10,7 +10,7 @@
 namespace sluice::simulation {
 namespace {
 
-// In cents per million tokens.
+// Rates in US cents per million tokens.
 struct rates {
   int input;
   int cached;
@@ -19,7 +19,7 @@ struct rates {
   int thinking;
 };
 
-constexpr std::int64_t step = 120;  // tokens of a prompt
+constexpr std::int64_t step = 120;  // tokens; a longer prompt has other rates
 constexpr rates base{300, 75, 375, 710, 900};
 constexpr rates base_above{600, 150, 750, 1100, 1300};
 constexpr rates at_peak{620, 140, 800, 1500, 1900};
@@ -28,7 +28,7 @@ constexpr rates flex{150, 40, 190, 350, 440};
 constexpr rates flex_above{310, 80, 380, 560, 640};
 constexpr rates priority{610, 160, 760, 1420, 1810};
 constexpr rates priority_above{1210, 310, 1510, 2210, 2610};
-constexpr int ultrafast = 3;  // times the standard tier
+constexpr int ultrafast = 3;  // multiple of the standard tier's price
 
 std::string fields(const rates& one) {
   const auto dollars = [](int cents) { return fmt::format("{}.{:02}", cents / 100, cents % 100); };
@@ -75,7 +75,7 @@ std::string tariff::price_list() const {
     model += fmt::format(R"(,"hours":[{{"utc":"{}-{}",{}}}])", clock(peak_begin_), clock(peak_end_),
                          fields(at_peak));
   }
-  // The day of manual_clock::unix_start is 2023-11-14; the next one has begun in the east.
+  // manual_clock::unix_start is on 2023-11-14. In time zones to the east, the next day has begun.
   if (changes_) {
     model += fmt::format(R"(,"next":[{{"from":"2023-11-15",{}}}])", fields(from_tomorrow));
   }
@@ -95,7 +95,7 @@ std::string tariff::serving_tier(const std::vector<std::string>& asked) {
         *std::max_element(asked.begin(), asked.end(),
                           [&](const auto& a, const auto& b) { return dear(a) < dear(b); });
     if (dearest == "auto") return "priority";
-    return dearest == "flex" ? "default" : dearest;  // as a relay that ignores the tier
+    return dearest == "flex" ? "default" : dearest;  // like a relay that ignores the tier
   }
   if (one == "auto") return random_.percent(50) ? "priority" : "default";
   return random_.percent(20) ? "default" : one;

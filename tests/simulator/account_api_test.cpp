@@ -84,7 +84,7 @@ TEST(AccountApi, WithoutABalanceTheGrantIsAHundredMillion) {
 TEST(AccountApi, EachSoftwareHasItsOwnRoutes) {
   const struct {
     const char* path;
-    const char* who;  ///< one letter per entry of all_software: y if it answers with 200
+    const char* who;  ///< a letter per entry of all_software; y: the answer is a 200
   } rows[] = {
       {subscription, "yyyy-"},
       {usage, "yyyy-"},

@@ -68,7 +68,7 @@ TEST(Deal, SubstitutesTheConfiguredShareOfCalls) {
     int other = 0;
     for (std::uint64_t number = 1; number <= 5000; ++number)
       other += bad.serving_model("gpt-4", number) == "gpt-4" ? 0 : 1;
-    // Four standard deviations at most.
+    // The difference is at most four standard deviations.
     EXPECT_NEAR(other, 5000 * share, 142) << share;
     if (share == 0.0) {
       EXPECT_EQ(other, 0);

@@ -49,7 +49,7 @@ struct received_choice {
   json logprobs = json::array();
 };
 
-/// The choices and usage of a reply; a stream is joined.
+/// The choices and the usage of a reply. The chunks of a stream are joined.
 struct received_reply {
   std::vector<received_choice> choices;
   json usage;
@@ -379,7 +379,7 @@ TEST_F(Exchange, ASubstitutedModelAnswersUnderTheRequestedName) {
       EXPECT_EQ(reply.cost, cost_of(reply.usage, *prices.find(sold))) << "billed as sold";
     }
   }
-  // Limits and answers are those of the substitute.
+  // The limits and answers are those of the substituted model.
   auto body = chat("gpt-4-turbo", "hi");
   body["max_tokens"] = 5000;
   EXPECT_EQ(ask(with_cheat("none"), body).status, 400);

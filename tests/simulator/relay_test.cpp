@@ -28,7 +28,7 @@ struct received {
   int status = 0;  ///< 0: no head arrived
   std::string head;
   std::string body;
-  boost::system::error_code end;  ///< eof, or how the connection broke
+  boost::system::error_code end;  ///< eof, or the error that ended the connection
 
   json document() const { return json::parse(body); }
 };
@@ -97,7 +97,7 @@ json ledger(const relay& relay, bool with_requests = false) {
   return json::parse(relay.ledger_json(with_requests));
 }
 
-/// Waits until the ledger fulfils the condition; false after ten seconds.
+/// Waits until the ledger fulfils the condition. Returns false after ten seconds.
 template <class Condition>
 bool comes_true(const relay& relay, Condition condition) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
@@ -137,7 +137,7 @@ TEST(Relay, AnswersAndBillsTheSameStreamedOrNot) {
   EXPECT_EQ(book["delivered"]["requests"], 2);
   EXPECT_EQ(book["delivered"]["tokens"]["completion"], 2 * usage["completion_tokens"].get<int>());
   EXPECT_EQ(book["delivered"], book["billed"]);
-  // 8 prompt and 9 completion tokens of gpt-4o, at 2.50 and 10 USD a million, twice.
+  // Twice 8 prompt and 9 completion tokens of gpt-4o, at $2.50 and $10 per million.
   EXPECT_EQ(book["billed"]["cost_usd"], "0.00022");
 }
 
@@ -455,7 +455,8 @@ TEST(Relay, AFaultyRunIsTheSameInAnyOrder) {
   EXPECT_GT(forwards["delivered"]["requests"], 100);
 }
 
-/// The ledger after equal requests with different keys, each retried until it is answered.
+/// The ledger after equal requests with different keys. Each request is retried until it is
+/// answered.
 json ledger_of_equal_requests(bool side_by_side, const std::string& run) {
   constexpr std::size_t requests = 30;
   options options;
@@ -656,7 +657,7 @@ TEST(Relay, DropsAClientThatStopsInTheMiddle) {
       relay, [](const json& book) { return book["outcomes"].value("client_closed", 0) == 2; }));
   EXPECT_EQ(ledger(relay)["delivered"]["requests"], 0);
 
-  // A connection without a request may stay idle, as in the pools of clients.
+  // A connection without a request may stay idle, like connections in the pools of clients.
   boost::asio::write(silent, boost::asio::buffer(std::string(
                                  "GET /v1/models HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer "
                                  "k\r\nConnection: close\r\n\r\n")));

@@ -89,8 +89,8 @@ TEST(LeakyWindow, HasNoBurstAndRefusesEarlyCalls) {
   EXPECT_EQ(admitted, 34) << "every second call: the others come 0.9 s after an admitted one";
 }
 
-/// A client sends three times as many calls as allowed for three minutes. Checks the admitted calls
-/// in each minute.
+/// For three minutes, a client sends three times as many calls as allowed. Checks the number of
+/// admitted calls in each minute.
 TEST(RequestWindow, EachModeAdmitsItsOwnNumberOverTime) {
   constexpr int per_minute = 60;
   struct row {

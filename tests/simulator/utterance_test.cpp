@@ -20,7 +20,7 @@ class EachVocabulary : public testing::TestWithParam<vocabulary> {
 INSTANTIATE_TEST_SUITE_P(Utterance, EachVocabulary,
                          testing::Values(vocabulary::cl100k_base, vocabulary::o200k_base));
 
-/// Its tokens must equal those of the tokenizer for its text.
+/// The tokens must equal those that the tokenizer gives for the text.
 void expect_canonical(const utterance& speech, const tokenizer& vocabulary) {
   const auto encoded = vocabulary.encode(speech.text());
   ASSERT_TRUE(encoded) << "split character in " << speech.text();

@@ -12,7 +12,7 @@
 #include "support/memory_store.hpp"
 #include "support/temp_dir.hpp"
 
-// What every store does.
+// These tests must pass with every kind of batch store.
 
 namespace sluice::store {
 namespace {
@@ -39,7 +39,7 @@ std::vector<std::string> ids(const std::vector<Record>& records) {
 
 class batch_stores : public testing::TestWithParam<store_kind> {
  protected:
-  // A batch of `owner` that waits; its input file has the id with "in-" before it.
+  // Adds a waiting batch of `owner`. The id of its input file is "in-" and the id of the batch.
   void add_batch(const std::string& id, std::int64_t created_at = 100, int priority = 0,
                  const std::string& owner = "alice") {
     store->add_file(input_file(owner, "in-" + id));
@@ -57,7 +57,7 @@ class batch_stores : public testing::TestWithParam<store_kind> {
     const auto claimed = store->claim_batch("server", skipped, now, 60);
     return claimed ? claimed->batch : "";
   }
-  // A batch that a server works on, with the status.
+  // Adds a batch with this status, and claims it for a server.
   claim work_on(const std::string& id, batch_status status) {
     add_batch(id);
     const claim held = claim_one();
@@ -259,7 +259,7 @@ TEST_P(batch_stores, claims_are_renewed_and_released_by_server) {
   store->renew_claims("one", 150, 60);
   const auto taken = store->claim_batch("three", {}, 170, 60);
   EXPECT_EQ(taken.value().batch, "batch_2");
-  store->release_claims("two");  // has lost its claim
+  store->release_claims("two");  // server two has lost its claim before
   EXPECT_TRUE(store->claimed(*taken));
   store->release_claims("one");
   EXPECT_FALSE(store->claimed(first));
@@ -273,7 +273,7 @@ TEST_P(batch_stores, a_claim_that_was_released_is_free_and_lost) {
   store->release(first);
   EXPECT_EQ(store->claimed(first), std::nullopt);
   const claim second = claim_one();
-  store->release(first);  // not its claim any more
+  store->release(first);  // this claim is no longer valid
   EXPECT_TRUE(store->claimed(second));
 }
 
@@ -305,7 +305,7 @@ TEST_P(batch_stores, good_lines_put_a_batch_in_progress) {
   EXPECT_EQ(batch.in_progress_at, 110);
   EXPECT_EQ(batch.progress.counts.total, 5);
   EXPECT_THAT(batch.model, Optional(std::string("gpt-x")));
-  // Again, by the server that goes on with it.
+  // The server that continues the batch makes the same call again.
   EXPECT_TRUE(store->accept_lines(held, {5, "gpt-x"}, 120));
   EXPECT_EQ(get("batch_1"), batch);
 }

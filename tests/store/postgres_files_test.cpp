@@ -25,7 +25,7 @@ class postgres_files : public testing::Test {
         disk->open(dir.write("bytes", bytes), file_system::open_as::read_only, error);
     return files->add(id, *opened);
   }
-  // Nothing: the file has no bytes.
+  // Returns nothing if the store has no bytes of the file.
   std::optional<std::string> fetch(const std::string& id) {
     std::string bytes;
     if (!files->fetch(id, [&](std::string_view piece) { bytes += piece; })) return std::nullopt;
@@ -122,7 +122,7 @@ TEST_F(postgres_files, a_batch_writes_its_files_as_on_a_disk) {
   ASSERT_TRUE(files->write(held, std::vector{append(1, 8, "three\n"), append(2, 1, "t")}));
   EXPECT_THAT(of_batch("batch_1"),
               ElementsAre(Pair("out", "one\ntwo\nthree\n"), Pair("state", "st")));
-  // In the middle of a piece, and what comes after it.
+  // Truncate in the middle of a stored piece, and append after it.
   ASSERT_TRUE(files->write(
       held, std::vector{file_change{kind::truncate, 1, 6, {}, {}}, append(1, 6, "X")}));
   EXPECT_THAT(of_batch("batch_1"), ElementsAre(Pair("out", "one\ntwX"), Pair("state", "st")));
@@ -155,7 +155,7 @@ TEST_F(postgres_files, a_claim_that_is_lost_writes_nothing) {
   EXPECT_FALSE(files->write(lost, std::vector{append(1, 1, "b")}));
   ASSERT_TRUE(files->write(held, std::vector{append(1, 1, "c")}));
   EXPECT_THAT(of_batch("batch_1"), ElementsAre(Pair("out", "ac")));
-  // Nor does it take away what the other one writes.
+  // The server that lost its claim cannot remove what the new holder writes, either.
   files->drop("batch_1");
   EXPECT_THAT(of_batch("batch_1"), ElementsAre(Pair("out", "ac")));
   ASSERT_TRUE(store->refuse_lines(held, {}, 110));
@@ -169,7 +169,7 @@ TEST_F(postgres_files, one_server_at_a_time_runs_batches_of_an_owner_with_a_budg
   EXPECT_TRUE(store->claim_owner(first, 100));
   EXPECT_FALSE(store->claim_owner(second, 100));
   EXPECT_TRUE(store->claim_owner(first, 100));
-  // Its server has died.
+  // The server of the first claim has died.
   EXPECT_TRUE(store->claim_owner(second, 161));
   store->release(second);
   EXPECT_FALSE(store->claim_owner(second, 161));

@@ -9,7 +9,7 @@
 
 namespace sluice::store {
 
-/// A database of the PostgreSQL of this test binary, without any table of this program.
+/// A database of the PostgreSQL server of this test binary, without any table of this program.
 inline postgres_database& empty_postgres() {
   static postgres_database database = [] {
     postgres_options options;
@@ -22,7 +22,7 @@ inline postgres_database& empty_postgres() {
   return database;
 }
 
-/// A store in it, without records, whose leases follow the caller's clock.
+/// An empty store in this database. Its leases follow the caller's clock.
 inline std::unique_ptr<batch_store> empty_postgres_store() {
   return open_postgres_store(empty_postgres(), lease_clock::caller);
 }

@@ -175,7 +175,7 @@ TEST_F(postgres_layer, a_restart_of_the_database_is_not_noticed) {
   EXPECT_EQ(count(), 2);
 }
 
-// Its first transactions end the connection during COMMIT.
+// Lets the first `count` transactions lose their connection during COMMIT.
 void cut_commits(postgres_database& database, int count) {
   database.transact([count](postgres_transaction& in) {
     in.run_all(
@@ -243,7 +243,7 @@ TEST_F(postgres_layer, a_transaction_that_nobody_goes_on_with_is_ended) {
   postgres_connection frozen(options);
   frozen.begin();
   frozen.run("LOCK TABLE layer");
-  // Would wait for ever if the lock stayed.
+  // This would wait forever if the lock stayed.
   database.transact([](postgres_transaction& in) { in.run("INSERT INTO layer VALUES (1)"); });
   EXPECT_THROW(
       {

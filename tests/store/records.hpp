@@ -14,7 +14,7 @@
 
 namespace sluice::store {
 
-// How googletest shows records.
+// How GoogleTest prints records.
 
 inline std::string shown(const std::optional<std::int64_t>& value) {
   return value ? fmt::to_string(*value) : "-";
@@ -71,7 +71,7 @@ inline batch_record new_batch(std::string owner, std::string id, std::string inp
   return batch;
 }
 
-/// Progress with another value in each field.
+/// A progress with a different value in each field.
 inline batch_progress some_progress(std::int64_t first = 1) {
   const auto count = static_cast<std::uint64_t>(first);
   batch_progress progress;
@@ -83,7 +83,7 @@ inline batch_progress some_progress(std::int64_t first = 1) {
   return progress;
 }
 
-/// A batch with a value in each field, and each value another one.
+/// A batch with a different value in each field.
 inline batch_record whole_batch(std::string owner, std::string id, std::string input_file_id) {
   batch_record batch = new_batch(std::move(owner), std::move(id), std::move(input_file_id));
   batch.model = "gpt-x";
@@ -109,7 +109,7 @@ inline batch_record whole_batch(std::string owner, std::string id, std::string i
   return batch;
 }
 
-/// All that can be read of a store of alice and bob. Claims are found up to an epoch.
+/// The records of alice and bob in a store, as text. Shows claims up to `last_epoch`.
 inline std::string dump(batch_store& store, std::uint64_t last_epoch = 3) {
   std::ostringstream out;
   for (const char* owner : {"alice", "bob"}) {

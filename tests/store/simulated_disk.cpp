@@ -7,9 +7,9 @@
 
 namespace sluice::test {
 
-// What SQLite knows of an open file. It allocates the memory, so this has no constructor.
+// SQLite's state of an open file. SQLite allocates the memory, so this type has no constructor.
 struct simulated_file {
-  sqlite3_file base;  // first: SQLite sees only this part
+  sqlite3_file base;  // must be first: SQLite knows only this part
   simulated_disk* disk;
   std::string* path;
 
@@ -106,7 +106,7 @@ struct simulated_file {
         unmap, nullptr,    nullptr};
     file->pMethods = nullptr;
     simulated_disk& disk = disk_of(vfs);
-    if (name == nullptr) return SQLITE_CANTOPEN;  // a temporary file: the store needs none
+    if (name == nullptr) return SQLITE_CANTOPEN;  // a temporary file; the store needs no such file
     if (!disk.files_.contains(name) && (flags & SQLITE_OPEN_CREATE) == 0) return SQLITE_CANTOPEN;
     disk.files_[name];
     of(file).disk = &disk;
@@ -137,10 +137,10 @@ struct simulated_file {
 
  private:
   bool is_dead() const {
-    // The operation that a kill cuts in two still happens in part.
+    // The operation during which the process is killed still happens in part.
     return disk->fault_ == simulated_disk::fault::kill && disk->operations_ > disk->fail_at_;
   }
-  // The index of the log is no part of what must survive, so only a full disk matters to it.
+  // The index of the write-ahead log need not survive a crash, so only a full disk affects it.
   bool finds_no_room() const {
     return disk->fault_ != simulated_disk::fault::kill &&
            disk->met(simulated_disk::operation::write) != simulated_disk::fault::none;
@@ -152,7 +152,7 @@ struct simulated_file {
 };
 
 simulated_disk::simulated_disk() : before_(sqlite3_vfs_find(nullptr)) {
-  vfs_ = *before_;  // its clock and its random numbers
+  vfs_ = *before_;  // use the clock and random numbers of the default VFS
   vfs_.pNext = nullptr;
   vfs_.zName = "simulated_disk";
   vfs_.szOsFile = sizeof(simulated_file);
@@ -189,8 +189,8 @@ void simulated_disk::lose_power(std::mt19937_64& random) {
     for (change& made : file.changes) {
       switch (random() % 3) {
         case 0:
-          continue;  // lost
-        case 1:      // torn
+          continue;  // the change is lost
+        case 1:      // only a part of the change survives
           made.bytes.resize(random() % (made.bytes.size() / simulated_file::sector + 1) *
                             simulated_file::sector);
           [[fallthrough]];

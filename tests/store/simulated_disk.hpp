@@ -11,15 +11,15 @@
 
 namespace sluice::test {
 
-/// A disk in memory that SQLite uses as long as this object lives, with faults. Not thread safe;
-/// one at a time, and one connection to each file.
+/// A disk in memory, with faults. SQLite uses it as long as this object exists. Not thread safe.
+/// Only one such object may exist at a time, with one connection to each file.
 class simulated_disk {
  public:
   enum class fault : std::uint8_t {
     none,
     full,  ///< this write and all later ones find no room; half of this one's bytes are written
-    full_once,     ///< only this one
-    full_at_sync,  ///< a quota is used up, and only this sync and later ones find out
+    full_once,     ///< only this write fails
+    full_at_sync,  ///< a quota is used up, but only this sync and later ones report it
     kill,          ///< the process ends in the middle of this operation: nothing changes any more
   };
 
@@ -28,14 +28,17 @@ class simulated_disk {
   simulated_disk& operator=(const simulated_disk&) = delete;
   ~simulated_disk();
 
-  /// Sets a fault for the n-th operation from now on; the first one is 1. Operations are those that
-  /// change the disk: write, truncate, sync, remove; for a full disk, only those that find no room.
+  /// Sets a fault for the n-th operation from now on; the first one is 1. Only operations that
+  /// change the disk count: write, truncate, sync and remove. With a full disk, only operations
+  /// that need room count.
   void fail_at(std::uint64_t n, fault what);
-  /// Whether the operation of the fault was reached.
+  /// Whether the operation with the fault was reached.
   bool has_failed() const noexcept { return fault_ != fault::none && operations_ >= fail_at_; }
-  /// There is room again, or another process begins. No connection may be open after a kill.
+  /// Ends the fault: the disk has room again, or another process begins. After a kill, no
+  /// connection may be open.
   void repair();
-  /// As after a power failure: of the writes that were not synced, some are lost and some are torn.
+  /// Simulates a power failure: some of the unsynced writes are lost, and some are only partly
+  /// written.
   void lose_power(std::mt19937_64& random);
 
   std::string& content(const std::string& path);
@@ -43,7 +46,7 @@ class simulated_disk {
  private:
   friend struct simulated_file;
 
-  // A change of a file that was not synced: bytes to write, or a new size.
+  // An unsynced change of a file: bytes to write, or a new size.
   struct change {
     std::uint64_t offset = 0;
     std::string bytes;
@@ -52,13 +55,13 @@ class simulated_disk {
   struct node {
     std::string content;
     std::string synced;
-    std::vector<change> changes;                       // since then
+    std::vector<change> changes;                       // changes since the last sync
     std::vector<std::unique_ptr<std::string>> shared;  // the index of the write-ahead log
   };
 
   static void apply(std::string& content, const change& made);
   enum class operation : std::uint8_t { write, sync, other };
-  // Counts an operation, and says which fault it meets.
+  // Counts an operation, and returns the fault that happens to it.
   fault met(operation what);
 
   sqlite3_vfs vfs_{};

@@ -24,7 +24,7 @@ unsigned mode_of(const std::string& path) {
   return ::stat(path.c_str(), &info) == 0 ? info.st_mode & 07777U : 0;
 }
 
-// What open_sqlite_store() says; empty: it opens the file.
+// The error of open_sqlite_store(); empty if the store opens the file.
 std::string fault_of(const std::string& path) {
   try {
     open_sqlite_store(path)->open_batches();

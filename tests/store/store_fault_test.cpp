@@ -11,8 +11,8 @@
 #include "support/memory_store.hpp"
 #include "support/temp_dir.hpp"
 
-// Full disks, kills and power failures at every operation of every call: the call has happened, or
-// it has not.
+// Full disks, kills and power failures at every operation of every call. Afterwards the call must
+// have happened completely or not at all.
 
 namespace sluice::store {
 namespace {
@@ -27,7 +27,7 @@ struct step {
   std::function<void(batch_store&)> call;
 };
 
-// Every call that writes, in a sensible order. Their claims are known beforehand.
+// Every call that writes, in a realistic order. The claims are known in advance.
 const std::vector<step>& steps() {
   static const claim first{"batch_1", 1};
   static const claim second{"batch_2", 2};
@@ -91,7 +91,7 @@ const std::vector<step>& steps() {
   return all;
 }
 
-// What is in a store after the first steps.
+// The content of a store before the first step and after each step.
 const std::vector<std::string>& states() {
   static const std::vector<std::string> all = [] {
     memory_store model;
@@ -105,7 +105,7 @@ const std::vector<std::string>& states() {
   return all;
 }
 
-// A store on a simulated disk, to be broken in one step.
+// A store on a simulated disk. A test breaks one of its steps.
 struct scene {
   temp_dir dir;
   simulated_disk disk;
@@ -124,8 +124,8 @@ struct scene {
   }
 };
 
-// Calls `attempt` with 1, 2, 3 … as long as it returns true: the fault was reached. Returns how
-// often that was.
+// Calls `attempt` with 1, 2, 3 … as long as it returns true, which means that the fault was
+// reached. Returns the number of these calls.
 int for_each_operation(const std::function<bool(std::uint64_t n)>& attempt) {
   int reached = 0;
   for (std::uint64_t n = 1; attempt(n) && !testing::Test::HasFailure(); ++n) ++reached;
@@ -159,7 +159,7 @@ TEST(store_faults, a_call_on_a_full_disk_says_so_and_changes_nothing) {
         EXPECT_EQ(threw, now.disk.has_failed());
         if (!threw) return false;
         now.disk.repair();
-        // The store goes on as if the call had never been made.
+        // The store continues as if the failed call had never been made.
         steps()[at].call(*now.store);
         EXPECT_EQ(dump(*now.store), states()[at + 1]);
         EXPECT_EQ(now.reopened(), states()[at + 1]);
@@ -183,7 +183,8 @@ TEST(store_faults, a_server_that_ends_on_a_full_disk_finds_what_it_had) {
       } catch (const store_error& error) {
         EXPECT_TRUE(error.full()) << error.what();
       }
-      now.store.reset();  // while there is no room to put the log into the database
+      // The store closes while the disk has no room to copy the log into the database.
+      now.store.reset();
       now.disk.repair();
       EXPECT_EQ(now.reopened(), states()[at]);
       return true;
@@ -191,7 +192,8 @@ TEST(store_faults, a_server_that_ends_on_a_full_disk_finds_what_it_had) {
   }
 }
 
-// Ends the process, or the machine, in the middle of operation n of `call`; false: it has fewer.
+// Ends the process or the machine in the middle of operation n of `call`. Returns false if the call
+// has fewer operations.
 template <typename Call>
 bool cut_short(simulated_disk& disk, std::uint64_t n, Call call) {
   disk.fail_at(n, fault::kill);
@@ -252,7 +254,7 @@ TEST(store_faults, a_kill_or_a_power_failure_at_the_end_loses_nothing) {
       scene now;
       now.play(steps().size());
       now.disk.fail_at(n, fault::kill);
-      now.store.reset();  // puts the log into the database, and removes it
+      now.store.reset();  // copies the log into the database, and removes the log
       const bool cut = now.disk.has_failed();
       power ? now.disk.lose_power(random) : now.disk.repair();
       EXPECT_EQ(now.reopened(), states().back());
@@ -262,7 +264,7 @@ TEST(store_faults, a_kill_or_a_power_failure_at_the_end_loses_nothing) {
   }
 }
 
-// A database of version 1 with a file in it.
+// Makes a database of version 1 with one file in it.
 void make_version_1(const std::string& path) {
   sqlite_database database(path);
   database.run("PRAGMA journal_mode = WAL");
@@ -272,7 +274,7 @@ void make_version_1(const std::string& path) {
       "INSERT INTO files VALUES (1, 'file-1', 'alice', 'in.jsonl', 'batch', 7, 100, NULL)");
 }
 
-// `begin` makes what is there before the store is opened for the first time.
+// `begin` prepares the folder before the store is opened for the first time.
 void break_the_first_start(const std::function<void(const std::string& path)>& begin,
                            const std::string& state) {
   std::mt19937_64 random(9);

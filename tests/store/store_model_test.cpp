@@ -10,7 +10,7 @@
 #include "support/memory_store.hpp"
 #include "support/temp_dir.hpp"
 
-// Random calls to a store and to the one in memory: both must give the same answers.
+// Random calls to a store and to the model in memory: both must give the same answers.
 
 namespace sluice::store {
 namespace {
@@ -24,7 +24,7 @@ class random_calls {
   using opener = std::function<std::unique_ptr<batch_store>()>;
   random_calls(std::uint64_t seed, opener open)
       : random_(seed), open_(std::move(open)), store_(open_()) {}
-  /// In an SQLite database.
+  /// Uses a store in an SQLite database.
   random_calls(std::uint64_t seed, const std::string& path)
       : random_calls(seed, [path] { return open_sqlite_store(path); }) {}
 
@@ -40,19 +40,20 @@ class random_calls {
     compare_lists();
   }
 
-  /// Several servers may use the store at once. Then it is not closed and opened again, as a store
-  /// that was opened again renews no claim of the one before.
+  /// True if several servers may use the store at once. Then the test does not close and open the
+  /// store again, because a store that is opened again does not renew the claims of the store
+  /// before it.
   bool is_shared = false;
-  /// With announcements, which do not stand in dump().
+  /// Whether the calls include announcements. dump() does not show announcements.
   bool announces = false;
   int announced = 0;  ///< announcements that were due
   /// Called while the store is closed.
   std::function<void(std::mt19937_64&)> while_closed = [](std::mt19937_64&) {};
-  /// Called before each call: may break the disk.
+  /// Called before each call. It may break the disk.
   std::function<void(std::mt19937_64&)> before_call = [](std::mt19937_64&) {};
-  /// Whether the disk is broken; nothing: it never is.
+  /// Returns whether the disk is broken. If unset, the disk never breaks.
   std::function<bool()> is_broken;
-  /// How often a call has failed for it.
+  /// The number of calls that failed because of the broken disk.
   int crashes() const { return crashes_; }
 
  private:
@@ -60,12 +61,12 @@ class random_calls {
   bool chance(std::uint64_t one_in) { return below(one_in) == 0; }
   std::string owner() { return chance(2) ? "alice" : "bob"; }
   std::string server() { return chance(2) ? "one" : "two"; }
-  // Of a record that may exist, or not any more, or not yet.
+  // The id of a record that may exist now, may be deleted, or may not exist yet.
   std::string file_id() { return fmt::format("file-{}", below(files_ + 2)); }
   std::string batch_id() { return fmt::format("batch_{}", below(batches_ + 2)); }
   claim a_claim() {
     if (claims_.empty() || chance(10)) return {batch_id(), below(3)};
-    // Mostly one of the last, which may still hold.
+    // In most cases one of the last claims, which may still be valid.
     const std::size_t back = std::min<std::size_t>(claims_.size(), chance(4) ? 1'000 : 5);
     return claims_[claims_.size() - 1 - below(back)];
   }
@@ -96,7 +97,7 @@ class random_calls {
   batch_progress a_progress() { return some_progress(static_cast<std::int64_t>(below(50))); }
   page_request a_part(const std::string& after) { return {below(4), chance(3) ? "" : after}; }
 
-  // Calls both; the answers, or the errors, must be the same.
+  // Makes the call on both stores. Both must give the same answer or the same error.
   template <typename Call>
   auto both(Call call) -> decltype(call(std::declval<batch_store&>())) {
     const memory_store before = is_broken ? model_ : memory_store();
@@ -265,15 +266,15 @@ class random_calls {
     }
   }
 
-  // Another process goes on. The last call has happened, or it has not.
+  // Another process continues. The last call has happened completely or not at all.
   void recover(memory_store before) {
     ++crashes_;
     reopen();
     constexpr std::uint64_t last_epoch = 60;
     if (dump(*store_, last_epoch) == dump(before, last_epoch)) model_ = before;
     EXPECT_EQ(dump(*store_, last_epoch), dump(model_, last_epoch));
-    // A dump does not show when leases run out, so it does not tell whether a call that changed
-    // only this has happened. From here on they run out at the same time.
+    // A dump does not show when leases end. So it does not show whether a call that changed only a
+    // lease has happened. From now on, all leases end at the same time in both stores.
     for (const char* at : {"one", "two"}) {
       both_do([&](batch_store& store) { store.renew_claims(at, now_, 30); });
     }
@@ -315,7 +316,7 @@ TEST(store_model, sqlite_gives_the_answers_of_the_model) {
     simulated_disk disk;
     random_calls calls(seed, dir / "store.db");
     calls.announces = true;
-    // All that was answered is on disk, so a power failure changes nothing.
+    // After each answer, the change is on disk, so a power failure changes nothing.
     calls.while_closed = [&](std::mt19937_64& random) { disk.lose_power(random); };
     calls.run(steps);
     EXPECT_GT(calls.announced, 0);
@@ -326,7 +327,8 @@ TEST(store_model, sqlite_gives_the_answers_of_the_model) {
 TEST(store_model, sqlite_gives_the_answers_of_the_model_through_kills_and_power_failures) {
   constexpr std::uint64_t seeds = 8;
   constexpr int steps = 1'000;
-  // Also in the middle of a checkpoint, which comes after a thousand pages.
+  // So many operations that faults also happen in the middle of a checkpoint, which comes after a
+  // thousand pages.
   constexpr std::uint64_t most_operations = 400;
   int crashes = 0;
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {

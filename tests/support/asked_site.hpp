@@ -16,7 +16,7 @@
 
 namespace sluice::test {
 
-/// A relay that answers GETs by their path, with 404 for unknown paths.
+/// A relay that answers each GET by its path, and answers unknown paths with 404.
 struct asked_site {
   asked_site() {
     options.api_key = "sk-asked-0123456789abcdef";

@@ -21,8 +21,8 @@
 
 namespace sluice::test {
 
-/// With this many requests in a run's queue, the reader may be waiting for room: the queue reports
-/// free room a quarter at a time.
+/// The queue length from which the reader may be waiting for room. The queue reports free room only
+/// in steps of a quarter of its capacity.
 inline std::size_t full_queue(const pace_options& pace) {
   return job_queue::capacity_for(upstream::most_in_flight(pace)) * 3 / 4;
 }
@@ -39,7 +39,7 @@ struct engine_rig {
     for (std::size_t i = 0; i < count; ++i) source.requests.push_back(make_request(job, i + 1));
   }
 
-  /// Runs to the end. If `until` is set, calls `then` as soon as `until` is true.
+  /// Runs the engine to its end. If `until` is set, calls `then` as soon as `until` is true.
   void run(const std::function<bool()>& until = {}, const std::function<void(engine&)>& then = {}) {
     {
       engine runner(loop, options, time, clients());
@@ -49,8 +49,8 @@ struct engine_rig {
                               outcome = std::move(result);
                               ended = true;
                             });
-      // Time does not move before the reader is as far ahead as it can be: it ends, or waits for
-      // room in the queue. So what a test finds in the queue does not depend on the scheduler.
+      // Time moves only after the reader has ended or waits for room in the queue. So the content
+      // of the queue does not depend on the thread scheduler.
       const std::size_t full = full_queue(options.pace);
       const auto settled = [&] { return source.quiet() || runner.now().queued >= full; };
       if (until) {

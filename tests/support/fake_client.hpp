@@ -47,7 +47,7 @@ struct exchange_call {
   http_client::verb method = http_client::verb::post;
   std::size_t number = 0;     ///< number of earlier calls
   std::size_t in_flight = 0;  ///< including this one
-  header_fields fields = {};  ///< that the caller gave
+  header_fields fields = {};  ///< from the caller
 };
 
 /// A client without a network: a script decides the course of each exchange, on the test's clock.
@@ -60,7 +60,7 @@ class fake_client final : public http_client {
   script plan;
   std::vector<exchange_call> calls;
   std::vector<time_point> counted;  ///< when the relay counted each request
-  std::vector<std::size_t> sent;    ///< the numbers of these calls
+  std::vector<std::size_t> sent;    ///< the call number of each request in `counted`
   std::size_t in_flight = 0;
   std::size_t most_in_flight = 0;
   unsigned aborts = 0;
@@ -124,12 +124,12 @@ class fake_client final : public http_client {
     std::uint64_t epoch = 0;
     std::size_t number = 0;
     parking* parked = nullptr;
-    wait_queue room;  // woken when it is aborted
+    wait_queue room;  // woken when the exchange is aborted
     bool aborted = false;
     bool refused = false;  // by the handler, before the first byte
   };
 
-  // False: it was aborted.
+  // Returns false if the exchange was aborted.
   boost::asio::awaitable<bool> follow(const exchange_plan& planned, response_handler& handler,
                                       exchange_end& result, way& here) {
     if (!co_await pass(planned.connecting + planned.before_sent, here)) co_return false;
@@ -211,7 +211,7 @@ inline exchange_plan refusal_plan(int status, std::string_view message = "no",
   return planned;
 }
 
-/// No connection.
+/// An exchange that gets no connection.
 inline exchange_plan unreachable_plan() {
   exchange_plan planned;
   planned.before_sent = std::chrono::milliseconds{5};

@@ -19,7 +19,7 @@ class faulty_files final : public file_system {
   std::function<std::error_code(std::string_view what, const std::string& path)> fault =
       [](std::string_view, const std::string&) { return std::error_code(); };
 
-  /// Background work is done at once, so that tests in virtual time are repeatable.
+  /// If true, background work runs at once, so that tests in virtual time are repeatable.
   bool at_once = false;
 
   static std::error_code broken() { return std::make_error_code(std::errc::io_error); }

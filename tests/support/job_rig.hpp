@@ -12,7 +12,7 @@
 
 namespace sluice::test {
 
-/// Jobs in a folder of their own, for tests of what is written for them.
+/// Jobs in a temporary folder, for tests of the files that a job writes.
 struct job_rig : testing::Test {
   temp_dir dir;
   job_options lines;

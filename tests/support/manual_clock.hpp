@@ -51,7 +51,7 @@ class manual_clock final : public clock {
     now_ = until;
     while (!calls_.empty() && calls_.begin()->first.first <= until) run_next();
   }
-  /// Jumps to the next call and makes it. False: there is none.
+  /// Jumps to the time of the next call and makes this call. Returns false if no call is pending.
   bool run_next() {
     if (calls_.empty()) return false;
     auto call = calls_.extract(calls_.begin());
@@ -71,11 +71,11 @@ class manual_clock final : public clock {
   std::map<timer, time_point> times_;
 };
 
-/// Runs the loop until it has nothing to do, then jumps to the next call of the clock, and repeats
-/// this until `until` is true or nothing is left to do. While `settled` is false, time does not
-/// move, because another thread will bring work; else the result would depend on the scheduler.
+/// Runs the loop until it has nothing to do, then jumps to the next call of the clock. Repeats this
+/// until `until` is true or no work is left. While `settled` is false, another thread is about to
+/// bring work, so time does not move. Otherwise the result would depend on the thread scheduler.
 ///
-/// Waits for conditions alone: the time limit of the test ends one that hangs.
+/// This function has no timeout: if a test hangs, the time limit of the test ends it.
 inline void run_virtual(
     boost::asio::io_context& loop, manual_clock& time, const std::function<bool()>& until,
     const std::function<bool()>& settled = [] { return true; }) {
@@ -92,7 +92,7 @@ inline void run_virtual(
     if (until()) return;
     if (time.run_next()) continue;
     if (loop.stopped()) return;  // no work left
-    loop.run_one();              // another thread brings it
+    loop.run_one();              // another thread brings work
   }
 }
 

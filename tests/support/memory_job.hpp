@@ -65,7 +65,7 @@ class memory_source final : public request_source {
       return one.first == job && (model.empty() || one.second == model);
     });
   }
-  /// Takes the last ones.
+  /// Takes requests from the end of the job.
   void look_ahead(std::size_t job, std::size_t count,
                   const std::function<void(std::vector<request>)>& done) override {
     std::vector<request> found;
@@ -78,13 +78,13 @@ class memory_source final : public request_source {
     done(std::move(found));
   }
 
-  /// It will give no more requests.
+  /// True if the source will give no more requests.
   bool quiet() const { return ended_.load() || cancelled_.load(); }
 
  private:
   std::mutex mutex_;  // used by the reader thread and the event loop's thread
   std::size_t at_ = 0;
-  std::set<std::size_t> taken_;  // by look_ahead()
+  std::set<std::size_t> taken_;  // requests that look_ahead() has taken
   std::atomic<bool> ended_{false};
   std::atomic<bool> cancelled_{false};
 };
@@ -109,7 +109,7 @@ class memory_sink final : public result_sink {
   std::exception_ptr ended_fault;   ///< thrown by attempt_ended() for an attempt that was not sent
   bool durable = false;
   std::function<void()> on_flush = [] {};
-  /// If set, decides about complete replies.
+  /// If set, accepts or rejects each complete reply.
   std::function<reply_verdict(request&, const result&)> examiner;
 
   bool examines_replies() const override { return examiner != nullptr; }

@@ -13,8 +13,8 @@
 
 namespace sluice::test {
 
-/// A store in memory, for tests in virtual time, and as the model of other stores: it does what
-/// batch_store says in the plainest way. Not thread safe.
+/// A store in memory, for tests in virtual time. It is also the model for other stores: it
+/// implements batch_store in the simplest way. Not thread safe.
 class memory_store final : public store::batch_store {
  public:
   using claim = store::claim;
@@ -221,10 +221,10 @@ class memory_store final : public store::batch_store {
   };
   struct entry {
     batch_record record;
-    std::string server;  // that works on it; empty: none
+    std::string server;  // the server that works on the batch; empty: none
     std::uint64_t epoch = 0;
     std::int64_t lease_until = 0;
-    bool sole = false;  // no other batch of the owner is worked on meanwhile
+    bool sole = false;  // true: no server may work on another batch of this owner
   };
 
   entry* find(std::string_view id) {
@@ -249,7 +249,7 @@ class memory_store final : public store::batch_store {
     return true;
   }
 
-  // A part of the owner's records, which come in the order of insertion.
+  // One page of the owner's records. `own` has the records in the order of insertion.
   template <typename Record, typename Wanted>
   static store::page<Record> page_of(std::vector<Record> own, const store::page_request& part,
                                      bool ascending, Wanted wanted) {

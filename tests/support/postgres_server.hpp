@@ -27,9 +27,10 @@
 
 namespace sluice::test {
 
-/// A PostgreSQL of its own, on a free TCP port of this machine and on a socket in its folder. It
-/// ends with this object, or with the process. It refuses to run as root, so as root it runs as
-/// `postgres` or `nobody`. Who comes by TCP needs the password.
+/// A private PostgreSQL server, on a free TCP port of this machine and on a socket in its folder.
+/// The server ends with this object, or with the process. PostgreSQL refuses to run as root, so for
+/// root this class runs it as `postgres` or `nobody`. Clients need the password for TCP
+/// connections.
 class postgres_server {
  public:
   static constexpr const char* password = "p'w/ 1";
@@ -66,19 +67,19 @@ class postgres_server {
     if (running_ > 0) kill();
   }
 
-  /// The server of this test binary.
+  /// The server that all tests of this binary share.
   static postgres_server& shared() {
     static postgres_server one;
     return one;
   }
 
   std::uint16_t port() const noexcept { return port_; }
-  /// By TCP.
+  /// The URL for a connection over TCP.
   std::string url(const std::string& database = "postgres") const {
     return "postgresql://postgres:" + std::string(password_in_url) +
            "@127.0.0.1:" + std::to_string(port_) + "/" + database;
   }
-  /// By the socket in its folder.
+  /// The URL for a connection over the socket in its folder.
   std::string socket_url(const std::string& database = "postgres") const {
     return "postgresql:///" + database + "?user=postgres&host=" + dir_.path() +
            "&port=" + std::to_string(port_);
@@ -108,9 +109,10 @@ class postgres_server {
              lines[7].starts_with("ready");
     });
   }
-  /// As a power cut ends it: no checkpoint, and no goodbye to its clients.
+  /// Ends the server as a power failure would: without a checkpoint, and without a message to its
+  /// clients.
   void kill() { end(SIGQUIT); }
-  /// As an administrator ends it: open transactions are rolled back.
+  /// Ends the server as an administrator would: the server rolls back open transactions.
   void stop() { end(SIGINT); }
 
  private:

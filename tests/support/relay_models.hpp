@@ -63,8 +63,8 @@ inline int seconds_to_wait(const admission& admits, time_point now) {
   return wait;
 }
 
-/// Several upstreams without a queue: each accepted request occupies a place for `takes`, and all
-/// others are refused.
+/// Several upstreams without a queue: each accepted request occupies a place for the time `takes`.
+/// If all places are occupied, a request is refused.
 class saturated_upstream {
  public:
   explicit saturated_upstream(std::size_t places) : places_(places) {}

@@ -9,7 +9,7 @@
 
 namespace sluice::test {
 
-/// A listener whose queue is full, so that the kernel does not answer further connects.
+/// A listener with a full queue: the kernel does not answer further connects.
 class silent_address {
  public:
   explicit silent_address(boost::asio::io_context& loop) : acceptor_(loop, tcp::v4()) {

@@ -58,7 +58,7 @@ TEST(signal_judge, tells_events_from_signals) {
   }
 }
 
-// What the loop has been told, with the signals sent by this process to itself.
+// A loop that records its interrupts. The process sends the signals to itself.
 class interrupted_loop {
  public:
   interrupted_loop() {
@@ -66,7 +66,7 @@ class interrupted_loop {
   }
   void send(int signal) {
     std::raise(signal);
-    for (int i = 0; i < 3; ++i) loop.poll();  // the loop's own reading comes first
+    for (int i = 0; i < 3; ++i) loop.poll();  // the loop reads the signal from a pipe first
   }
 
   std::string told;
@@ -81,8 +81,8 @@ TEST(interrupts, call_what_listens_until_it_leaves) {
   EXPECT_EQ(work.told, "in order;");
   EXPECT_TRUE(work.signals.came());
   work.signals.leave();
-  work.loop.run();      // ends
-  std::raise(SIGTERM);  // and does not end the process
+  work.loop.run();      // returns, because no work is left
+  std::raise(SIGTERM);  // does not end the process
   EXPECT_EQ(work.told, "in order;");
 }
 
@@ -133,7 +133,7 @@ TEST(interrupts, what_was_ignored_stays_ignored) {
 TEST(interrupts, a_terminal_that_is_gone_does_not_end_what_is_left_to_do) {
   const auto before = std::signal(SIGHUP, SIG_DFL);
   { interrupted_loop().send(SIGHUP); }
-  std::raise(SIGHUP);  // the shell's, late
+  std::raise(SIGHUP);  // the signal of the shell comes late
   EXPECT_TRUE(is_ignored(SIGHUP));
   std::signal(SIGHUP, before);
 }

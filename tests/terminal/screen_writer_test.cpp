@@ -21,7 +21,7 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-constexpr std::chrono::minutes patience{1};  // of what must come true
+constexpr std::chrono::minutes patience{1};  // the longest wait for an expected result
 
 // A pipe of one page.
 class small_pipe {
@@ -32,7 +32,8 @@ class small_pipe {
   }
   small_pipe(const small_pipe&) = delete;
   small_pipe& operator=(const small_pipe&) = delete;
-  // A writer that waits gets EPIPE; the other end stays open, as standard error does.
+  // Closes only the reading end, so a waiting writer gets EPIPE. The writing end stays open, like
+  // standard error.
   ~small_pipe() { ::close(ends_[0]); }
 
   int writing_end() const { return ends_[1]; }
@@ -40,7 +41,7 @@ class small_pipe {
     const std::string page(4096, '.');
     EXPECT_EQ(::write(ends_[1], page.data(), page.size()), 4096);
   }
-  // What is in it until it holds the text.
+  // Reads from the pipe until the result contains the text.
   std::string read_until(const std::string& text) const {
     std::string all;
     std::array<char, 4096> part{};
@@ -124,7 +125,8 @@ TEST(screen_writer, only_the_newest_live_line_waits) {
   const small_pipe pipe;
   pipe.fill();
   screen_writer writer(pipe.writing_end());
-  writer.line("first");  // the thread waits to write it, or a live line with it
+  // The thread waits until it can write this line, perhaps together with a live line.
+  writer.line("first");
   for (int i = 0; i < 100; ++i) writer.live(std::to_string(i) + "/100 done");
   writer.line("last");
   const std::string all = pipe.read_until("last\n99/100 done");

@@ -19,7 +19,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// The socket of a service manager, under a path or, with an @, an abstract name.
+// The socket of a service manager. The name is a path, or an abstract name that begins with an @.
 class manager_socket {
  public:
   explicit manager_socket(const std::string& name)
@@ -41,7 +41,7 @@ class manager_socket {
   }
 
   bool bound() const { return bound_; }
-  // The next datagram; empty: there is none.
+  // The next datagram; empty if there is none.
   std::string next() const {
     std::array<char, 512> text{};
     const ssize_t n = ::recv(socket_, text.data(), text.size(), 0);

@@ -33,9 +33,9 @@ TEST_F(user_signals_test, call_what_listens_until_they_leave) {
   EXPECT_EQ(calls, "first;second;first;");
   signals.leave();
   loop.restart();
-  loop.run();  // ends
+  loop.run();  // returns, because no work is left
   std::raise(SIGUSR1);
-  std::raise(SIGUSR2);  // neither ends the process
+  std::raise(SIGUSR2);  // the signals do not end the process
   loop.restart();
   poll();
   EXPECT_EQ(calls, "first;second;first;");

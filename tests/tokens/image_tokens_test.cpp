@@ -87,8 +87,8 @@ TEST(image_size, size_is_read_from_the_first_bytes) {
     ASSERT_TRUE(size) << row.what;
     EXPECT_EQ(size->width, row.width) << row.what;
     EXPECT_EQ(size->height, row.height) << row.what;
-    for (std::size_t cut = 0; cut < row.bytes.size() && cut < 40;
-         ++cut) {  // must not read beyond the end
+    // The function must not read beyond the end of the text.
+    for (std::size_t cut = 0; cut < row.bytes.size() && cut < 40; ++cut) {
       (void)image_size_of("\"data:image/png;base64," + base64(row.bytes.substr(0, cut)) + "\"");
     }
   }

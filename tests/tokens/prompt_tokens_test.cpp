@@ -75,7 +75,8 @@ TEST_F(prompts, a_chat_of_text_is_counted_exactly) {
   expect_chat("gpt-4", R"([{"content":[{"type":"text","text":"hi"}],"role":"user"}])", 8, true);
   expect_chat("gpt-4", R"([{"role":"user","content":"鲁迅为什么打周树人"}])", 14 + 7, true);
   expect_chat("gpt-4o", R"([{"role":"user","content":"鲁迅为什么打周树人"}])", 7 + 7, true);
-  // The example of OpenAI's cookbook, "How to count tokens with tiktoken", with its billed tokens.
+  // The example from OpenAI's cookbook, "How to count tokens with tiktoken", with the billed
+  // tokens.
   const std::string cookbook = R"([
     {"role":"system","content":"You are a helpful, pattern-following assistant that translates corporate jargon into plain English."},
     {"role":"system","name":"example_user","content":"New synergies will help drive top-line growth."},

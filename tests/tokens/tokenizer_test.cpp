@@ -117,7 +117,7 @@ TEST_P(tokenizers, give_the_same_tokens_as_merging_pair_by_pair) {
       }
       EXPECT_EQ(encoder().encode(text), merged(text)) << text;
     }
-    std::string tokens;  // a random sequence
+    std::string tokens;  // the text of a random sequence of tokens
     for (std::size_t left = 1 + below(8); left > 0; --left) {
       tokens += encoder().bytes_of(static_cast<tokenizer::rank>(below(encoder().size()))).value();
     }
@@ -127,7 +127,8 @@ TEST_P(tokenizers, give_the_same_tokens_as_merging_pair_by_pair) {
   }
 }
 
-// Time must be linear in the length: merging pair by pair takes minutes for each.
+// The time must be linear in the length. An algorithm that merges pair by pair would need minutes
+// for each text.
 TEST_P(tokenizers, encode_very_long_pieces_in_linear_time) {
   std::minstd_rand random(1);
   const std::size_t much = 50'000;

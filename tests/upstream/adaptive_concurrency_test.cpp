@@ -9,7 +9,8 @@ using namespace std::chrono_literals;
 
 constexpr time_point noon = time_point{} + 12h;
 
-// Attempts with fewer than `taken` others in flight are served, the next one is refused.
+// Reports served attempts with fewer than `taken` others in flight, and refused attempts with
+// `taken` others in flight.
 void fill(adaptive_concurrency& places, std::size_t taken) {
   for (std::size_t round = 0; round < 4; ++round) {
     for (std::size_t beside = 0; beside < taken; ++beside) places.served(beside, true, noon);

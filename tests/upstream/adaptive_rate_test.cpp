@@ -63,7 +63,7 @@ TEST(adaptive_rate, a_wait_that_the_relay_asked_for_is_a_measurement_too) {
   EXPECT_NEAR(rate.per_minute(), 57, 1);
 }
 
-// Late heads must not look as if the rate had not been used.
+// Late response heads must not look like an unused rate.
 TEST(adaptive_rate, attempts_in_flight_do_not_count_as_refused) {
   adaptive_rate rate(200);
   for (int i = 0; i < 40; ++i) rate.served(noon + i * 1s, noon + i * 1s + 10s);
@@ -71,7 +71,7 @@ TEST(adaptive_rate, attempts_in_flight_do_not_count_as_refused) {
   EXPECT_GT(rate.per_minute(), 80) << "sixty a minute, and 50 % more";
 }
 
-// Refuses one of twenty at any rate, or what exceeds a token bucket.
+// The relay refuses one of twenty starts at any rate, or refuses what exceeds a token bucket.
 TEST(adaptive_rate, refusals_that_continue_at_a_lower_rate_are_tolerated) {
   for (const bool at_random : {true, false}) {
     adaptive_rate rate(200);

@@ -26,7 +26,8 @@ std::string chunk(std::string_view delta, std::string_view finish = "null") {
          std::string(delta) + R"(},"finish_reason":)" + std::string(finish) + "}]}\n\n";
 }
 
-// The head arrives after 40 ms (10 ms of them for the connection), a role at once, then content.
+// The head arrives after 40 ms (10 ms of them for the connection), a delta with the role at once,
+// and then content.
 test::exchange_plan stream() {
   test::exchange_plan planned;
   planned.connecting = 10ms;
@@ -104,7 +105,8 @@ struct attempt_test : testing::Test {
         boost::asio::detached);
     test::run_virtual(loop, time, [&] { return outcome || thrown; });
   }
-  // Number of attempts that can start now; they end at once, and their slots count as used.
+  // Starts attempts until the window is full, and returns their number. The attempts end at once,
+  // and their slots count as used.
   std::size_t slots_left() {
     std::size_t left = 0;
     boost::asio::co_spawn(
@@ -165,7 +167,7 @@ TEST_F(attempt_test, an_observer_gets_the_head_the_bytes_and_the_pieces) {
 }
 
 TEST_F(attempt_test, the_kernels_timestamps_are_used) {
-  // Reports events 5 ms late, like a busy event loop.
+  // A client that reports events 5 ms late, like a busy event loop.
   struct stamping final : http_client {
     explicit stamping(test::manual_clock& clock) : time(clock) {}
     boost::asio::awaitable<exchange_end> exchange(outgoing, response_handler& handler) override {
@@ -208,7 +210,7 @@ TEST_F(attempt_test, the_gate_counts_a_used_slot) {
   const struct {
     const char* name;
     test::exchange_plan planned;
-    std::size_t slots;  // free slots of two
+    std::size_t slots;  // number of free slots, of two
   } rows[] = {
       {"a reply", stream(), 1},
       {"a refusal", test::refusal_plan(429), 1},
@@ -234,7 +236,7 @@ TEST_F(attempt_test, a_slot_is_free_a_minute_after_the_head_even_if_the_reply_ta
     const char* name;
     test::exchange_plan planned;
     duration after;
-    std::size_t slots;  // free slots of two
+    std::size_t slots;  // number of free slots, of two
   } rows[] = {
       {"not earlier than a minute after the head", slow, 60s, 1},
       {"a minute after the head", slow, 62s, 2},

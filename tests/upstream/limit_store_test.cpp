@@ -1,4 +1,5 @@
-// Tests rate_limiter, limit_store and limit_window together: a window that processes share.
+// Tests rate_limiter, limit_store and limit_window together, with a window that several processes
+// share.
 #include "upstream/limit_store.hpp"
 
 #include <fcntl.h>
@@ -32,7 +33,7 @@ constexpr host_id this_host{.boot = {1, 2, 3}, .machine = {7}};
 
 struct limit_store_test : testing::Test {
   test::temp_dir dir;
-  std::string base = dir / "state/limits/one";  // common prefix of its file names
+  std::string base = dir / "state/limits/one";  // common prefix of the window's file names
   std::string path = file_of(this_host);
   unsigned other_machines = 0;
   std::vector<std::optional<lock_holder>> held_up;
@@ -43,7 +44,7 @@ struct limit_store_test : testing::Test {
             .held_up = [this](const std::optional<lock_holder>& who) { held_up.push_back(who); },
             .other_machine = [this] { ++other_machines; }};
   }
-  // Each store opens the file itself, so its locks are those of a separate process.
+  // Each store opens the file itself. So its locks act like those of a separate process.
   std::unique_ptr<limit_store> open(time_point now = noon, const host_id& host = this_host) {
     auto store = std::make_unique<limit_store>(base, host, margin, callbacks());
     const limit_store::hold opened(*store, now);
@@ -55,7 +56,7 @@ struct limit_store_test : testing::Test {
   void write_as_version_1() const {
     std::string content = read_path();
     content.at(8) = '\1';                // the version
-    content.resize(content.size() - 8);  // it had no lock
+    content.resize(content.size() - 8);  // version 1 had no lock
     write_path(content);
   }
   std::size_t files() const {
@@ -162,7 +163,7 @@ TEST_F(limit_store_test, waiting_processes_detect_one_that_dies_later) {
   EXPECT_LE(waiting.next_start(noon + 5s), noon + 5s + window + margin + step);
 }
 
-// The last other process dies between two checks, with all slots taken.
+// The last other process has taken all slots, and dies between two checks.
 TEST_F(limit_store_test, the_death_of_the_last_other_process_is_detected) {
   const auto store = open();
   auto waiting = limiter(*store, 5);
@@ -275,7 +276,7 @@ TEST_F(limit_store_test, a_file_that_is_cut_between_two_checks_ends_no_process) 
   EXPECT_EQ(starts(left, free) + starts(right, free), 5U) << "they share it again";
 }
 
-// ---- Version 1 of the file, whose processes lock its first byte for each access.
+// ---- Version 1 of the file: its processes lock the first byte for each access.
 
 TEST_F(limit_store_test, a_table_of_version_1_is_taken_over_with_its_starts) {
   {
@@ -330,7 +331,7 @@ TEST_F(limit_store_test, a_process_of_version_1_inside_its_lock_is_waited_for) {
   EXPECT_EQ(starts(own, noon + 1s), 5U);
 }
 
-// ---- The lock is a word of the table.
+// ---- The lock is a word in the table.
 
 TEST_F(limit_store_test, a_lock_of_an_owner_that_does_not_exist_is_taken_over) {
   const auto store = open();
@@ -347,7 +348,7 @@ TEST_F(limit_store_test, a_lock_of_an_owner_that_does_not_exist_is_taken_over) {
 }
 
 // Several processes change the table as fast as they can, and some are killed in the middle. No
-// start is lost, and no process waits for ever.
+// start may be lost, and no process may wait forever.
 TEST_F(limit_store_test, processes_that_use_the_table_at_the_same_time_lose_no_start) {
   constexpr unsigned each = 3'000;
   constexpr unsigned processes = 4;
@@ -388,7 +389,7 @@ TEST_F(limit_store_test, processes_that_use_the_table_at_the_same_time_lose_no_s
     children.push_back(child);
   }
   for (const pid_t child : killed) {
-    ::usleep(20'000);  // until it is at work
+    ::usleep(20'000);  // wait until the process is at work
     ::kill(child, SIGKILL);
     ASSERT_EQ(::waitpid(child, nullptr, 0), child);
   }
@@ -429,11 +430,12 @@ TEST_F(limit_store_test, a_file_that_others_may_read_is_made_private) {
   EXPECT_EQ(std::filesystem::status(path).permissions(), perms::owner_read | perms::owner_write);
 }
 
-// All start at the same time without a file: no process sees a damaged file or gets a private
-// window.
+// All processes start at the same time without a file. No process may see a damaged file or get a
+// private window.
 TEST_F(limit_store_test, processes_that_start_at_the_same_time_share_the_new_file) {
   constexpr int processes = 8;
-  // One clock for all: a process whose clock is behind the window's would get a private window.
+  // All processes use one clock. A process with a clock behind the window's clock would get a
+  // private window.
   const auto begun = std::chrono::steady_clock::now();
   const auto now = [&] {
     return noon + std::chrono::duration_cast<duration>(std::chrono::steady_clock::now() - begun);
@@ -488,7 +490,8 @@ TEST_F(limit_store_test, a_window_that_cannot_be_shared_reports_why_and_still_li
   }
 }
 
-// The time of the window includes sleep of the machine, also for a private window.
+// The time of the window includes the time in which the machine sleeps. This is also true for a
+// private window.
 TEST_F(limit_store_test, a_private_window_also_counts_the_time_asleep) {
   duration slept = 24h;
   limit_store store(dir.write("file", "") + "/limits/one", this_host, margin,
@@ -554,12 +557,13 @@ TEST_F(limit_store_test, a_request_larger_than_the_limit_starts_alone) {
   EXPECT_EQ(tokens.next_start(noon, 5000), tokens.next_start(noon, 1));
 }
 
-// ---- A home folder that machines share.
+// ---- Several machines share a home folder.
 
 constexpr host_id other_host{.boot = {4, 5, 6}, .machine = {8}};
 
 TEST_F(limit_store_test, machines_that_share_a_home_folder_have_separate_windows) {
-  // Their clocks differ by 100 days, and both are used at the same time.
+  // The clocks of the machines differ by 100 days, and both machines use the folder at the same
+  // time.
   const time_point later = noon + 2400h;
   const auto here = open(noon);
   const auto there = open(later, other_host);
@@ -658,7 +662,7 @@ TEST_F(limit_store_test, a_window_that_is_ahead_of_the_clock_does_not_block_for_
   EXPECT_EQ(own.next_start(noon + 1s), noon + 1s + window + margin);
 }
 
-// Such a process was stopped after it read the clock and before it got the lock.
+// The slow process was stopped after it read the clock and before it got the lock.
 TEST_F(limit_store_test, a_process_with_an_old_clock_reading_does_no_harm) {
   const auto a = open();
   const auto b = open();
@@ -713,7 +717,7 @@ TEST(host_id_test, this_machine_has_an_id) {
   EXPECT_EQ(here.machine, current_host().machine);
 }
 
-// ---- A process is stopped while it has the lock.
+// ---- A process is stopped while it holds the lock.
 
 TEST_F(limit_store_test, a_process_stopped_inside_the_lock_is_reported_and_blocks_no_call) {
   const auto store = open();
@@ -886,7 +890,7 @@ TEST_F(limit_store_test, an_unsent_start_is_counted_in_the_replacing_table) {
     const auto held = slow.try_start(noon);
     ASSERT_TRUE(held);
     lose();
-    // Both notice the loss, at their next check.
+    // Both processes notice the loss at their next check.
     EXPECT_FALSE(other.try_start(noon + 2s)) << what;
     EXPECT_FALSE(slow.try_start(noon + 2s)) << what;
     const time_point full = noon + 2s + window + margin + step;
@@ -913,8 +917,8 @@ TEST_F(limit_store_test, the_path_of_the_file_is_checked_once_a_second) {
 }
 
 // Three processes with more work than the limit allows, over one virtual hour. From time to time
-// one of them dies with its attempts in flight and is started again. The relay must never count
-// more than the limit, and almost all of the limit must be used.
+// one process dies with its attempts in flight and is started again. The relay must never count
+// more than the limit, and almost the whole limit must be used.
 TEST_F(limit_store_test, the_relay_never_counts_more_than_the_limit_even_if_processes_die) {
   constexpr unsigned per_minute = 40;
   for (const bool deaths : {false, true}) {

@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 
 constexpr time_point noon = time_point{} + 12h;
 
-// The most events in any 60 s.
+// The maximum number of events in any 60 s.
 std::size_t most_in_a_minute(std::vector<time_point> events) {
   std::sort(events.begin(), events.end());
   std::size_t most = 0;
@@ -31,18 +31,18 @@ std::size_t most_in_a_minute(std::vector<time_point> events) {
 struct traffic {
   const char* what;
   unsigned per_minute;
-  duration longest_way;   // longest time from sent until the relay counts it; random
+  duration longest_way;   // longest time from sent until counted by the relay; random
   duration fastest_head;  // from counted to the arrival of the head
   duration slowest_head;
   double least_share;  // share of the limit that must be used
   pacing pace = pacing::burst;
-  double refused = 0;      // share of attempts whose connection fails, so that nothing is sent
+  double refused = 0;      // share of attempts that get no connection, so nothing is sent
   duration slow_send{};    // longest time from the start to the last byte sent
   bool whole_day = false;  // simulate a day instead of two hours
 };
 
-// A sender with more work than the limit allows, over `length` of virtual time. Returns the times
-// at which the relay counts its attempts.
+// Simulates a sender with more work than the limit allows, over `length` of virtual time. Returns
+// the times at which the relay counts the attempts.
 std::vector<time_point> simulate(const traffic& row, std::uint64_t seed, duration length) {
   rate_limiter limiter({row.per_minute, 1s, row.pace});
   std::mt19937_64 random(seed);

@@ -423,8 +423,8 @@ TEST(relay_health, among_spread_starts_two_refusals_lead_to_a_trial_but_not_one)
   EXPECT_TRUE(health.trial());
 }
 
-// nginx's limit_req counts in thousandths: at 200 a minute it refuses a start that comes exactly
-// 300 ms after the previous one.
+// nginx's limit_req counts in thousandths of a request. At 200 a minute it refuses a start that
+// comes exactly 300 ms after the previous one.
 TEST(relay_health, the_rate_stays_below_a_leaky_bucket_that_refuses_the_even_pace) {
   for (const int status : {429, 503}) {
     relay_health::options options;

@@ -1,4 +1,5 @@
-// Tests of upstream::relays: state that all runs share, and state that is reset when a run begins.
+// Tests of upstream::relays: which state all runs share, and which state is reset when a run
+// begins.
 #include "upstream/relays.hpp"
 
 #include <gmock/gmock.h>
@@ -25,7 +26,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-// A run that records its events and does nothing.
+// A run that only records its events.
 struct listener final : relays::user {
   bool stopping() const noexcept override { return ended.has_value(); }
   bool waits_for_address() const noexcept override { return waits; }
@@ -73,7 +74,7 @@ struct relays_test : testing::Test {
     made.emplace(loop, time, list, pace, clients, &notices);
     return *made;
   }
-  // A permit for an attempt at the relay; the other relays are closed meanwhile.
+  // Gets a permit for an attempt at this relay. Meanwhile, the other relays are closed.
   start_gate::permit turn_at(std::size_t relay, start_gate::group& of) {
     auto& gate = made->gate();
     std::vector<std::size_t> closed;
@@ -183,7 +184,7 @@ TEST_F(relays_test, a_run_that_joins_after_the_end_of_all_relays_starts_without_
   notices.sentences.clear();
   all.join(second);
   EXPECT_THAT(notices.sentences, IsEmpty()) << "nothing has happened in this run yet";
-  // An attempt that was sent before says nothing about the key now.
+  // An attempt that was sent earlier shows nothing about the current state of the key.
   all.failed(on_its_way, "m", false, key_refused(), time.now() - 10s, 0);
   all.gate().leave(on_its_way, false);
   EXPECT_FALSE(second.ended);

@@ -18,7 +18,7 @@ failure refusal(int status, std::string message = "no",
   return why;
 }
 
-// A failure in job 0 at relay 0.
+// Reports a failure in job 0 at relay 0.
 repeated_failures::verdict before_any_success(repeated_failures& rows, const failure& why) {
   return rows.failed(0, false, 0, false, why);
 }

@@ -41,7 +41,7 @@ struct start_gate_test : testing::Test {
     asio::co_spawn(
         on,
         [this, &gate, name, of]() -> asio::awaitable<void> {
-          // No conditional expression: GCC 12 would start both.
+          // Not a conditional expression: GCC 12 would start both coroutines.
           std::optional<start_gate::permit> turn;
           if (of != nullptr) {
             turn = co_await gate.enter(*of);
@@ -57,7 +57,7 @@ struct start_gate_test : testing::Test {
         },
         asio::detached);
   }
-  // A complete attempt that takes no time.
+  // Makes a complete attempt that takes no time.
   void make(start_gate& gate, int name) {
     gate.sent(held.at(name));
     gate.answered(held.at(name));
@@ -129,7 +129,7 @@ TEST_F(start_gate_test, a_new_attempt_does_not_pass_waiting_ones) {
   asio::co_spawn(
       loop,
       [&]() -> asio::awaitable<void> {
-        gate.leave(held.at(1), false);  // 2 is called and has not resumed yet
+        gate.leave(held.at(1), false);  // waiter 2 gets the turn, and has not resumed yet
         const auto turn = co_await gate.enter();
         if (turn) entered.push_back(3);
       },
@@ -333,7 +333,7 @@ TEST_F(start_gate_test, a_waiter_that_was_called_but_cannot_start_stays_first) {
   start_gate gate(time, {0, 1s, pacing::burst}, 64);
   gate.pause(time.now() + 10s);
   for (int name : {1, 2, 3}) enter(gate, name);
-  time.advance(10s);  // calls 1, which has not resumed yet
+  time.advance(10s);  // gives waiter 1 the turn; it has not resumed yet
   gate.pause(time.now() + 5s);
   poll();
   EXPECT_TRUE(entered.empty());
@@ -403,7 +403,7 @@ TEST_F(start_gate_test, a_waiter_called_when_the_gate_closes_gets_nothing) {
   enter(gate, 1);
   enter(gate, 2);
   enter(gate, 3);
-  gate.leave(held.at(1), false);  // calls 2
+  gate.leave(held.at(1), false);  // gives waiter 2 the turn
   gate.close();
   poll();
   EXPECT_EQ(turned_away, (std::vector{2, 3}));
@@ -520,7 +520,7 @@ TEST_F(start_gate_test, if_a_called_waiters_group_closes_the_next_one_starts) {
   enter(gate, 2, &first);
   enter(gate, 3, &second);
   loop.restart();
-  time.advance(61s);  // the first waiter is called and has not resumed yet
+  time.advance(61s);  // the first waiter gets the turn, and has not resumed yet
   gate.close(first);
   poll();
   EXPECT_EQ(turned_away, std::vector{2});
@@ -567,7 +567,8 @@ TEST_F(start_gate_test, if_a_called_waiter_is_destroyed_the_next_one_starts) {
     begin(gone, gate, 2);
     gone.poll();
     enter(gate, 3);
-    leave(gate, 1);  // calls the first waiter, whose loop never runs again
+    // Gives the turn to the first waiter. The event loop of this waiter never runs again.
+    leave(gate, 1);
     EXPECT_EQ(entered, std::vector{1});
   }
   poll();
@@ -695,7 +696,7 @@ TEST_F(start_gate_test, a_cancelled_urgent_waiter_lets_the_others_start) {
   EXPECT_EQ(entered, (std::vector{1, 2}));
 }
 
-// A window whose lock another process holds, for example because it was stopped.
+// A window with a lock that another process holds, for example because that process was stopped.
 struct kept_window_test : start_gate_test {
   test::temp_dir dir;
   std::vector<std::optional<lock_holder>> held_up;

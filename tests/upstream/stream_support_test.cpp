@@ -22,7 +22,7 @@ failure of_kind(failure_class kind) {
   return why;
 }
 
-// One failure fewer than needed for a trial.
+// Makes one failure fewer than needed for a trial.
 void fail_nearly_enough(stream_support& streams) {
   for (unsigned i = 1; i < stream_support::failures_before_trial; ++i) {
     EXPECT_FALSE(streams.streamed_attempt_failed(server_error())) << i;

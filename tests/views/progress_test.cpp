@@ -133,7 +133,7 @@ TEST(progress_line, the_reason_of_a_wait_is_never_cut) {
   EXPECT_THAT(progress_line(shared, {.columns = 79}), HasSubstr("197 by"));
 }
 
-// Every reason to wait, in its longest form.
+// Every reason to wait, each with its longest text.
 std::vector<progress_facts> all_waits() {
   std::vector<progress_facts> all;
   for (const auto cause : {wait_cause::limit, wait_cause::pacing, wait_cause::unknown,
@@ -321,7 +321,7 @@ TEST(estimate_seconds_left, goes_by_speed_and_by_the_limit) {
   facts.done_now = 0;
   EXPECT_LT(estimate_seconds_left(facts), 0) << "unknown";
   facts = half_way();
-  facts.total = 500;  // a job grows while standard input is read
+  facts.total = 500;  // the number of requests grows while standard input is read
   EXPECT_EQ(estimate_seconds_left(facts), 0);
 }
 

@@ -13,10 +13,10 @@ using testing::Not;
 
 struct run_summary_test : testing::Test {
   test::temp_dir dir;
-  run_outcome outcome;  // of the run
+  run_outcome outcome;  // the outcome of the run
 
-  // The summary of a job whose requests ended so: 's'ucceeded, '5'00, '4'00, 'm'issing
-  // model, 'p'ending, 'b'ad line.
+  // The summary of a job. Each letter is the outcome of a line: 's'ucceeded, '5'00, '4'00,
+  // 'm'issing model, 'p'ending, 'b'ad line.
   std::string summary(const std::string& ends,
                       const std::vector<std::string>& command = {"sluice", "run", "x.jsonl"},
                       const std::string& relay = {}, language spoken = language::english) {
