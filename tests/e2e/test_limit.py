@@ -57,7 +57,7 @@ class Limit(Case):
         self.assertEqual(relay.stats["max_in_flight"], 7)
 
     def test_it_adapts_to_a_relay_with_a_lower_limit(self) -> None:
-        """429 without a hint: the run slows down, and all requests succeed in the end."""
+        """The relay sends 429 without a hint. The run slows down, and all requests succeed in the end."""
         busy = {"status": 429, "body": {"error": {"message": "too many", "code": "rate_limit_exceeded"}}}
         relay = self.relay(script=[{"times": 6, **busy}])
         job = self.job(chats(30))
@@ -260,7 +260,7 @@ class StoppedInsideTheLock(Case):
         self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (12, 0, 12))
 
     def test_names_another_program_that_holds_the_lock(self) -> None:
-        """Like a backup program that locks the files that it reads."""
+        """For example a backup program, which locks the files that it reads."""
         import fcntl
         import struct
         relay = self.relay()

@@ -370,7 +370,7 @@ class Tls(Between):
         self.assert_nothing_sent(job, 3)
 
     def test_sessions_are_resumed(self) -> None:
-        """If each connection serves one request, only the first one needs a full handshake."""
+        """Each connection serves one request. Only the first connection needs a full handshake."""
         for version in ("TLSv1.2", "TLSv1.3"):
             for package in ("nginx", "haproxy"):
                 with self.subTest(version=version, peer=package):
