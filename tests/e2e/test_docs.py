@@ -186,7 +186,7 @@ class Pages(unittest.TestCase):
             return lines
 
         def links(text: str) -> list[str]:
-            """The targets of all links, without the parts that differ between languages: anchors and the ending .zh-CN."""
+            """The targets of all links, without what differs between the languages: anchors and .zh-CN."""
             return [re.sub(r"^#.*", "#", to).replace(".zh-CN", "") for to in re.findall(r"\]\((\S+?)\)", text)]
 
         for name in CHINESE:
