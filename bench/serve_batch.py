@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs one batch of any size through `sluice serve`, over `sluice simulate`, and prints what it cost.
+"""Runs one batch of any size through `sluice serve`, over `sluice simulate`, and prints its time, CPU time and memory.
 
 Uploads the file from disk, creates the batch, polls it, and reads the output as a stream. Every request must have
 exactly one line in it, and the relay's ledger must have each request once. Ten million lines need about 20 GB of free

@@ -154,8 +154,8 @@ class CrashCase(Case):
 
     def finish(self, place: Place, ended: int = 1) -> None:
         """Runs the job to its end and checks it. `ended` is the number of earlier runs that ended too early. Attempts
-        are recorded before they are sent, so all that arrived are counted, plus at most those recorded when a run
-        ended."""
+        are recorded before they are sent, so all attempts that arrived are counted, plus at most those that were
+        recorded when a run ended."""
         results, ledger = place.results, place.relay.ledger
         output = invariants.whole_lines(results.output_path)
         done = invariants.settled(results)

@@ -190,7 +190,7 @@ class SharedHome(Case):
 
 
 # Takes the lock of a window as `sluice` does, and stops inside it. The lock is the last word of the file: a ticket,
-# and in the low 16 bits the owner's number, whose byte of the file the owner has locked.
+# and in the low 16 bits the number of the owner, which has locked the byte of the file with this number.
 HOLDER = """
 import fcntl, mmap, os, signal, struct, sys, time
 OWNER = 200

@@ -1,4 +1,4 @@
-"""`sluice serve`: interactive calls through real HTTP, with OpenAI's SDKs and without, beside batches."""
+"""`sluice serve`: interactive calls through real HTTP, with OpenAI's SDKs and without, while batches run."""
 
 from __future__ import annotations
 

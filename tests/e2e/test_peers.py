@@ -192,7 +192,7 @@ class Limits(Between):
         relay = self.relay()
         nginx = self.nginx(relay, server="client_max_body_size 2k;")
         large = [batch(f"large{i}", chat("x" * size)) for i, size in enumerate((3_000, 300_000, 6_000_000) * 2)]
-        job = self.job([*large, *chats(4)])  # large ones first: their error pages must not be taken for a wrong address
+        job = self.job([*large, *chats(4)])  # large ones first: their error pages must not look like a wrong address
         self.run_job(job, nginx, "--concurrency", 1, expect=1)
         results = self.results(job)
         self.assertEqual(sorted(line["custom_id"] for line in results.output), ["c1", "c2", "c3", "c4"])

@@ -1,4 +1,4 @@
-"""What a user sees while something runs: screens of several widths, signals, waits, and the report of a running job."""
+"""The output while a command runs: screens of several widths, signals, waits, and the report of a running job."""
 
 from __future__ import annotations
 

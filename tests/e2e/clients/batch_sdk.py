@@ -1,4 +1,4 @@
-"""Runs one batch from start to end with OpenAI's SDK for Python, as its guide shows it, and prints what it saw as JSON.
+"""Runs one batch from start to end with OpenAI's SDK for Python, as its guide shows it, and prints the answers as JSON.
 
 Usage: batch_sdk.py INPUT. OPENAI_BASE_URL and OPENAI_API_KEY give the server and the key. Any warning, and any answer
 that does not fit the SDK's types, is an error.

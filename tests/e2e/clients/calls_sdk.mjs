@@ -1,4 +1,4 @@
-// Makes interactive calls with OpenAI's SDK for Node, and prints what it saw as JSON.
+// Makes interactive calls with OpenAI's SDK for Node, and prints the answers as JSON.
 // OPENAI_BASE_URL and OPENAI_API_KEY give the server and the key; $NODE_CLIENT is the folder of node_modules.
 import { createRequire } from "node:module";
 

@@ -1,4 +1,4 @@
-"""Makes interactive calls with OpenAI's SDK for Python, and prints what it saw as JSON.
+"""Makes interactive calls with OpenAI's SDK for Python, and prints the answers as JSON.
 
 OPENAI_BASE_URL and OPENAI_API_KEY give the server and the key. Any warning, and any answer that does not fit the SDK's
 types, is an error.

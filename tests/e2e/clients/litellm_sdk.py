@@ -1,4 +1,4 @@
-"""Makes calls and a batch with OpenAI's SDK for Python, and prints what it saw as JSON.
+"""Makes calls and a batch with OpenAI's SDK for Python, and prints the answers as JSON.
 
 OPENAI_BASE_URL and OPENAI_API_KEY give the server and the key. The server is litellm's proxy, or a server that sends to
 one. Arguments: the model, and the provider that litellm uses for files and batches. Without a provider, the server is
