@@ -4,7 +4,8 @@ more.
 The true values are those that the relay recorded, including its own delays. The test checks the delays of the client.
 It cannot check a client that gets no processor from the machine. So a failed comparison is repeated with a new run, up
 to three times, and each failure is printed: an error of the program fails every time. If the program waited for a
-processor for more than a tenth of the time in all three runs, the test is skipped with a message. """
+processor for more than a tenth of the time in all three runs, the test is skipped with a message.
+"""
 
 from __future__ import annotations
 
