@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""How fast tables go through `sluice prepare` and `sluice extract`, next to a script with Python's csv and json modules
-that does the same work in the same run.
+"""Measures how fast `sluice prepare` and `sluice extract` process tables. A script with Python's csv and json modules
+does the same work in the same run, for comparison.
 
 Usage: bench/datasets.py [--binary build/release/sluice] [--mb 100] [--rounds 3]
 
-Prints the megabytes of the table per second of CPU time, from the fastest of the rounds, and the ratio of the two.
-Exit status 1 when sluice stays below 50 MB/s.
+For each of the two it prints the megabytes of the table per second of CPU time, in its fastest round, and then the
+ratio of the two. Exit status 1 if sluice processes less than 50 MB/s.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ with open(data, newline="", encoding="utf-8") as rows, open(results, "rb") as li
 
 
 def make_inputs(folder: Path, size: int) -> tuple[int, int]:
-    """Writes the table and the results. Returns its bytes and its rows."""
+    """Writes the table and the results. Returns the size of the table in bytes, and its number of rows."""
     rng = random.Random(1)
     words = ["the", "quick", "brown", "价格", "质量很好", "fox", "jumps", "over", "lazy", "dogs", 'a "quote"', "line\nend", "comma,"]
     count = 0

@@ -2,7 +2,7 @@
 """Measures whole runs against the built-in simulator on loopback, and compares them with wrk where possible.
 
 Prints CPU time per request as a ratio to that of wrk in the same minute, CPU time per streamed chunk, and the
-resident memory for a small and a large job. Compare ratios, since times differ from machine to machine.
+resident memory for a small and a large job. Compare ratios: absolute times differ between machines.
 
     bench/end_to_end.py [--binary build/release/sluice] [--lines 100000] [--large 1000000] [--rounds 3]
 """

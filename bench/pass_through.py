@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Measures what `sluice serve` adds to an interactive call, beside a direct call and nginx as a reverse proxy.
+"""Measures what `sluice serve` adds to an interactive call, compared with a direct call and with nginx as a proxy.
 
 The relay is an nginx that answers every call with the same completion. All three ways are measured in turn, round by
 round, on one machine: the median latency of one client that calls without a pause, and the CPU time of the proxy per
-request under 32 clients. Then 1,000 streams are opened that send nothing more, and the memory of the server is read.
-Compare ratios, since times differ from machine to machine. Needs wrk and nginx.
+request under 32 clients. Then the script opens 1,000 streams that send nothing more, and reads the memory of the
+server. Compare ratios: absolute times differ between machines. Needs wrk and nginx.
 
     bench/pass_through.py [--binary build/release/sluice] [--rounds 5] [--seconds 2] [--streams 1000]
 """
@@ -67,7 +67,7 @@ def processes_of(process):
 
 
 def cpu_seconds(process):
-    """Of the process and its workers."""
+    """The CPU seconds of the process and its workers."""
     ticks = 0
     for pid in processes_of(process):
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -81,7 +81,7 @@ def resident_mib(process):
 
 
 def wrk(url, script, clients, seconds):
-    """Requests, and the median latency in microseconds."""
+    """The number of requests, and the median latency in microseconds."""
     out = subprocess.run(["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "-s", str(script), url], capture_output=True,
                          text=True, check=True).stdout
     found = re.search(r"RESULT (\d+) (\d+) (\d+)", out)

@@ -73,7 +73,7 @@ class Bench:
         return found["cpu"], found["wall"], found["mb"]
 
     def streams(self):
-        """All streams are open at the same time: the relay waits before its first word."""
+        """All streams are open at the same time, because the relay waits before it sends the first token."""
         sizes = [int(size) for size in self.options.streams.split(",")]
         print("| streams in flight | peak memory | KB per stream |\n|---|---|---|")
         least = None

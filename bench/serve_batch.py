@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Runs one batch of any size through `sluice serve`, over `sluice simulate`, and prints what it cost.
+"""Runs one batch of any size through `sluice serve`, over `sluice simulate`, and prints its time, CPU time and memory.
 
 Uploads the file from disk, creates the batch, polls it, and reads the output as a stream. Every request must have
-exactly one line in it, and the relay's ledger must have seen each once. For ten million lines there have to be some
-20 GB free below --folder. Absolute times differ from machine to machine: compare the columns of one table.
+exactly one line in it, and the relay's ledger must have each request once. Ten million lines need about 20 GB of free
+space in --folder. Absolute times differ between machines: compare the columns of one table.
 
     bench/serve_batch.py [--binary build/release/sluice] [--lines 10000 100000] [--folder DIR]
 """
@@ -25,7 +25,7 @@ BLOCK = 1 << 20
 
 
 def start(command, said, **more):
-    """Starts a program, and returns it with the port that it says in the line that matches `said`."""
+    """Starts a program and waits for a line that matches `said`. Returns the process and the port in that line."""
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, **more)
     told = ""
     for line in process.stderr:
@@ -84,7 +84,7 @@ def upload(port, path):
 
 
 def check_output(port, file, lines):
-    """Every request has one line."""
+    """Checks that every request has one line."""
     seen = bytearray(lines)
     to = http.client.HTTPConnection("127.0.0.1", port, timeout=3600)
     to.request("GET", f"/v1/files/{file}/content")

@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
-"""Puts `sluice serve` under load, and checks that nothing is lost: interactive streams beside full batches.
+"""Puts `sluice serve` under load with interactive streams and batches together, and checks that nothing is lost.
 
-A simulated relay without a limit stands behind the server. First, clients make streamed calls at a steady rate; then the
-same for longer, while batches are never without lines to send. A call is timed from the moment when it was due, so a
-server that holds back clients cannot look fast. In the end,
+The server sends to a simulated relay without a limit. First, clients make streamed calls at a steady rate. Then they do
+the same for longer, while batches always have lines to send. A call is timed from the moment when it was due, so a
+server that delays its clients cannot look fast. At the end the script checks that
 
 - every call has its whole reply, and every line of every batch has exactly one result,
 - the relay's ledger has the same requests, tokens and cost as the server's metrics and status,
-- no minute had more requests than the server's limit, as the relay counts.
+- no minute had more requests than the server's limit, by the relay's count.
 
 Prints tables in Markdown. Exits with 1 if a check fails. The usual run takes about thirteen minutes:
 
     bench/serve_load.py [--binary build/release/sluice] [--seconds 600] [--clients 200] [--requests 100000]
                         [--batch-lines 50000] [--rpm 24000]
 
-With fewer seconds there are fewer requests and lines in the same proportion, unless they are given: --seconds 20.
+A shorter run, for example --seconds 20, has proportionally fewer requests and lines, unless you give their numbers.
 """
 import argparse
 import asyncio
@@ -67,7 +67,7 @@ class Client(asyncio.Protocol):
             self.done.set_result(None)
 
     async def call(self):
-        """When its first piece and its end came; None: it has failed."""
+        """Makes one call. Returns the times of its first piece and of its end, or None if the call failed."""
         self.head, self.first, self.tail = None, None, b""
         self.done = asyncio.get_running_loop().create_future()
         self.transport.write(REQUEST)
@@ -80,7 +80,7 @@ class Calls:
 
 
 async def make_calls(port, clients, count, seconds):
-    """`count` calls by all clients together, evenly over the time."""
+    """All clients together make `count` calls, evenly spread over the time."""
     loop = asyncio.get_running_loop()
     calls = Calls()
     began = time.monotonic() + 0.1
@@ -184,7 +184,7 @@ class Run:
         watch = asyncio.create_task(self.watch_memory())
         alone_seconds = options.seconds / 5
         self.alone = await make_calls(self.port, options.clients, options.requests // 5, alone_seconds)
-        # Lines enough for all that the limit leaves beside the calls, so a batch never runs dry.
+        # Enough lines to use all of the limit that the calls leave, so that the batches never run out of lines.
         left = (options.rpm / 60 - options.requests / options.seconds) * options.seconds
         count = max(1, math.ceil(left * 1.05 / options.batch_lines))
         loop = asyncio.get_running_loop()

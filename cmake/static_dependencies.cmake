@@ -1,6 +1,6 @@
-# For SLUICE_STATIC: a program that needs no shared library but those of libc. Debian ships no archives of fmt, spdlog,
-# toml++ and simdjson, so the first three are used as headers alone, and the last is compiled from Debian's source package, whose
-# folder with simdjson.cpp is SLUICE_SIMDJSON_SOURCE.
+# For SLUICE_STATIC: a program that needs no shared libraries except those of libc. Debian has no static libraries of
+# fmt, spdlog, toml++ and simdjson. So the first three are used as header-only libraries, and simdjson is compiled from
+# Debian's source package. SLUICE_SIMDJSON_SOURCE is the folder of its simdjson.cpp.
 set(OPENSSL_USE_STATIC_LIBS ON)
 set(Boost_USE_STATIC_LIBS ON)
 set(ZLIB_USE_STATIC_LIBS ON)

@@ -5,12 +5,12 @@ One after the other, in several rounds, the tools post the same body to the same
 several keep-alive connections for some seconds. For each tool it prints the median of the rounds: requests per second,
 latency at the 50th and 99th percentile, and sluice's numbers divided by the tool's. The endpoints are
 
-    timed      tests/e2e/timed_relay.py, which answers after a fixed delay: latency must be a little more than it
-    simulated  sluice simulate, whose delays differ from their mean by up to half of it
+    timed      tests/e2e/timed_relay.py, which answers after a fixed delay: latency must be slightly above it
+    simulated  sluice simulate: each delay differs from the mean by up to half of the mean
 
 With a delay of some milliseconds and few connections the endpoint limits the throughput, and all tools must agree.
 Without a delay each tool's own cost per request limits it: wrk only sends bytes, ab and sluice read the replies. Then
-the throughput differs, and `sluice bench` reports that it was busy (the last column).
+the tools show different throughput, and `sluice bench` reports that it was busy (the last column).
 
     bench/peers/against_wrk.py [--binary build/release/sluice] [--delays 0,5,50] [--connections 1,32] [--seconds 4]
                                [--rounds 3] [--endpoint timed|simulated] [--only wrk,hey,ab]

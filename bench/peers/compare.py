@@ -80,7 +80,7 @@ class Job:
         self.curl = folder / f"{count}.curl"
 
     def write_curl(self, options):
-        """One transfer for each request. The reply of each goes to its own file, and is not parsed."""
+        """Writes a config with one transfer per request. curl writes each reply to its own file, without parsing it."""
         replies = self.out / "replies"
         shutil.rmtree(replies, ignore_errors=True)
         replies.mkdir(parents=True)

@@ -16,9 +16,9 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_NAME sluice)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_SECTION utils)
-# The program loads it when --store names a PostgreSQL.
+# The program loads libpq only if --store names a PostgreSQL database.
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_RECOMMENDS libpq5)
-# cpack puts the summary above it.
+# cpack writes the summary as the first line of the description.
 set(CPACK_DEBIAN_PROGRAM_DESCRIPTION "This program takes a JSONL job of LLM requests through a rate-limited,
  OpenAI-compatible relay or API, and brings back every result once,
  with its tokens and its exact cost. It resumes after any kill, keeps a
@@ -32,7 +32,7 @@ set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION "C++ library of sluice
  The headers and the static library of sluice, which sends jobs of LLM
  requests through a rate-limited relay, with CMake and pkg-config files.")
 
-# Gives each package what Debian's policy asks for beside the files of the project.
+# Adds the files that Debian's policy requires to each package.
 set(CPACK_PRE_BUILD_SCRIPTS ${PROJECT_SOURCE_DIR}/cmake/package/finish_deb.cmake)
 set(CPACK_SLUICE_SOURCE ${PROJECT_SOURCE_DIR})
 set(CPACK_SLUICE_VERSION ${PROJECT_VERSION}-1)

@@ -1,5 +1,5 @@
-# Called by cpack with the installed files of all components: compresses the man page, strips the archive, and writes
-# copyright and changelog as Debian's policy wants them.
+# cpack runs this script on the installed files of all components. It compresses the man page, strips the static
+# library, and writes copyright and changelog as Debian's policy requires.
 file(GLOB components LIST_DIRECTORIES true ${CPACK_TEMPORARY_DIRECTORY}/*)
 file(READ ${CPACK_SLUICE_SOURCE}/NOTICE notice)
 string(REPLACE "(see LICENSE)" "(see /usr/share/common-licenses/Apache-2.0)" notice "${notice}")
@@ -20,7 +20,7 @@ foreach(root ${components})
     "sluice (${CPACK_SLUICE_VERSION}) stable; urgency=medium\n\n  * New version; see changelog.gz of the package sluice.\n\n"
     " -- The sluice authors <maintainers@sluice.example>  Sat, 28 Nov 2026 00:00:00 +0000\n")
   if(component STREQUAL "program")
-    # Not enabled: it needs settings first.
+    # The service is not enabled, because it needs settings first.
     file(COPY ${CPACK_SLUICE_SOURCE}/cmake/package/sluice.service DESTINATION ${root}/lib/systemd/system
       FILE_PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ
       DIRECTORY_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
@@ -33,7 +33,7 @@ foreach(root ${components})
   file(GLOB archives ${root}/usr/lib/*/*.a)
   execute_process(COMMAND gzip -9nf ${doc}/changelog.Debian ${pages} COMMAND_ERROR_IS_FATAL ANY)
   if(archives)
-    # Without the bytecode of link-time optimisation, which only the same compiler reads.
+    # Removes the bytecode of link-time optimisation, which only the same compiler version can read.
     execute_process(COMMAND strip --strip-debug --strip-unneeded -R .gnu.lto_* -R .comment -R .note ${archives}
       COMMAND_ERROR_IS_FATAL ANY)
   endif()

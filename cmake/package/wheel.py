@@ -1,4 +1,4 @@
-"""Packs the program into a wheel, so that pip, pipx and uv install it. Needs Python alone.
+"""Packs the program into a wheel, so that pip, pipx and uv install it. Needs only Python.
 
 Usage: wheel.py VERSION TREE OUT   (TREE: the installed files, with bin/sluice)
 """

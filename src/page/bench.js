@@ -65,7 +65,7 @@ function benchErrors(targets) {
   );
 }
 
-/// What all loads took of each model; of a document that does not tell models apart, of the target.
+/// The requests, tokens and cost of each model over all loads; if the document has no models, those of the target.
 function modelShares(target, several) {
   const whose = { where: target.shown, colour: several ? target.colour : null };
   const names = [...new Set(target.loads.flatMap((load) => Object.keys(load.models ?? {})))];

@@ -1,4 +1,4 @@
-// What a benchmark shows, in sentences and key figures.
+// The results of a benchmark, in sentences and key figures.
 
 function oneAnswer(target) {
   const best = bestLoad(target);
@@ -30,7 +30,7 @@ function oneAnswer(target) {
   return words.join(' ');
 }
 
-/// By a number of each target, the best first: who it is, its number, and the others' in brackets.
+/// Ranks the targets by a number. Returns the best target, its number, and the other targets with theirs in brackets.
 function ranking(targets, valueOf, text, ascending) {
   const ranked = targets
     .map((target) => ({ target, value: valueOf(target) }))
@@ -45,7 +45,7 @@ function ranking(targets, valueOf, text, ascending) {
   };
 }
 
-/// Which target is the fastest, and whether that is certain.
+/// A sentence that names the fastest target, and says whether that is certain.
 function rankingAnswer(ranking) {
   const sentence = ranking?.sentence;
   if (typeof sentence !== 'string' || sentence === '') return null;

@@ -1,6 +1,6 @@
 // The figures of a benchmark: by load, by target, over time.
 
-/// A figure with the loads as places; each gist is a part of the sentence that sums it up.
+/// A figure with the loads on the x axis. The gists are the parts of its summary sentence.
 function figureByLoad(targets, { key, title, unit }, { gists, places, series }) {
   return placesFigure({
     id: `load-${key}`,
@@ -13,7 +13,7 @@ function figureByLoad(targets, { key, title, unit }, { gists, places, series }) 
   });
 }
 
-/// A measure by load: of one target its quantiles, of several the median and p99 of each.
+/// A measure by load. Shows the quantiles of a single target, or the median and p99 of each of several targets.
 function byLoadFigure(targets, { key, title }) {
   const [only] = targets;
   const keys = [...new Set(targets.flatMap((target) => target.loads.map(loadKey)))];
@@ -70,7 +70,7 @@ function courseFigure(targets, { key, title, unit, of }) {
   return figureByLoad(targets, { key, title, unit }, { gists, places, series });
 }
 
-/// Under a single load there is no course to draw: the targets stand beside each other.
+/// With a single load there is no curve over loads, so the targets are on the x axis.
 function byTargetFigure(targets, { key, title }) {
   const series = ['p50', 'p90', 'p99'].map((share, number) => ({
     label: share,
@@ -102,7 +102,8 @@ function loadFigures(targets) {
   return paragraph('One load was measured. Several (--concurrency 1,4,16) show how the times grow with the load.');
 }
 
-/// Of one target a line for each load; of several a pair of figures for each load, with a line for each target.
+/// For one target: figures with a line for each load. For several: a pair of figures per load, with a line for each
+/// target.
 function spreadFigures(targets, { key, title }) {
   if (targets.length === 1) {
     const sets = targets[0].loads.map((load, at) => ({

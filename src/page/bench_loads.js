@@ -1,4 +1,4 @@
-// Of a benchmark's targets and loads: what they are called, and what follows from their numbers.
+// The targets and loads of a benchmark: their names, and values that are calculated from their numbers.
 
 const loadShort = (load) =>
   Number.isInteger(load.concurrency ?? load.rate) ? count(load.concurrency ?? load.rate) : figure3(load.rate);
@@ -20,7 +20,7 @@ const costOf = (target) =>
     ? sumOfDecimals(target.loads.map((load) => load.cost_usd))
     : null;
 
-/// Targets with at least one load; colours are given by their order.
+/// The targets with at least one load. Their order determines their colours.
 function targetsOf(document) {
   const all = document.targets ?? [document];
   return all.map((target, at) => ({

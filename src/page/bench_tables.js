@@ -70,7 +70,7 @@ function comparedCells(measure, loads) {
   });
 }
 
-/// The targets side by side, a table for each load; the best of a row is marked.
+/// A table for each load, with a column for each target. The best value of a row is marked.
 function comparisonTables(targets) {
   const columns = [
     { title: 'Measure', words: true },
@@ -163,7 +163,7 @@ const limitKinds = {
   unclear: 'no kind of limit fits what was seen',
 };
 
-/// What --find-limit found of one target, as a sentence.
+/// The result of --find-limit for one target, as a sentence.
 function limitAnswer({ shown, limit }) {
   const asked = `${plural(limit.requests, 'short request')}, ${count(limit.refused)} refused`;
   if (limit.kind === 'none_found')

@@ -1,3 +1,3 @@
 'use strict';
-// uPlot draws at the screen's density, taken when it is loaded. At twice the plain one, printed plots are sharp.
+// uPlot reads the pixel density of the screen when it is loaded. A density of at least 2 keeps printed plots sharp.
 Object.defineProperty(window, 'devicePixelRatio', { value: Math.max(2, window.devicePixelRatio), configurable: true });

@@ -9,11 +9,11 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-/// The colour of one of those that are compared, beside its name.
+/// A mark in the colour of a target or job, for display beside its name.
 const swatch = (colour) =>
   element('span', { class: 'swatch', style: `--swatch: var(${colour})`, 'aria-hidden': 'true' });
 
-/// A cell that shows `text` and stands for `value`, a number or a decimal of the document.
+/// A cell that shows `text`. `value` is the exact number or decimal in the document.
 const cell = (text, value, more = {}) => ({ text, value, ...more });
 const cells = {
   count: (value) => cell(count(value), value),
@@ -22,12 +22,12 @@ const cells = {
   percent: (value) => cell(percent(value), value),
   dollars: (value) => cell(dollars(value), value),
   text: (text) => cell(text ?? none, undefined, { words: true }),
-  /// A percentile of `stats`, with a star where it is one of few requests.
+  /// A percentile of `stats`, with a star if there are only few requests.
   percentile: (stats, share) =>
     cell(`${figure3(stats?.[share])}${isNumber(stats?.[share]) ? ofFew(stats) : ''}`, stats?.[share]),
 };
 
-/// The words for the stars of a table; nothing where it has none.
+/// The text that explains the stars of a table; null if there are none.
 const starNote = (rows) =>
   rows.some((row) => Array.isArray(row) && row.some(({ text }) => typeof text === 'string' && text.endsWith('*')))
     ? paragraph(`* of fewer than ${fewRequests} requests: the p99 is about the slowest of them.`)
@@ -74,8 +74,8 @@ function headRows(columns) {
   return [first, element('tr', {}, columns.filter((column) => column.group).map(leaf))];
 }
 
-/// columns: {title, unit, words, group}; rows: arrays of cells, the first `headers` of each naming the row. A row
-/// {group: words} begins a part of the table.
+/// columns: {title, unit, words, group}. rows: arrays of cells; the first `headers` cells are the headers of the row. A
+/// row {group: words} begins a new part of the table.
 function table({ caption, columns, rows, headers = 1, name }) {
   const body = [];
   for (const row of rows) {
@@ -94,7 +94,7 @@ function table({ caption, columns, rows, headers = 1, name }) {
       continue;
     }
     if (body.length === 0) body.push(element('tbody'));
-    let missing = columns.length - row.length; // cells that span into this row stand in front
+    let missing = columns.length - row.length; // cells of earlier rows that span into this row
     body.at(-1).append(
       element(
         'tr',
@@ -117,7 +117,7 @@ function table({ caption, columns, rows, headers = 1, name }) {
   return element('div', {}, scrolled, stars);
 }
 
-/// What is wider than its place scrolls by itself, by the keyboard, too.
+/// Makes parts that are wider or higher than their place scrollable, also with the keyboard.
 function markScrolling() {
   for (const place of document.querySelectorAll('.scroll')) {
     const scrolls = place.scrollWidth > place.clientWidth + 1 || place.scrollHeight > place.clientHeight + 1;
@@ -129,7 +129,7 @@ function markScrolling() {
   }
 }
 
-/// What is wider than the paper is made as much smaller.
+/// Shrinks tables that are wider than the paper.
 function fitTables(isPaper) {
   for (const made of document.querySelectorAll('table')) {
     made.style.zoom = '';

@@ -1,5 +1,5 @@
 'use strict';
-// Numbers as a reader wants them. What is not known is a dash.
+// Numbers in a readable form. An unknown number is shown as a dash.
 
 const none = '–';
 const isNumber = (value) => typeof value === 'number' && Number.isFinite(value);
@@ -8,7 +8,7 @@ function fixed(value, digits) {
   return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-/// Three digits that count, four and more where it is larger.
+/// A number with about three significant digits. Values from 100 on have all their digits and no decimals.
 function figure3(value) {
   if (!isNumber(value)) return none;
   const size = Math.abs(value);
@@ -27,7 +27,7 @@ function percent(share) {
   return `${value === 0 || value === 100 ? value : Math.abs(value) >= 1 ? fixed(value, 1) : figure3(value)}\u00a0%`;
 }
 
-/// Percentiles of fewer requests are marked.
+/// Percentiles of fewer requests than this are marked.
 const fewRequests = 100;
 const ofFew = (stats) => (isNumber(stats?.count) && stats.count < fewRequests ? '*' : '');
 
@@ -54,7 +54,7 @@ function duration(seconds) {
     .join(' ');
 }
 
-/// Of an axis: 90 is 1:30, an hour 1:00:00.
+/// A label of a time axis: 90 is 1:30, an hour is 1:00:00.
 function clock(seconds) {
   const whole = Math.abs(Math.round(seconds * 10) / 10);
   if (whole < 60) return `${seconds < 0 ? '-' : ''}${Number.isInteger(whole) ? whole : whole.toFixed(1)}`;
@@ -65,7 +65,7 @@ function clock(seconds) {
     : `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(whole % 60)}`;
 }
 
-/// Of an axis whose steps are even: as many decimals for all as they need.
+/// The labels of an axis with even steps. All have the same number of decimals.
 function evenTicks(splits) {
   const step = splits.length > 1 ? Math.abs(splits[1] - splits[0]) : 1;
   const digits = Math.min(6, Math.max(0, -Math.floor(Math.log10(step) + 1e-9)));
@@ -91,7 +91,7 @@ function host(url) {
   }
 }
 
-/// The sum of decimals like "0.0123", to the last digit; null when there is none.
+/// The exact sum of decimals like "0.0123"; null if there are none.
 function sumOfDecimals(texts) {
   const known = texts.filter((text) => typeof text === 'string' && /^-?\d+(\.\d+)?$/.test(text));
   if (known.length === 0) return null;

@@ -1,4 +1,4 @@
-// The page of jobs: what their totals and the lines of their results tell.
+// The page of jobs. It shows their totals and the lines of their results.
 
 const jobName = (path) => String(path).split('/').at(-1);
 const statusWords = {
@@ -96,7 +96,7 @@ function jobNotes(jobs) {
   ];
 }
 
-/// What the provider's cache did; nothing where no reply told of it.
+/// The use of the provider's cache; null if no reply reports it.
 function cacheTile({ cache, tokens }) {
   if (!isNumber(cache?.read_share) || !(tokens?.cached > 0 || tokens?.cache_write > 0)) return null;
   const saved = cache.saved_usd;
@@ -204,7 +204,7 @@ function jobsTable(jobs) {
   return table({ caption: jobs.length > 1 ? 'The jobs side by side' : 'The job', columns, rows, name: 'jobs' });
 }
 
-/// Each model's part, with its times.
+/// A table with the requests and the times of each model.
 function modelTimes(jobs) {
   const rows = jobs.flatMap((job) =>
     entries(job.model_times).map(([model, times]) => [
@@ -308,7 +308,7 @@ function inFlightFigures(jobs) {
   );
 }
 
-/// The limit of the run; 0: none, null: not known.
+/// The limit of the run. 0: no limit. null: unknown.
 const capOf = (job) => (job.rpm > 0 || isNumber(job.totals.rpm) ? job.rpm : null);
 
 function jobTimes(jobs) {

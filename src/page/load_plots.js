@@ -1,6 +1,6 @@
-// Figures over loads, or other named places.
+// Figures with loads, or other named places, on the x axis.
 
-/// Rows over named places: places ["1", "4", …], series [{label, colour, dash, values}].
+/// A figure of rows over named places: places ["1", "4", …], series [{label, colour, dash, values}].
 function placesFigure({ id, title, about, gist, places, series, label, unit, joined = true }) {
   const known = series.filter((one) => one.values.some(isNumber));
   if (known.length === 0) return null;

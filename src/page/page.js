@@ -1,4 +1,4 @@
-// Puts the page together and keeps its plots as wide, and as light or dark, as it is.
+// Builds the page. Redraws the plots if the width of the page, or its light or dark mode, changes.
 
 function showHead(head) {
   document.title = `${head.title} – sluice ${head.kind.toLowerCase()} report`;
@@ -25,7 +25,7 @@ function showContents(sections) {
   );
 }
 
-/// On paper all is light, of the paper's width, and open.
+/// For printing: light colours, the width of the paper, and all sections open.
 function preparePaper(isPaper) {
   document.documentElement.classList.toggle('paper', isPaper);
   for (const details of document.querySelectorAll('details:not(.long)')) {

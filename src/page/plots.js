@@ -1,5 +1,5 @@
-// Figures: a plot, its legend, and its numbers as a table. A plot is drawn anew when the colours, the width or
-// the medium change.
+// Figures: a plot, its legend, and its numbers as a table. A plot is redrawn if the colours, the width or the
+// medium (screen or paper) change.
 
 const seriesColours = ['--series-1', '--series-2', '--series-3', '--series-4', '--series-5', '--series-6'];
 const seriesDashes = [[], [7, 3], [2, 3], [10, 3, 2, 3], [4, 2], [14, 4]];
@@ -15,7 +15,7 @@ function drawAll() {
   markScrolling();
 }
 
-/// A piece of the line, as it is dashed.
+/// A sample of the line with its dashes, for the legend.
 function lineSample(one) {
   const drawing = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   const line = document.createElementNS('http://www.w3.org/2000/svg', 'line');
@@ -60,7 +60,7 @@ function axis(label, more) {
   };
 }
 
-/// From zero to the top, or to a little over the greatest value, with room for the bands' names.
+/// The range from zero to `top`, or to a little above the largest value, with room for the names of the bands.
 function yRange(top, bands) {
   const room = bands?.length > 1 ? 1.2 : 1.08;
   return (plot, low, high) => [0, top ?? (Number.isFinite(high) && high > 0 ? high : 1) * room];
@@ -79,7 +79,7 @@ function plotSeries(one) {
   };
 }
 
-/// Words at the top of the plot, where each begins: loads that were measured one after the other.
+/// Names the bands (loads that were measured one after the other) at the top of the plot, where each band begins.
 function drawBands(plot, bands) {
   if (bands.length < 2) return;
   const { ctx, bbox } = plot;
@@ -150,7 +150,7 @@ function numbersTable(how) {
   return table({ caption: `${how.title}${how.whose ?? ''}: ${how.y.label}`, columns, rows, name: `plot-${how.id}` });
 }
 
-/// how: {id, title, whose (words behind the title that only a listener needs), about, gist, data: [xs, ys…], series: [{label, colour, dash, fill, points, paths}],
+/// how: {id, title, whose (words after the title that only a screen reader needs), about, gist, data: [xs, ys…], series: [{label, colour, dash, fill, points, paths}],
 /// x: {label, tick, scale, splits}, y: {label, tick, top}, bands}. The table is built when it is opened.
 function figure(how) {
   const named = `${how.title}${how.whose ?? ''}`;

@@ -1,4 +1,4 @@
-// Parts that the page of a benchmark and that of jobs have in common.
+// The sections that both the page of a benchmark and the page of jobs use.
 
 const measures = [
   { key: 'ttft_ms', title: 'Time to first token', short: 'TTFT' },
@@ -38,7 +38,8 @@ function errorsTable(groups) {
   });
 }
 
-/// Requests as rows; `columns` of [{title, unit, words, of: (request) => cell}]; those that no row fills are left out.
+/// A table with a row for each request. `columns`: [{title, unit, words, of: (request) => cell}]. Columns without
+/// values are left out.
 function requestsTable(caption, name, requests, columns) {
   const shown = columns.filter((column) => column.always || requests.some((one) => column.of(one).text !== none));
   return table({ caption, name, columns: shown, rows: requests.map((one) => shown.map((column) => column.of(one))) });
@@ -102,7 +103,7 @@ function failuresTable(requests, all, more = []) {
   ]);
 }
 
-/// Rows {where, model, requests, prompt, completion, cost}: a bar in the cost shows its part of the dearest.
+/// Rows {where, model, requests, prompt, completion, cost}. A bar shows each cost relative to the highest cost.
 function costTable(rows, caption, whereTitle, whatTitle = 'Model', name = 'cost') {
   const most = Math.max(...rows.map((row) => Number(row.cost) || 0));
   const several = new Set(rows.map((row) => row.where)).size > 1;

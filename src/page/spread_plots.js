@@ -1,12 +1,12 @@
-// Figures of how a measure is spread: its distribution, and the share that does not pass a value.
+// Figures of the distribution of a measure: a histogram, and the cumulative share of the values.
 
-/// A step that divides well and is no shorter.
+/// The smallest round step that is not less than `least`.
 function niceStep(least) {
   const power = 10 ** Math.floor(Math.log10(least));
   return [1, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10].map((each) => each * power).find((each) => each >= least * 0.999);
 }
 
-/// Edges of the bars: even, or, where the values reach over more than a power of ten or so, in equal ratios.
+/// The edges of the bars. They have even steps or, for values over more than about a power of ten, equal ratios.
 function binEdges(low, high, logarithmic) {
   if (logarithmic) {
     const factor = 10 ** (1 / 12);
@@ -32,7 +32,7 @@ function sharesOf(histogram, edges) {
   return bars;
 }
 
-/// The share of the values that do not pass each x, in percent.
+/// For each x, the percentage of the values that are not above it.
 function cumulative(histogram, xs) {
   const total = sum(histogram.map(([, number]) => number));
   let at = 0;
@@ -43,7 +43,7 @@ function cumulative(histogram, xs) {
   });
 }
 
-/// 1, 2 and 5 of each power of ten.
+/// The labels of a logarithmic axis: 1, 2 and 5 times each power of ten.
 function logSplits(low, high) {
   const splits = [];
   for (let power = 10 ** Math.floor(Math.log10(low)); power <= high; power *= 10)
@@ -51,7 +51,7 @@ function logSplits(low, high) {
   return splits;
 }
 
-/// Two figures of one measure: sets [{label, colour, dash, histogram}].
+/// Two figures of one measure, from sets [{label, colour, dash, histogram}].
 function distributionFigures(id, title, unit, sets, logarithmicAllowed = true) {
   const filled = sets.filter((set) => set.histogram?.length > 0);
   if (filled.length === 0) return null;

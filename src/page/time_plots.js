@@ -1,4 +1,4 @@
-// Figures of what happened when.
+// Figures over time.
 
 /// Spans of time [{at, length, values…}] in order, from one or several timelines.
 function spansOf(timelines, origin) {
@@ -14,8 +14,8 @@ function spansOf(timelines, origin) {
     .sort((a, b) => a.at - b.at);
 }
 
-/// How much of `name` fell into the 60 s before the end of each span. A span that reaches into them in part counts
-/// in part, but for a short one, which is left out: a limit that was kept never looks broken.
+/// The amount of `name` in the 60 s before the end of each span. A long span that is only partly in these 60 s counts
+/// with this part. A short one is left out, so that a limit that was kept never looks exceeded.
 function lastMinute(spans, name) {
   return spans.map((span, last) => {
     if (span.length >= 60) return (span[name] / span.length) * 60;
@@ -31,7 +31,7 @@ function lastMinute(spans, name) {
   });
 }
 
-/// Neighbours taken together until few enough are left to be read as a line.
+/// Joins neighbouring spans, so that at most `most` remain and the line is readable.
 function coarser(spans, most) {
   const length = Math.max(1, Math.ceil(spans.length / most));
   const merged = [];
@@ -46,7 +46,7 @@ function coarser(spans, most) {
   return merged;
 }
 
-/// Rows that step from span to span: each value holds from its own time to the next.
+/// A line with steps: each value is shown from its own time to the time of the next value.
 const stepped = () => uPlot.paths.stepped({ align: 1 });
 function heldTo(spans, values) {
   const last = spans.at(-1);
@@ -60,7 +60,7 @@ function minuteFigure(id, whose, spans, cap, most, timeAxis, bands) {
     ['failed', 'failed', '--bad', [7, 3]],
   ];
   const series = kinds.map(([, label, shade, dash]) => ({ label, colour: shade, dash }));
-  // Nothing had happened when the first span began.
+  // All values are zero at the start of the first span.
   const data = [
     [spans[0].at, ...spans.map((span) => span.at + span.length)],
     ...kinds.map(([name]) => [0, ...lastMinute(spans, name)]),
@@ -87,7 +87,7 @@ function minuteFigure(id, whose, spans, cap, most, timeAxis, bands) {
   });
 }
 
-/// `timelines`: with the rate of each as the tiles and tables tell it.
+/// `timelines` have the same rates as the tiles and tables.
 function rateFigure(id, whose, spans, timeAxis, bands, timelines) {
   const rows = ['succeeded', 'failed'].map((name) => spans.map((span) => span[name] / span.length));
   const rates = timelines.filter((one) => isNumber(one.rate));
@@ -127,8 +127,8 @@ function singleFigure(id, whose, spans, timeAxis, bands, { name, title, label, u
   });
 }
 
-/// What happened when: timelines [{started_at, timeline, rpm, long, short}], one after the other; `most`: starts in any
-/// 60 s, where that is known.
+/// All figures over time. timelines: [{started_at, timeline, rpm, long, short}], one after the other. `most`: the
+/// maximum number of starts in any 60 s, if known.
 function timeFigures(id, whose, timelines, most) {
   const origin = Math.min(...timelines.map((one) => one.started_at));
   const spans = spansOf(timelines, origin);

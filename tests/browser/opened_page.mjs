@@ -68,7 +68,7 @@ export async function open(path, { scheme = 'light', width = 1280, motion = 'no-
 export const settled = (page) =>
   page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
 
-// A page that decodes pictures.
+// A second page, which decodes screenshots.
 let reader;
 async function readerPage() {
   reader ??= await browser.newPage();

@@ -14,7 +14,7 @@ process.on('exit', () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/// Starts the program and waits for the words that name its port.
+/// Starts the program and waits for the output that names its port.
 function begin(words, port) {
   const child = spawn(process.env.SLUICE, words.map(String), {
     cwd: folder,
@@ -47,7 +47,7 @@ export async function startRelay(...flags) {
   return `http://127.0.0.1:${await started.ready}/v1`;
 }
 
-/// `sluice serve` with a data folder of its own, which it keeps over kills.
+/// `sluice serve` with its own data folder, which stays the same after a kill.
 export class Server {
   constructor(name, relay, ...flags) {
     this.words = ['serve', '--data', join(folder, name), '--base-url', relay, '--rpm', 0, ...flags];
@@ -93,7 +93,7 @@ export class Server {
       key,
     );
   }
-  /// A single call; its answer, whatever it is.
+  /// Makes a single call. Returns its answer, also if it is an error.
   chat(more = {}, key = '') {
     return fetch(`${this.url}/v1/chat/completions`, {
       method: 'POST',
@@ -139,18 +139,18 @@ let browser;
 export async function start() {
   browser = await chromium.launch({
     executablePath: process.env.CHROMIUM,
-    // A name whose owner has pointed it at this machine.
+    // A foreign host name that resolves to this machine.
     args: ['--no-sandbox', '--host-resolver-rules=MAP evil.example 127.0.0.1'],
   });
 }
 export async function stop() {
-  // Node ends when its children have.
+  // Node ends only after its child processes have ended.
   for (const child of running) child.kill('SIGKILL');
   await browser.close();
 }
 
-/// Opens the page of a server. `faults` collects all errors of the browser, except those of calls that the server
-/// refuses or does not answer, which are in `refused`.
+/// Opens the page of a server. `faults` collects all errors of the browser. Calls that the server refuses or does
+/// not answer are collected in `refused` instead.
 export async function visit(
   server,
   path = '/',
@@ -189,11 +189,11 @@ export async function visit(
   return page;
 }
 
-/// Keeps a picture of the page for a person, where SCREENSHOTS names a folder.
+/// Saves a screenshot of the page, if SCREENSHOTS names a folder.
 export async function shoot(page, name) {
   const to = process.env.SCREENSHOTS;
   if (to) await page.screenshot({ path: join(to, `${name}.png`), fullPage: true });
 }
-/// Waits until a text stands in the page.
+/// Waits until the page contains a text.
 export const sees = (page, text) => page.getByText(text).first().waitFor({ timeout: 20_000 });
 export const figure = (page, id) => page.locator(`[data-figure="${id}"]`).textContent();

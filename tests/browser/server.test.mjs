@@ -1,5 +1,6 @@
-// Tests the page of `sluice serve` in a browser: it shows the truth while batches run, are killed and resumed; it works
-// by hand, with keys, in both languages, on a phone and with a keyboard, and breaks no rule of its content policy.
+// Tests the page of `sluice serve` in a browser. It shows the right state while batches run, are killed and resumed. It
+// works with a mouse, with API keys, in both languages, on a phone and with a keyboard. It keeps its content security
+// policy.
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

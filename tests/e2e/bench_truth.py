@@ -1,8 +1,8 @@
 """Computes the true metrics from the log of timed_relay.py, and the errors of a client's measurements.
 
-Times are in milliseconds, with the names of the document of `sluice bench`. Quantiles use the nearest rank. The time of
-a write is only known as a span, so a true value is a span, too: usually some hundredths of a millisecond, more if the
-relay lost its processor during the write.
+Times are in milliseconds. The metrics have the same names as in the JSON document of `sluice bench`. Quantiles use the
+nearest rank. The log gives the time of a write as a span, so a true value is a span, too. It is usually some hundredths
+of a millisecond long, and longer if the relay had no processor during the write.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def compare(name: str, measured: dict[str, float], values: list[Span], share: fl
 
 
 def errors_of(load: dict[str, Any], chats: list[Chat], without: tuple[str, ...] = ()) -> list[str]:
-    """All errors in a load of the document, except in the metrics of `without`."""
+    """All errors in one load of the document, except in the metrics named in `without`."""
     wrong = []
     for name, truth in values_of(chats).items():
         if name in without:

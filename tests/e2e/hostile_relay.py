@@ -1,8 +1,8 @@
 """A hostile relay, with control over every byte.
 
-Role: a request that contains "trap:NAME" in its body gets the answers of that trap. The relay keeps a ledger of what it
-received and what it bills. Unlike the fair relay of relay.py, tests define every byte of an answer, every pause and
-every end of a connection, so replies are possible that no HTTP library would send.
+Role: a request that contains "trap:NAME" in its body gets the answers of that trap. The relay keeps a ledger of the
+requests that it received and billed. Unlike the fair relay of relay.py, tests define every byte of an answer, every
+pause and every end of a connection, so replies are possible that no HTTP library would send.
 
 An `Answer` is a list of steps, done in this order:
     bytes               written in a write of their own
@@ -13,7 +13,7 @@ The first attempt of a request gets the trap's first answer, the second attempt 
 answer is repeated. "trap:NAME/3" is another request for the same trap.
 
 The ledger. An attempt is billed if its answer says so and its request was received completely. A real relay, too, bills
-what the model has generated, even if the reply does not arrive.
+the tokens that the model has generated, even if the reply does not arrive.
 """
 
 from __future__ import annotations

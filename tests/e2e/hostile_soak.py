@@ -4,11 +4,11 @@
     python3 tests/e2e/hostile_soak.py --binary build/release/sluice [--minutes 10] [--seed N]
                                       [--shared-limit [--rpm 120]] [--budget USD]
 
-It runs rounds until the time is over. Each round has new jobs. One `sluice run` after another, sometimes two at a time,
-works on them until they are done. Runs are killed, terminated, stopped and continued at random. A third run that uses a
-job in progress must be refused. Some rounds write to a disk of 1 MiB that gets full (or, without the right to mount, to
-files that may not grow). The relay answers after random delays, refuses requests, cuts replies, resets connections, and
-keeps a ledger of what arrived and what it billed.
+It repeats rounds until the time is over. Each round has new jobs. One `sluice run` after another, sometimes two at a
+time, works on them until they are done. Runs are killed, terminated, stopped and continued at random. A third run that
+uses a job in progress must be refused. Some rounds write to a disk of 1 MiB that gets full (or, without the right to
+mount, to files that may not grow). The relay answers after random delays, refuses requests, cuts replies, resets
+connections, and keeps a ledger of the requests that arrived and were billed.
 
 With --shared-limit all runs share one state folder. Then at most --rpm requests may arrive in any 60 s of the relay's
 clock, over all rounds. With --budget each round has that budget, and the relay must not bill more.
@@ -325,7 +325,7 @@ class Round:
             invariants.require(failed == bad, f"failed: {failed}, expected: {bad}")
             received = sum(len(ledger.of(name)) for name in job.requests)
             counted = results.totals["attempts"]
-            # Each attempt is recorded before it is sent, so none that arrived may be missing.
+            # Each attempt is recorded before it is sent, so no attempt that arrived may be missing.
             invariants.require(counted >= received, f"the totals have {counted} attempts, the relay {received}")
             for name in job.requests:
                 bodies = {attempt.body for attempt in ledger.of(name) if attempt.whole}

@@ -2,7 +2,7 @@
 
 Each row of the tables has the name of a trap, the relay's answers to the first, second, ... attempt, and the outcome:
 the line in output or errors, the number of attempts, and how many of them the totals count as maybe billed. The rows
-follow the documented behaviour, never just what the program does at present.
+follow the documented behaviour, not the present behaviour of the program.
 """
 
 from __future__ import annotations
@@ -325,7 +325,7 @@ def parsing() -> list[Trap]:
         said("last-event-without-a-blank-line", [*events("last-event-without-a-blank-line")[:-2],
                                                  events("last-event-without-a-blank-line")[-2].rstrip(b"\n")]),
         said("null-error-in-every-chunk", [*map(event, chunks("null-error-in-every-chunk", error=None)), DONE]),
-        # Azure's filter results for the prompt have their own chunk; an unstreamed reply has them beside the choices.
+        # Azure's filter results for the prompt have their own chunk; an unstreamed reply has them next to the choices.
         said("chunks-without-choices", between("chunks-without-choices", event(
             {"id": "", "object": "", "created": 0, "model": "", "choices": [], "prompt_filter_results": [{}]})),
              outcome=Taken(completion("chunks-without-choices", prompt_filter_results=[{}]))),
@@ -904,7 +904,7 @@ def framings() -> list[Trap]:
     def whole(name: str, *lines: str, top: bytes = b"") -> Trap:
         text = dump(completion(name))
         filled = [line.replace("LENGTH", str(len(text))) for line in lines]
-        # The close is announced: a request on its way must not meet it.
+        # The relay announces the close, so the client must not send another request on this connection.
         start = (top or head(200, "Connection: close", *filled)).replace(b"LENGTH", str(len(text)).encode())
         return taken(name, [start + text, End.CLOSE], body=ask(name, stream=False))
 

@@ -1,4 +1,4 @@
-"""Rules for the files of a job that must hold however its runs ended."""
+"""Rules for the files of a job. They must be true for every way in which its runs can end."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def require_totals_are_sums(results: Results) -> None:
 
 
 def require_no_strays(folder: Path, results: Results, *others: Path) -> None:
-    """Only documented files exist beside the results. A complete job has no state file."""
+    """Only documented files exist next to the results. A complete job has no state file."""
     expected = {*results.paths, *others}
     if results.totals["status"] != "completed":
         expected.add(results.state_path)

@@ -4,9 +4,9 @@
     python3 tests/e2e/limit_soak.py --binary build/release/sluice [--minutes 10] [--rpm 200] [--delay-max 1.0]
 
 The relay counts each request after a random delay in [0, delay-max] that the client cannot see, and refuses with 429
-what exceeds its sliding window. All numbers come from the relay. Exit status 0: nothing was refused, no 60 s had more
-requests than the limit, the run lasted to the end, and the complete windows used at least 98% of the limit (99% up to a
-delay of 0.3 s).
+the requests that exceed its sliding window. All numbers come from the relay. Exit status 0: nothing was refused, no 60 s
+had more requests than the limit, the run lasted to the end, and the complete windows used at least 98% of the limit (99%
+up to a delay of 0.3 s).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A throw-away PostgreSQL: on a free TCP port and on a socket in its own folder. fsync is on unless a setting
-says otherwise. It refuses to run as root, so as root it runs as `postgres` or `nobody`."""
+"""A temporary PostgreSQL for tests. It listens on a free TCP port and on a socket in its own folder. fsync is on unless
+a setting turns it off. PostgreSQL refuses to run as root, so root starts it as the user `postgres` or `nobody`."""
 
 import ctypes
 import glob
@@ -29,12 +29,13 @@ def free_port():
 
 
 class Postgres:
-    """Starts at once; a `with` statement, or close(), ends it and removes its data."""
+    """Starts in the constructor. A `with` statement, or close(), stops the server and removes its data."""
 
     def __init__(self, *settings, listen="127.0.0.1", standby_of=None, disks=None, environment=None):
-        """`standby_of`: another Postgres, whose changes come here as they are made. `disks`: sizes, as tmpfs takes
-        them, of two disks of its own, for the tables and for the log of changes (WAL); without the right to mount,
-        PermissionError. `environment`: variables that the server gets in addition."""
+        """`standby_of`: another Postgres; this one becomes its standby and receives its changes as they are made.
+        `disks`: two sizes in the format of tmpfs. The server gets two disks of its own, for the tables and for the
+        write-ahead log (WAL); without the right to mount, PermissionError is raised. `environment`: additional
+        variables for the server."""
         self.settings = list(settings)
         self.listen = listen
         self.environment = environment or {}
@@ -110,7 +111,7 @@ class Postgres:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
 
     def run(self, name, *arguments):
-        """One of PostgreSQL's own programs, as its user."""
+        """Runs one of PostgreSQL's own programs as the user of the server."""
         done = subprocess.run([program(name), *arguments], cwd=self.dir, capture_output=True, text=True,
                               preexec_fn=self._as_user)
         if done.returncode != 0:
@@ -118,7 +119,7 @@ class Postgres:
         return done.stdout
 
     def own(self, path):
-        """A copy of a file that only the server's user may read."""
+        """Copies a file so that only the user of the server may read the copy. Returns the path of the copy."""
         copy = os.path.join(self.dir, os.path.basename(path))
         if os.path.abspath(path) != copy:
             shutil.copyfile(path, copy)
@@ -128,12 +129,12 @@ class Postgres:
         return copy
 
     def spawn(self, *command, log):
-        """A program beside the server, as its user."""
+        """Starts another program as the user of the server."""
         with open(log, "ab") as out:
             return subprocess.Popen(command, cwd=self.dir, stdout=out, stderr=out, preexec_fn=self._as_user)
 
     def only_tls(self):
-        """Over TCP, nothing is served in the clear from now on."""
+        """From now on the server accepts TCP connections only with TLS."""
         with open(os.path.join(self.data, "pg_hba.conf"), "w") as rules:
             rules.write("local all all trust\nhostssl all all 127.0.0.0/8 scram-sha-256\n")
         self.sql("SELECT pg_reload_conf()")
@@ -152,7 +153,7 @@ class Postgres:
         until = time.monotonic() + 60
         while time.monotonic() < until:
             if self.process is None or self.process.poll() is not None:
-                # After kill_9() it refuses to start until all that the old one started has ended.
+                # After kill_9() PostgreSQL refuses to start until all processes of the old server have ended.
                 with open(self.log, "ab") as log:
                     self.process = subprocess.Popen(command, cwd=self.dir, stdout=log, stderr=log,
                                                     env=os.environ | self.environment, preexec_fn=self._as_user)
@@ -176,23 +177,23 @@ class Postgres:
         self.process = None
 
     def kill(self):
-        """As a power cut ends it: no checkpoint."""
+        """Stops the server without a checkpoint, like a power cut."""
         self._end(signal.SIGQUIT)
 
     def kill_9(self):
-        """The postmaster alone; what it started notices by itself."""
+        """Kills only the postmaster. Its child processes notice that by themselves and end."""
         self._end(signal.SIGKILL)
 
     def stop(self):
-        """As an administrator ends it: open transactions are rolled back."""
+        """Stops the server like an administrator: it rolls back open transactions."""
         self._end(signal.SIGINT)
 
     def promote(self):
-        """Makes a standby one that takes writes."""
+        """Promotes a standby, so that it accepts writes."""
         self.run("pg_ctl", "promote", "--wait", "--pgdata=" + self.data)
 
     def sql(self, text, database="postgres"):
-        """The rows of the last statement, as lists of text."""
+        """Runs SQL. Returns the rows of the last statement, as lists of text."""
         out = self.run("psql", "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1",
                        "-d", self.socket_url(database), "-c", text)
         return [line.split("\t") for line in out.splitlines()]

@@ -34,7 +34,7 @@ CHAT = "/v1/chat/completions"
 PATIENCE = 60.0  # seconds to wait for a condition that must come true; not a measure of speed
 
 
-# Decorates the longer forms of what other tests try in short: tests/run nightly runs them, too.
+# Decorates longer versions of other tests. Only tests/run nightly runs them.
 at_night = unittest.skipUnless(os.environ.get("SLUICE_NIGHTLY"), "SLUICE_NIGHTLY=1 runs it")
 
 

@@ -1,4 +1,4 @@
-"""Answers that must have a shape: rejected replies are paid, counted once and asked for again."""
+"""Answers that must have a shape. A rejected reply is paid, counted once, and its request is sent again."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Answers(Case):
             if run.running:
                 run.signal(9)
             run.wait()
-            # A run that may send nothing puts the records in order and writes the totals.
+            # A run that ends before it can send anything still repairs the records and writes the totals.
             self.run_job(job, simulator, *flags[:-4], "--deadline", "1ms", expect=None)
             now = self.results(job).totals.get("rejected", {}).get("replies", 0)
             self.assertGreaterEqual(now, rejected, "a kill takes no rejected reply off the record")

@@ -1,4 +1,4 @@
-"""`sluice ask`: one prompt, streamed to standard output; the first words that a new user types."""
+"""`sluice ask`: one prompt, with the answer streamed to standard output. It is the first command of a new user."""
 
 from __future__ import annotations
 

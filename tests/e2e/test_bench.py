@@ -146,7 +146,7 @@ class SearchForTheLimit(Bench):
         server = self.simulator("--rpm", "200", "--mode", "leaky")
         result = self.of(server, "--find-limit", "--ceiling", 400)["limit"]
         self.assertEqual(result["kind"], "leaky", result)
-        # The precision depends on how evenly this machine sends, but the bounds must always hold.
+        # The precision depends on how evenly this machine sends, but the true limit must always be within the bounds.
         self.assertLessEqual(result["at_least"], 200, result)
         self.assertGreaterEqual(result["at_most"], 200, result)
         self.assertLess(result["refused"], 40)

@@ -1,10 +1,10 @@
 """Compares `sluice bench` with relays of known timings: each number must be right within 2 % or 1 ms, whichever is
 more.
 
-The true values are those that the relay recorded, including its own delays. The test checks the delays of the client,
-but not a machine that gives the program no processor. So a failed comparison is repeated with a new run, up to three
-times, and each failure is printed: an error of the program fails every time. If the program waited for a processor for
-more than a tenth of the time in all three runs, the test is skipped with a message.
+The true values are those that the relay recorded, including its own delays. The test checks the delays of the client.
+It cannot check a client that gets no processor from the machine. So a failed comparison is repeated with a new run, up
+to three times, and each failure is printed: an error of the program fails every time. If the program waited for a
+processor for more than a tenth of the time in all three runs, the test is skipped with a message.
 """
 
 from __future__ import annotations
@@ -275,7 +275,7 @@ class OpenLoop(BenchCase):
 
 
 class OwnLimits(BenchCase):
-    """The report says which limits are those of sluice and not of the relay."""
+    """The report says which limits come from sluice and not from the relay."""
 
     def test_limited_by_its_own_rate_limit(self) -> None:
         relay = self.timed("--ttft", 0.02, "--itl", 0.002, "--pieces", 5)

@@ -1,5 +1,5 @@
-"""One job on several workers over PostgreSQL: enqueue, work, collect, jobs, through the death of each. A worker has a
-state folder of its own, as on a host of its own."""
+"""One job on several workers over PostgreSQL: the commands enqueue, work, collect and jobs. Workers and the database
+are killed. Each worker has its own state folder, as if it ran on its own host."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VOLATILE = ("started_at", "latency_ms", "ttft_ms", "attempts", "kept_usd")
 
 
 def steady(line: dict[str, Any]) -> dict[str, Any]:
-    """What two runs of one job have in common of a line."""
+    """The parts of a result line that are equal in every run of the same job."""
     kept = json.loads(json.dumps(line))
     for name in VOLATILE:
         kept["sluice"].pop(name, None)
@@ -75,7 +75,7 @@ class ClusterCase(Case):
         return Counter(json.loads(body)["messages"][0]["content"] for body in relay.bodies)
 
     def check_attempts(self, relay: Relay, results: Results, lost: int) -> None:
-        """Whatever was sent twice was in flight when its worker fell silent, and counts as maybe billed."""
+        """A request is sent twice only if it was in flight when its worker failed. It then counts as maybe billed."""
         again = sum(count - 1 for count in self.sent(relay).values())
         totals = results.totals
         self.assertLessEqual(again, lost)
@@ -108,7 +108,7 @@ class Jobs(ClusterCase):
         same = ("status", "requests", "succeeded", "failed", "pending", "attempts", "retries", "tokens", "cost_usd",
                 "models", "errors", "finish_reasons", "maybe_billed_attempts", "unpriced_requests")
         self.assertEqual({name: shared.totals.get(name) for name in same}, {name: totals.get(name) for name in same})
-        # Each worker got some.
+        # Each worker got some requests.
         listed = self.jobs()[0]
         self.assertEqual((listed["state"], listed["succeeded"], listed["failed"], listed["open_chunks"]),
                          ("finished", 120, 6, 0))
@@ -251,7 +251,7 @@ class Deaths(ClusterCase):
             self.database.kill_9()
             sent = relay.attempts
             time.sleep(1)
-            # Nothing is sent without a record, so only what was recorded comes.
+            # Workers send nothing without a record in the database, so only recorded attempts still arrive.
             self.assertLessEqual(relay.attempts, sent + 8)
             self.database.start()
         for worker in workers:
@@ -259,7 +259,7 @@ class Deaths(ClusterCase):
             self.assertIn("the database answers again", worker.err)
         results = self.collect(job)
         self.one_each(job, results)
-        # A worker that was away for longer than its lease loses what was in flight.
+        # A worker that has no database for longer than its lease loses its requests in flight.
         self.check_attempts(relay, results, 2 * 2 * 4)
 
     def test_a_worker_without_a_database_gives_up(self) -> None:
@@ -375,7 +375,7 @@ class Budgets(ClusterCase):
         listed = self.jobs()[0]
         self.assertEqual(listed["state"], "budget spent")
         self.assertLessEqual(float(listed["spent_usd"]) + float(listed["reserved_usd"]), 0.0012)
-        # Nearly all of it is used: what is left does not pay for one more request.
+        # Nearly all of the budget is used: the rest does not pay for one more request.
         self.assertGreater(float(listed["spent_usd"]), 0.0012 - 2 * 0.00003)
         self.enqueue(job, "--budget", "1")
         self.assertIn(self.worker("last", relay, "--concurrency", 8).wait().code, (0, 1))

@@ -1,5 +1,5 @@
-"""One job on several workers over a PostgreSQL whose disk gets full, or whose clock is set, and over what may stand
-between: TLS and a pooler."""
+"""One job on several workers over PostgreSQL: the disk of PostgreSQL gets full, a clock is set, and connections go
+through TLS or a pooler."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONCURRENCY = 4
 
 
 def fill(place: str) -> Path:
-    """Another program uses all free space of a disk."""
+    """Uses all free space of a disk, like another program on the same machine."""
     ballast = Path(place) / "ballast"
     with open(ballast, "wb", buffering=0) as out:
         for block in (b"\0" * 65536, b"\0" * 4096):
@@ -37,12 +37,12 @@ def fill(place: str) -> Path:
 
 
 class Disks(ClusterCase):
-    """PostgreSQL on two small disks, one for the tables and one for the log of changes."""
+    """PostgreSQL on two small disks, one for the tables and one for the write-ahead log (WAL)."""
 
     @classmethod
     def setUpClass(cls) -> None:
         try:
-            # Old files of the log are neither used again nor removed, so new ones need room.
+            # PostgreSQL neither reuses nor removes old WAL files here, so new WAL files need free space.
             cls.database = Postgres("wal_recycle=off", "wal_keep_size=1GB", disks=("160m", "96m"))
         except PermissionError as why:
             raise unittest.SkipTest(f"this user may not mount a file system: {why}") from why
@@ -59,7 +59,7 @@ class Disks(ClusterCase):
         self.addCleanup(ballast.unlink, missing_ok=True)
         for worker in workers:
             wait_until(lambda: "nothing new is sent" in worker.err, "it notices")
-        # Of those that wrote last; the others may see PostgreSQL only end.
+        # Only the workers that wrote last see this message; the others may only see that PostgreSQL ended.
         said = [line for worker in workers for line in worker.err.splitlines() if "disk is full" in line]
         self.assertGreaterEqual(len(said), 1, workers[0].err + workers[1].err)
         for line in said:
@@ -68,7 +68,7 @@ class Disks(ClusterCase):
         sent = relay.attempts
         self.assertLess(sent, 600)
         ballast.unlink()
-        self.database.start()  # if it has ended: PostgreSQL does when it cannot recover
+        self.database.start()  # PostgreSQL may have ended, because it ends if it cannot recover
         for worker in workers:
             self.assertEqual(worker.wait().code, 0, worker.err)
             self.assertIn("the database answers again", worker.err)
@@ -98,13 +98,13 @@ class Clock:
         self.environment = {"LD_PRELOAD": shim, "SHIM_CLOCK": str(self.file)}
 
     def set(self, seconds: int) -> None:
-        """By how much it is ahead from now on."""
+        """From now on this clock is `seconds` ahead of the real time."""
         with open(self.file, "r+b" if self.file.exists() else "wb", buffering=0) as out:
             out.write(struct.pack("=q", seconds))
 
 
 class ClockCase(ClusterCase):
-    """The clock of the database, or of a worker, is set by an hour."""
+    """The clock of the database, or of a worker, jumps by an hour."""
 
     clock: Clock
 
@@ -122,7 +122,7 @@ class ClockCase(ClusterCase):
         self.clock.set(0)
 
     def hour(self) -> int:
-        """By how much the database's clock is ahead, in hours."""
+        """How many hours the database's clock is ahead."""
         there = self.database.sql("SELECT extract(epoch FROM clock_timestamp())")[0][0]
         return round((float(there) - time.time()) / 3600)
 
@@ -176,9 +176,10 @@ class ClocksAndLimits(ClockCase):
         results = self.collect(job)
         self.one_each(job, results)
         self.assertLessEqual(relay.stats["max_in_60s"], cap)
-        # They take one minute at this cap; what a worker holds when a step shows may be lost for another.
+        # The requests take one minute at this cap. The slots that a worker holds when the clock jumps may be lost for
+        # another minute.
         self.assertLess(took, 150)
-        # No worker was taken for dead.
+        # No worker was considered dead.
         self.assertEqual((relay.attempts, results.totals["maybe_billed_attempts"]), (110, 0))
 
 
@@ -207,11 +208,11 @@ def bouncer() -> str:
 
 
 class Between(ClusterCase):
-    """What may stand between a worker and the database: TLS with a certificate that is checked, and pgbouncer, which
-    gives each transaction another connection. Both with a password by SCRAM."""
+    """Workers connect to the database through TLS with a checked certificate, or through pgbouncer, which may give each
+    transaction another connection. Both use a password with SCRAM."""
 
     def through(self, store: str) -> None:
-        """enqueue, two workers, collect and jobs, with a budget and a limit."""
+        """Runs enqueue, two workers, collect and jobs, with a budget and a limit."""
         relay = self.relay("--delay-min", "0.005", "--delay-max", "0.02")
         job = self.job(chats(150))
         self.store = store
@@ -260,13 +261,13 @@ class Between(ClusterCase):
     def test_pgbouncer_in_transaction_mode(self) -> None:
         port = self.bounce()
         self.through(self.database.url(self.name, port))
-        # As many clients as this went through two connections.
+        # pgbouncer served all these clients with two connections.
         pids = self.database.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name <> 'psql' AND "
                                  f"datname = '{self.name}'")
         self.assertLessEqual(int(pids[0][0]), 2)
 
     def bounce(self) -> int:
-        """A pgbouncer with two connections for each database."""
+        """Starts a pgbouncer with two connections for each database. Returns its port."""
         port = free_port()
         secret = self.database.sql("SELECT rolpassword FROM pg_authid WHERE rolname = 'postgres'")[0][0]
         self.assertTrue(secret.startswith("SCRAM-SHA-256$"))

@@ -1,4 +1,4 @@
-"""`sluice completion SHELL`, in the shells themselves, and the man page as man shows it."""
+"""`sluice completion SHELL` in the real shells, and the man page as `man` shows it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support import Case, program
 
 
 def words_of(text: str) -> set[str]:
-    """The flags that a help lists."""
+    """The flags that a help text lists."""
     return set(re.findall(r"^  (?:-\w, )?(--[a-z][a-z-]*)", text, flags=re.M))
 
 

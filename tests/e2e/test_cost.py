@@ -1,8 +1,9 @@
-"""What a request, a streamed chunk and a call through `serve` cost, in instructions and in system calls.
+"""The cost of a request, of a streamed chunk and of a call through `serve`, in instructions and in system calls.
 
-Times differ from machine to machine and from minute to minute; these counts repeat. Each limit is what was measured
-plus a margin: 15 % for instructions, 30 % for system calls, of which a run under strace makes more than one without it
-(4.2 a request), since replies then arrive in smaller groups. If a change makes the program cheaper, lower the limit.
+Times differ between machines and from minute to minute, but these counts are always nearly the same. Each limit is the
+measured count plus a margin: 15 % for instructions, 30 % for system calls. A run under strace makes more system calls
+than a run without it (4.2 a request), because replies then arrive in smaller groups. If a change makes the program
+cheaper, lower the limit.
 """
 
 from __future__ import annotations
@@ -26,23 +27,24 @@ INSTRUCTIONS_PER_REQUEST = 88_000 * 1.15
 INSTRUCTIONS_PER_CHUNK = 8_400 * 1.15
 SYSTEM_CALLS_PER_REQUEST = 6.1 * 1.3
 INSTRUCTIONS_PER_CALL = 77_800 * 1.15
-# Of a call, those that do not depend on the time that it takes: 4 receives (each side once, a look whether the relay has
-# closed the connection, and one that comes before the reply), 2 sends, and the watch of the client. One more is too much.
+# The system calls of one call that do not depend on its duration: 4 receives (one from each side, one that checks
+# whether the relay has closed the connection, and one before the reply has arrived), 2 sends, and the watch of the
+# client's connection. One more system call fails the test.
 SYSTEM_CALLS_PER_CALL = 7.1 + 0.5
 OF_TIME = ("epoll_wait", "newfstatat", "timerfd_settime")
-# A check of a lock or of a file for each request would be one of these.
+# If the program checked a lock or a file for each request, it would make one of these system calls.
 LOOKS_AT_FILES = ("fcntl", "fstat", "newfstatat", "stat", "lstat", "statx")
 
 
 def system_calls(table: Path) -> Counter[str]:
-    """What `strace -c` has counted."""
+    """The number of calls of each system call, from the table of `strace -c`."""
     return Counter({words[-1]: int(words[3]) for words in map(str.split, table.read_text().splitlines())
                     if len(words) >= 5 and words[3].isdigit() and words[-1] != "total"})
 
 
 class Costs(Case):
     def measured(self, tool: list[str], server: Simulator, lines: int, *flags: object) -> str:
-        """Runs a job under a tool, and gives what the tool reports."""
+        """Runs a job under a tool, and returns the report of the tool."""
         if not shutil.which(tool[0]):
             raise unittest.SkipTest(f"{tool[0]} is not installed")
         shutil.rmtree(self.out, True)
@@ -55,8 +57,8 @@ class Costs(Case):
         return done.stderr
 
     def instructions(self, server: Simulator, few: int, many: int, *flags: object) -> float:
-        """Instructions for one request: the difference of two runs, without what a run costs however long its job is.
-        Part of that are the first 128 KiB of the job, whose tokens are counted at the start."""
+        """The instructions for one request: the difference of two runs. So the fixed cost of a run is not included. It
+        contains the first 128 KiB of the job, because the program counts their tokens at the start."""
         tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
         counts = []
         for lines in (few, many):
@@ -89,13 +91,13 @@ class Costs(Case):
 
 
 class PassThrough(test_serve.Case):
-    """A call of an interactive client that `serve` passes on: the difference of two servers, one with more calls."""
+    """The cost of an interactive call through `serve`: the difference between two servers, one with more calls."""
 
     CLIENTS = 16
     FEW, MANY = 320, 1920
 
     def log_of(self, relay: str, calls: int, tool: list[str]) -> str:
-        """Starts a server under a tool, makes the calls and stops it. What the server and the tool have written."""
+        """Starts a server under a tool, makes the calls and stops it. Returns the output of the server and the tool."""
         if not shutil.which(tool[0]):
             raise unittest.SkipTest(f"{tool[0]} is not installed")
         server = self.serve(relay, under=tool)

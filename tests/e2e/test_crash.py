@@ -54,7 +54,7 @@ class Place:
 
     folder: Path
     relay: HostileRelay
-    earlier_attempts: int = 0  # attempts that went to another relay before
+    earlier_attempts: int = 0  # attempts that an earlier run sent to another relay
 
     @property
     def job(self) -> Path:
@@ -94,7 +94,7 @@ def traced(trace: Path) -> list[Operation]:
 
 class CrashCase(Case):
     template: Place | None = None
-    more_flags: tuple[object, ...] = ()  # of every run
+    more_flags: tuple[object, ...] = ()  # for every run
     require_kept = staticmethod(invariants.require_kept)
 
     def setUp(self) -> None:
@@ -154,8 +154,8 @@ class CrashCase(Case):
 
     def finish(self, place: Place, ended: int = 1) -> None:
         """Runs the job to its end and checks it. `ended` is the number of earlier runs that ended too early. Attempts
-        are recorded before they are sent, so all that arrived are counted, plus at most those recorded when a run
-        ended."""
+        are recorded before they are sent, so all attempts that arrived are counted, plus at most those that were
+        recorded when a run ended."""
         results, ledger = place.results, place.relay.ledger
         output = invariants.whole_lines(results.output_path)
         done = invariants.settled(results)
@@ -227,12 +227,12 @@ class KilledGoingOn(Kill, CrashCase):
 
 
 def sorts(operations: list[Operation]) -> list[Operation]:
-    """Those that put a sorted file in place of an output."""
+    """The operations that replace an output file by the sorted one."""
     return [one for one in operations if one.name == "rename" and one.path.name == "job.output.jsonl"]
 
 
 class Ordered(CrashCase):
-    """The results are sorted at the end. A run that ends too early leaves them whole, and the next one sorts them."""
+    """A run sorts its results at the end. A run that ends early leaves them unsorted, and the next run sorts them."""
 
     more_flags = ("--ordered",)
     require_kept = staticmethod(invariants.require_kept_in_any_order)
@@ -253,7 +253,7 @@ class KilledOrdered(Ordered, KilledAtFirst):
 
 
 class KilledWithCopies(CrashCase):
-    """A run of equal requests with --dedup: one is sent, and the others get copies of its line at the end."""
+    """A run with --dedup and equal requests: one is sent, and the others get copies of its line at the end."""
 
     more_flags = ("--dedup", "--ordered")
 
@@ -311,7 +311,7 @@ class Refused(CrashCase):
         ended = self.disturb(place, lambda: self.go(place, **settings))
         failed = traced(trace)[number - 1:]
         names = {operation.name for operation in (failed[:1] if once else failed)}
-        if ended.code == SOME_FAILED:  # it recovered: operations are retried after one failure, except a sync
+        if ended.code == SOME_FAILED:  # the run recovered: it repeats an operation that failed once, except a sync
             self.assertTrue(names <= HARMLESS or (once and "sync" not in names), names)
             invariants.require_complete(place.results, LINES)
         if ended.code in (CANNOT_START, RESULTS_LOST):

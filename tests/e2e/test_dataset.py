@@ -41,7 +41,7 @@ def rows_of(path: Path, encoding: str = "utf-8") -> Rows:
 
 
 def hard_rows(count: int, columns: int = 6, seed: int = 5) -> Rows:
-    """Cells with everything that CSV makes hard. Two columns are called id and text."""
+    """Cells with all the characters that are difficult in CSV. Two columns are called id and text."""
     rng = random.Random(seed)
     pieces = [",", '"', "\n", "\r\n", " ", "\t", "x", "你好，世界", "é", "'", "\\", "{{text}}", "007", "1.50", ";", "=A1", "😀"]
     names = ["id", "text"] + [f"column {i}" for i in range(2, columns)]
@@ -94,7 +94,7 @@ class TableCase(Case):
                            expect=expect, **more)
 
     def check_round_trip(self, rows: Rows, **reading: Any) -> None:
-        """Prepares the table, answers each request with its own prompt, extracts, and compares with Python's csv."""
+        """Prepares the table, answers each request with its own prompt, extracts, and checks with Python's csv."""
         self.prepare("--id", "id", "--system", "Be brief.")
         names, *cells = rows
         lines = read_jsonl(self.jobs)
@@ -138,7 +138,7 @@ class RoundTrips(TableCase):
 
     @at_night
     def test_of_a_million_rows(self) -> None:
-        """One row is as Python reads it, and memory stays flat: 30 bytes a row, twice."""
+        """Python reads every row back correctly, and memory stays small: about 30 bytes for a row, held twice."""
         count = 1_000_000
         with self.table.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
@@ -168,8 +168,8 @@ class RoundTrips(TableCase):
             self.assertLess(after - before, 8 << 20, f"{small} {large}")
 
     def peak(self, *words: Any) -> int:
-        """The most memory that the program had resident, in bytes. A process of its own looks, since a fork of this one
-        would count with its memory."""
+        """The peak resident memory of the program in bytes. A separate process measures it: a fork of this process
+        would be counted with the memory of this process."""
         look = ("import resource,subprocess,sys;code=subprocess.run(sys.argv[1:],stderr=subprocess.DEVNULL).returncode;"
                 "print(code,resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")
         seen = subprocess.run([sys.executable, "-c", look, program(), *map(str, words)], env=self.environment(),
@@ -180,8 +180,8 @@ class RoundTrips(TableCase):
 
     @unittest.skipUnless(shutil.which("soffice"), "LibreOffice (soffice) is not installed")
     def test_through_libreoffice(self) -> None:
-        """A table that LibreOffice has written, and the answers read by it again."""
-        # As text throughout: LibreOffice would change numbers, and its CSV has one kind of line end inside of cells.
+        """LibreOffice writes the table, and reads the answers again."""
+        # All columns are text, since LibreOffice would change numbers. Its CSV has one kind of line end inside cells.
         rows = [[re.sub(r"[\r\t]", "", cell) for cell in row] for row in hard_rows(120)]
         options = "/".join(f"{column}/2" for column in range(1, 12))  # 2: the column is text
         self.write_rows(rows)
@@ -540,7 +540,7 @@ class Whole(TableCase):
 
 
 class Crashes(TableCase):
-    """Killed at its file operations, or with a disk that fails there: a table is whole or not there."""
+    """The program is killed at a file operation, or the disk fails there. The table is then complete, or missing."""
 
     step = 1 if os.environ.get("SLUICE_NIGHTLY") else 5
 
@@ -588,7 +588,7 @@ class Crashes(TableCase):
                     folder.mkdir()
                     if kind == "fail":
                         code, err = self.begin(command, folder, fail=operation.number, errno=errno.EIO, trace=trace)
-                        failed = {one.name for one in traced(trace)[operation.number - 1:]}  # other than in the first run
+                        failed = {one.name for one in traced(trace)[operation.number - 1:]}  # not as in the first run
                         if not failed <= HARMLESS:
                             self.assertIn(code, (CANNOT_START, RESULTS_LOST), err)
                     else:

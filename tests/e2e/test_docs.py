@@ -17,13 +17,13 @@ from test_serve import Serve
 
 DOCS = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md"))
 CHINESE = ["README.zh-CN.md", *(page for page in DOCS if page.endswith(".zh-CN.md"))]
-# The Chinese pages have the commands of the English ones, which one test compares: they need not run twice.
+# The Chinese pages have the same commands as the English pages. A test compares them, so they need not run twice.
 PAGES = ["README.md", "jobs/README.md", *(page for page in DOCS if page not in CHINESE)]
 IN_ORDER = {"docs/datasets.md", "docs/many-machines.md", "docs/serve.md"}  # a command uses the files of the one before
 OTHER_TEST = {"docs/nightly.md"}  # test_nightly.py runs these commands
 # These build, install or test the project, or belong to the system.
 NOT_SLUICE = ("cmake", ".ci/packages", "tests/run", "podman", "systemctl", "journalctl", "#", "export", "sed")
-SLOW = ("--find-limit", "--duration", "--sweep", "--pace even")  # of minutes: at night only
+SLOW = ("--find-limit", "--duration", "--sweep", "--pace even")  # take minutes: at night only
 BLOCK = re.compile(r"```(?:console|sh)\n(.*?)```", re.S)
 
 
@@ -42,7 +42,7 @@ class Commands(Case):
 
     def setUp(self) -> None:
         super().setUp()
-        # Without a limit at the relay, and in each folder with a window of its own: no command waits for the others.
+        # The relay has no limit, and each folder has its own window, so no command waits for another one.
         flags = ("--ttft", "0", "--itl", "0", "--tokens", "5", "--software", "new-api", "--rpm", "0")
         self.relay_url, self.red_url = self.simulator(*flags).url, self.simulator(*flags).url
         served = Serve(self.folder, self.relay_url)
@@ -90,7 +90,7 @@ class Commands(Case):
         shutil.copy(ROOT / "src/money/prices.json", folder / "new-prices.json")
 
     def database(self, folder: Path, words: str) -> str:
-        """The name of the page's own database, which is made where the page does not make it."""
+        """The name of the page's own database. Creates the database if the page does not create it itself."""
         name = "docs_" + re.sub(r"\W", "_", folder.name)
         if name not in self.databases and ("createdb" in words or "db.example" in words):
             self.databases.add(name)
@@ -115,7 +115,7 @@ class Commands(Case):
                               capture_output=True, text=True, timeout=400)
 
     def prepare_for(self, words: str, folder: Path) -> None:
-        """Makes the job, and results for a command that needs them."""
+        """Makes the job for a command, and results if the command needs them."""
         if "--expect schema " in words and "--template" in words:
             body = json.loads((folder / "t.json").read_text())
             schema = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
@@ -186,7 +186,7 @@ class Pages(unittest.TestCase):
             return lines
 
         def links(text: str) -> list[str]:
-            """Headings have other anchors, and there may be a Chinese page."""
+            """The targets of all links, without what differs between the languages: anchors and .zh-CN."""
             return [re.sub(r"^#.*", "#", to).replace(".zh-CN", "") for to in re.findall(r"\]\((\S+?)\)", text)]
 
         for name in CHINESE:

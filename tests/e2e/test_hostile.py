@@ -30,7 +30,7 @@ LONGEST = 120.0  # the most seconds of a run, even if all its attempts end with 
 
 
 def cost(model: str, usage: Usage, tier: str | None) -> str | None:
-    """None where the price list has no rate: none of these models has one for writes to the cache, or for a tier."""
+    """The cost, or None if the price list has no rate. These models have no rates for cache writes or tiers."""
     if usage.written or tier not in (None, "auto", "default"):
         return None
     fresh, cached, out = map(Decimal, PRICES[model])
@@ -276,7 +276,7 @@ class Pace(HostileCase):
         self.assertEqual(len(Results(job).output), 200)
 
     def test_a_connection_closed_between_two_requests_costs_no_attempt(self) -> None:
-        """The connection is closed long before the next request is sent."""
+        """The relay closes the connection long before the next request is sent."""
         for name, steps in (("announced", [b"Connection: close\r\n"]), ("unannounced", [b""])):
             with self.subTest(name):
                 body = dump({"choices": [{"index": 0, "message": {"role": "assistant", "content": "so"},

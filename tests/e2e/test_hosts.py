@@ -1,5 +1,5 @@
-"""One job on four hosts, each a network namespace on one bridge. What happens to hosts happens to them: a worker is
-killed, one is frozen past its lease, one loses its network, and the database dies."""
+"""One job on four hosts. Each host is a network namespace on one bridge. One worker is killed, one is frozen for longer
+than its lease, one loses its network, and the database dies."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def ip(*words: str) -> None:
 
 
 class Network:
-    """A bridge, and hosts on it that reach this machine at `address` and nothing else."""
+    """A bridge with hosts. A host can only reach this machine, at `address`."""
 
     def __init__(self, hosts: int) -> None:
-        # Never a name again: the kernel removes a network some time after it was deleted.
+        # A new random name each time: the kernel removes a deleted network only some time later.
         self.name = f"sl{random.randrange(16**6):06x}"
         net = f"10.{random.randrange(64, 250)}.{random.randrange(250)}"
         self.address = f"{net}.1"
@@ -47,7 +47,7 @@ class Network:
             raise
 
     def cut_off(self, number: int) -> None:
-        """Its packets are lost: nothing is refused or reset."""
+        """Disconnects a host: its packets are lost, and no connection is refused or reset."""
         ip("link", "set", self.hosts[number], "down")
 
     def connect(self, number: int) -> None:
@@ -77,7 +77,7 @@ class Hosts(ClusterCase):
         self.addCleanup(self.network.close)
 
     def here(self, port: int) -> int:
-        """The port at which the hosts reach a port of this machine."""
+        """Makes a port of this machine reachable for the hosts. Returns the port that they must use."""
         return self.listener(lambda client: forward(client, port), self.network.address).port
 
     def on_host(self, number: int, relay_port: int, store: str) -> Run:
@@ -87,7 +87,7 @@ class Hosts(ClusterCase):
                           env={"XDG_STATE_HOME": str(self.folder / f"host{number}")})
 
     def leased(self, worker: Run, what: str = "count(DISTINCT c.number)") -> int:
-        """The number of chunks that the database has given to a worker; or of `what`."""
+        """The number of chunks that a worker has leased, or the SQL expression `what` over these chunks."""
         query = (f"SELECT {what} FROM sluice.job_chunks c LEFT JOIN sluice.job_attempts a ON a.job = c.job AND a.open "
                  "AND a.line BETWEEN c.first_line AND c.last_line "
                  f"WHERE c.state = 1 AND c.worker LIKE '%-{worker.process.pid}-%'")
@@ -113,7 +113,7 @@ class Hosts(ClusterCase):
         wait_until(lambda: relay.attempts >= 20, "the job is under way")
         wait_until(lambda: self.in_flight(killed) > 0, "the first has requests in flight", patience=150)
         killed.signal(signal.SIGKILL)
-        # What a dead host holds of the window comes back after a minute.
+        # The slots that a dead host holds in the window become free after a minute.
         wait_until(lambda: self.in_flight(frozen) > 0, "the second has requests in flight", patience=150)
         frozen.signal(signal.SIGSTOP)
         wait_until(lambda: self.in_flight(cut) > 0, "the third has requests in flight", patience=150)
@@ -134,7 +134,7 @@ class Hosts(ClusterCase):
         self.assertLessEqual(relay.stats["max_in_60s"], CAP)
         totals, listed = results.totals, self.jobs()[0]
         self.assertEqual(totals["cost_usd"], cost)
-        # Three workers lost up to eight in flight each; a database that was away costs no more.
+        # Three workers lost up to eight requests in flight each. The outage of the database costs no more.
         self.check_attempts(relay, results, 3 * 2 * 8)
         self.assertLessEqual(float(listed["spent_usd"]) + float(listed["reserved_usd"]), 1)
         self.assertGreaterEqual(float(listed["spent_usd"]), float(cost))

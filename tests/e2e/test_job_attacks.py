@@ -1,5 +1,5 @@
-"""Ambiguous jobs, and files that are not jobs. However a relay reads an ambiguous body, the budget must hold; a file
-that cannot be sent must be refused with its name."""
+"""Ambiguous jobs, and files that are not jobs. A relay may read an ambiguous body in any way, but
+must not bill more than the budget. A file that cannot be sent must be refused with its name."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class BudgetAttacks(Case):
 
     def held(self, members: str, budget: str = "0.05", model: str = '"model":"gpt-4o"', user: str = '"content":"hi"',
              sent: bool = True) -> None:
-        """Sends many requests with these members. The bill must stay within the budget, however the relay reads them.
+        """Sends many requests with these members. The bill must stay within the budget for every way to read them.
         They must be sent if the budget is large enough."""
         for reads in (first_wins, last_wins, as_go):
             with self.subTest(members=members[:80], model=model, user=user[:80], reads=reads.__name__):

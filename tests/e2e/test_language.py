@@ -1,4 +1,4 @@
-"""The screen in Chinese: what asks for it, what it says, and what stays English."""
+"""Messages in Chinese: which settings select them, what they say, and what stays English."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from test_troubleshooting import Failures, pattern, rows
 CHINESE = re.compile("[\u4e00-\u9fff]")
 HERE = {"LANG": "zh_CN.UTF-8"}
 
-# What the screen says in place of each sentence of docs/troubleshooting.md.
+# The Chinese message for each sentence of docs/troubleshooting.md.
 SENTENCES = {
     "a_table_in_place_of_a_job": "data.csv：是表格（CSV），不是任务；请用模板写明对每一行问什么，例如：sluice run DATA.csv "
                                  "--template T.json -o OUT.csv",
@@ -210,12 +210,12 @@ class Screen(Case):
 
 
 class Table(unittest.TestCase):
-    """src/base/chinese.hpp: the compiler finds a text without Chinese; here, Chinese that nothing says."""
+    """src/base/chinese.hpp. The compiler finds texts without Chinese; this test finds entries that no code uses."""
 
     PIECE = re.compile(r"""//[^\n]*|'(?:\\.|[^'\\])'|R"(\w*)\(.*?\)\1"|"(?:\\.|[^"\\])*"(?:\s*"(?:\\.|[^"\\])*")*""", re.S)
 
     def texts(self, path: object) -> list[str]:
-        """The string literals of a source, pieces put together."""
+        """The string literals of a source file. Adjacent literals are joined."""
         pieces = (found.group() for found in self.PIECE.finditer(path.read_text()))  # type: ignore[attr-defined]
         return [re.sub(r'"\s*"', "", piece)[1:-1] for piece in pieces if piece.startswith('"')]
 

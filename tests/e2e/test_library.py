@@ -1,4 +1,4 @@
-"""`cmake --install`, and programs of others that link the installed library: those of docs/library.md."""
+"""`cmake --install`, and the programs of docs/library.md, which link the installed library."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Limit(Case):
         self.assertEqual(relay.stats["max_in_flight"], 7)
 
     def test_it_adapts_to_a_relay_with_a_lower_limit(self) -> None:
-        """429 without a hint: the run slows down, and all requests succeed in the end."""
+        """The relay sends 429 without a hint. The run slows down, and all requests succeed in the end."""
         busy = {"status": 429, "body": {"error": {"message": "too many", "code": "rate_limit_exceeded"}}}
         relay = self.relay(script=[{"times": 6, **busy}])
         job = self.job(chats(30))
@@ -190,7 +190,7 @@ class SharedHome(Case):
 
 
 # Takes the lock of a window as `sluice` does, and stops inside it. The lock is the last word of the file: a ticket,
-# and in the low 16 bits the owner's number, whose byte of the file the owner has locked.
+# and in the low 16 bits the number of the owner, which has locked the byte of the file with this number.
 HOLDER = """
 import fcntl, mmap, os, signal, struct, sys, time
 OWNER = 200
@@ -260,7 +260,7 @@ class StoppedInsideTheLock(Case):
         self.assertEqual((stats["attempts"], stats["refused"], stats["max_in_60s"]), (12, 0, 12))
 
     def test_names_another_program_that_holds_the_lock(self) -> None:
-        """Like a backup program that locks the files that it reads."""
+        """For example a backup program, which locks the files that it reads."""
         import fcntl
         import struct
         relay = self.relay()

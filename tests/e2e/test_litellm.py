@@ -1,6 +1,6 @@
-"""litellm's proxy behind `sluice serve`, as its relay, and in front of it, as its client: calls, streams and batches.
+"""litellm's proxy as the relay of `sluice serve`, and as its client: calls, streams and batches.
 
-At night only: its installation (tests/e2e/clients/install) has 750 MB and takes minutes.
+These tests run only at night: the installation (tests/e2e/clients/install) has 750 MB and takes minutes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def free_port() -> int:
 class Litellm(Case):
     """One proxy with two models: gpt-4o-mini goes to a relay, and gpt-4o to a `sluice serve`, with files and batches.
 
-    litellm sends batches to the place of the first model."""
+    litellm sends all batches to the address of the first model in its config."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -93,7 +93,7 @@ class Litellm(Case):
             self.assertTrue(line["response"]["body"]["choices"][0]["message"]["content"])
 
     def agree(self, server: Serve, relay: Simulator) -> None:
-        """What the server has counted is what the relay has billed."""
+        """The counts of the server equal the bill of the relay."""
         ledger = relay.ledger
         status = server.call("GET", "/sluice/status").json
         self.assertEqual(ledger["attempts"], 22)
@@ -107,7 +107,7 @@ class Litellm(Case):
             self.agree(self.outer, self.behind)
             listed = self.outer.call("GET", "/v1/models").json
             self.assertEqual({one["id"] for one in listed["data"]}, {"gpt-4o-mini", "gpt-4o"})
-            # As curl -d sends it: litellm would read a form.
+            # curl -d sends this content type. litellm alone would read the body as a form.
             answer = self.outer.call("POST", CHAT, json.dumps(chat("hi", max_tokens=2)).encode(),
                                      Content_Type="application/x-www-form-urlencoded")
             self.assertEqual(answer.status, 200, answer.body)

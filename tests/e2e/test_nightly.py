@@ -1,4 +1,4 @@
-"""Unattended runs: profiles, the end of the night, and the mail of cron."""
+"""Unattended runs: profiles, --until and --deadline, and the mail of cron."""
 
 from __future__ import annotations
 
@@ -88,10 +88,10 @@ class Keys(Case):
 
 
 class Closing(Case):
-    """Nothing starts after --until or --deadline, what is in flight finishes, and the next run goes on."""
+    """After --until or --deadline no request starts, requests in flight finish, and the next run continues the job."""
 
     def test_a_deadline_lets_what_is_in_flight_finish(self) -> None:
-        relay = self.relay("--head-delay", "12")  # none of them ends before the deadline
+        relay = self.relay("--head-delay", "12")  # no request ends before the deadline
         job = self.job(chats(12))
         run = self.run_job(job, relay, "--concurrency", 4, "--deadline", "10s", expect=3)
         self.assertIn("stopped: the 10 s of --deadline are over; run again to go on", run.err)
@@ -107,7 +107,7 @@ class Closing(Case):
     def test_until_a_time_of_the_day(self) -> None:
         relay = self.relay(script=[{"match": "number 2 ", "delay": 600, "status": 200, "body": {}}])
         job = self.job(chats(3))
-        # In this time zone it is twenty seconds before a full minute, whenever the test runs.
+        # In this time zone it is always twenty seconds before a full minute when the test runs.
         now = datetime.utcnow()
         ahead = (40 - now.second) % 60
         zone = f"XXX-0:00:{ahead:02}"
@@ -146,7 +146,7 @@ class Closing(Case):
 
 
 class Again(Case):
-    """A run that finds everything done."""
+    """A run of a job that is already complete."""
 
     def test_it_opens_no_connection(self) -> None:
         relay = self.relay()
@@ -161,7 +161,7 @@ class Again(Case):
 
 
 class Cron(Case):
-    """The environment of cron: no HOME, no TERM, a PATH of three folders; what is written becomes a mail."""
+    """The environment of cron: no HOME, no TERM, and a PATH of three folders. Cron sends all output as a mail."""
 
     BARE = {name: None for name in ("HOME", "TERM", "USER", "LOGNAME", "LANG", "SHELL", "XDG_STATE_HOME",
                                     "XDG_CONFIG_HOME", "OPENAI_API_KEY")}
@@ -427,7 +427,7 @@ class Systemd(Case):
 
 
 class Page(Case):
-    """What docs/nightly.md shows works as it stands, with other paths."""
+    """The examples of docs/nightly.md work as printed, except for the paths."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -448,7 +448,7 @@ class Page(Case):
                 .replace("https://relay.example/v1", self.server.url))
 
     def cron(self, **environment: str) -> subprocess.Popen[str]:
-        """Starts the line of the crontab as cron does. What it writes would be the mail."""
+        """Runs the line of the crontab as cron does. Its output is what cron would send as a mail."""
         line = self.here(self.blocks("crontab")[0].splitlines()[-1])
         schedule = re.match(r"(\S+ ){4}\S+ +", line)
         assert schedule
@@ -486,7 +486,7 @@ class Page(Case):
         shim = os.environ.get("SLUICE_CRASH_SHIM") or self.skipTest("SLUICE_CRASH_SHIM is not set to the library")
         full = {"LD_PRELOAD": shim, "SHIM_UNDER": str(self.folder), "SHIM_ERRNO": str(errno.ENOSPC),
                 "ASAN_OPTIONS": "verify_asan_link_order=0"}
-        for first in (1, 4, 12, 20):  # from this operation on there is no room, for the log neither
+        for first in (1, 4, 12, 20):  # from this operation on the disk is full, also for the log
             with self.subTest(first=first):
                 code, text = self.mail(self.cron(**full, SHIM_FAIL=str(first)))
                 self.assertIn(code, (2, 4), text)

@@ -1,4 +1,4 @@
-"""What those who run `sluice serve` use: health, metrics, the access log, signals, the service manager, webhooks."""
+"""What operators of `sluice serve` use: health, metrics, the access log, signals, the service manager, webhooks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def client(script: str, given: str) -> subprocess.CompletedProcess[str]:
 
 
 class Receiver:
-    """A webhook receiver that answers with the next of `statuses`, the last one for ever."""
+    """A webhook receiver. It answers with the next status of `statuses`, and repeats the last one."""
 
     def __init__(self, *statuses: int) -> None:
         self.statuses, self.got = list(statuses), []
@@ -312,7 +312,7 @@ class Addresses(Operations):
 
 
 class ForeignPages(Operations):
-    """What a web page can have a browser send to a server without keys."""
+    """Requests that a foreign web page can make a browser send to a server without keys."""
 
     def status(self, server: Serve, path: str = CHAT, **headers: str) -> tuple[int, str | None]:
         body = json.dumps(chat("hi")).encode() if path == CHAT else None
@@ -359,7 +359,7 @@ class Signals(Operations):
         server = self.serve(relay.url, "--grace", "60s", under=["timeout", "-s", "INT", "-k", "90", "600"])
         created = server.start_batch(chats(1))
         wait_until(lambda: self.in_flight(server), "a request is in flight")
-        # As it passes a signal on: to its child, to its group, and then SIGCONT.
+        # `timeout` forwards this signal to its child and to its process group, and then sends SIGCONT.
         server.process.send_signal(signal.SIGINT)
         wait_until(lambda: server.call("GET", "/readyz").status == 503, "it is stopping")
         self.assertEqual(server.process.wait(60), 0)
@@ -387,7 +387,7 @@ class Signals(Operations):
             server.process.send_signal(signal.SIGTERM)
             time.sleep(gap_us / 1e6)
             server.process.send_signal(signal.SIGTERM)
-            # The second one may come when it does not listen any more.
+            # The second signal may arrive after the server has removed its signal handler.
             self.assertIn(server.process.wait(20), (0, -signal.SIGTERM))
 
 

@@ -1,4 +1,4 @@
-"""Results in job order, equal requests that are sent once, and prompts that begin alike."""
+"""Results in job order, equal requests that are sent once, and prompts with the same beginning."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Ordered(Case):
 
 class Dedup(Case):
     def lines(self, count: int = 60) -> list[dict[str, Any]]:
-        """Requests of which three each are equal."""
+        """Requests in groups of three equal ones."""
         return [batch(f"c{i}", chat(f"question {i % (count // 3)}")) for i in range(count)]
 
     def test_equal_requests_are_sent_and_billed_once(self) -> None:
@@ -156,7 +156,7 @@ class Grouped(Case):
 
     def test_the_cache_of_a_provider_is_written_once_for_each_opening(self) -> None:
         misses = {}
-        for flag in ("--group-prefixes", "--dedup"):  # the other one does not change the order
+        for flag in ("--group-prefixes", "--dedup"):  # --dedup does not change the order
             relay = self.simulator("--cache", "memory", ttft="100ms")
             folder = self.folder / flag.strip("-")
             job = self.job(self.lines())

@@ -1,4 +1,4 @@
-"""`sluice serve`: interactive calls through real HTTP, with OpenAI's SDKs and without, beside batches."""
+"""`sluice serve`: interactive calls through real HTTP, with OpenAI's SDKs and without, while batches run."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Answers(Calls):
             body = json.dumps({**chat("hi"), "stream": True, "max_tokens": 400}).encode()
             client.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
             self.assertTrue(client.recv(100).startswith(b"HTTP/1.1 200"))
-        # The stream would take 80 s, and only one may be in flight.
+        # The stream would take 80 s, and only one request may be in flight.
         began = time.monotonic()
         self.assertEqual(ask(server, {**chat("next"), "max_tokens": 1}).status, 200)
         self.assertLess(time.monotonic() - began, 10)
@@ -216,7 +216,7 @@ class BesideBatches(Calls):
 
 
 class Figures(Calls):
-    """What /metrics and /sluice/status say of batches and calls together is what the relay has seen and billed."""
+    """The sums over batches and calls in /metrics and /sluice/status equal the counts and the bill of the relay."""
 
     def figures(self, server: Serve) -> dict[str, str]:
         text = server.call("GET", "/metrics").body.decode()
@@ -254,7 +254,7 @@ class Figures(Calls):
         self.assertEqual(found['sluice_batch_lines_total{result="succeeded"}'], "5")
         self.assertEqual(found['sluice_call_duration_seconds_bucket{le="+Inf"}'], "8")
         self.assertEqual(found["sluice_call_first_byte_seconds_count"], "6")
-        # The reply that was cut off has no usage, so it has no share in what was delivered.
+        # The reply that was cut off has no usage, so its tokens are not in the delivered tokens.
         tokens = lambda kind: sum(int(value) for name, value in found.items()
                                   if name.startswith("sluice_tokens_total{") and f'kind="{kind}"' in name)
         self.assertEqual(tokens("input") + tokens("output"), ledger["delivered"]["tokens"]["total"])

@@ -192,7 +192,7 @@ class Limits(Between):
         relay = self.relay()
         nginx = self.nginx(relay, server="client_max_body_size 2k;")
         large = [batch(f"large{i}", chat("x" * size)) for i, size in enumerate((3_000, 300_000, 6_000_000) * 2)]
-        job = self.job([*large, *chats(4)])  # large ones first: their error pages must not be taken for a wrong address
+        job = self.job([*large, *chats(4)])  # large ones first: their error pages must not look like a wrong address
         self.run_job(job, nginx, "--concurrency", 1, expect=1)
         results = self.results(job)
         self.assertEqual(sorted(line["custom_id"] for line in results.output), ["c1", "c2", "c3", "c4"])
@@ -370,7 +370,7 @@ class Tls(Between):
         self.assert_nothing_sent(job, 3)
 
     def test_sessions_are_resumed(self) -> None:
-        """If each connection serves one request, only the first one needs a full handshake."""
+        """Each connection serves one request. Only the first connection needs a full handshake."""
         for version in ("TLSv1.2", "TLSv1.3"):
             for package in ("nginx", "haproxy"):
                 with self.subTest(version=version, peer=package):

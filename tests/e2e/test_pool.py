@@ -60,7 +60,7 @@ class Pool(Case):
                          sum(Decimal(line["cost_usd"]) for part in lines.values() for line in part))
 
         before = results.bytes()
-        self.go(job)  # already finished: nothing is sent, and the totals per member equal the lines
+        self.go(job)  # the job is complete: nothing is sent, and the totals per member equal the lines
         self.assertEqual(blue.attempts + green.attempts, 60)
         self.assertEqual(results.bytes()[results.output_path.name], before[results.output_path.name])
         self.assertEqual(results.totals["relays"], json.loads(before[results.totals_path.name])["relays"])

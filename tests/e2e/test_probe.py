@@ -1,4 +1,4 @@
-"""`sluice probe` over sockets: simulated relays that are honest or cheat, and relays that do not answer."""
+"""`sluice probe` over sockets: simulated relays that are honest, relays that cheat, and relays that do not answer."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class HonestRelays(Probe):
         self.assertEqual(result["verdict"], "consistent")
 
     def test_a_model_without_a_public_vocabulary(self) -> None:
-        # Its price doubles at some hours, which may begin between any two requests.
+        # The price of this model doubles at some hours. Such an hour may begin between two requests.
         server = self.simulated()
         run = self.probe(server.url, "--rpm", 0, "--price-multiplier", 1, model="deepseek-v4-pro")
         self.assertIn("identity: not testable; bill: right\n", run.out)

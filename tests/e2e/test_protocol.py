@@ -180,7 +180,7 @@ class WholeReplies(ProtocolCase):
         self.assertEqual(self.results(job).totals["attempts"], 12)
 
     def test_connections_closed_just_when_the_next_request_is_sent(self) -> None:
-        """Connections are closed again and again just when the next request is sent. Nothing may fail."""
+        """The relay often closes a connection just when the next request is sent. No request may fail."""
         relay = self.relay(script=[{"times": None, "chunks": WHOLE, "headers": SSE, "close": "after"}])
         job = self.job(chats(30))
         self.run_job(job, relay, "--concurrency", 2, "--max-attempts", 20)

@@ -1,5 +1,5 @@
-"""`report`: the state of a job by its files, what a cache saved, audits of the usage that a relay reported, and costs at
-other prices."""
+"""`report`: the state of a job by its files, the savings of a cache, audits of the usage that a relay reported, and
+costs at other prices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user sees while something runs: screens of several widths, signals, waits, and the report of a running job."""
+"""The output while a command runs: screens of several widths, signals, waits, and the report of a running job."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Pty:
         return self.data.decode("utf-8", "replace")
 
     def read(self, until: str | None = None) -> str:
-        """Reads until the pattern is seen, or to the end."""
+        """Reads until the pattern appears, or to the end of the output."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             if until is not None and re.search(until, self.text):
@@ -231,7 +231,7 @@ class Waits(Case):
         self.assertRegex(run.err, r"2/5 done \| 2/8 in 60 s \(6 by other runs\) .* \| waiting for the limit, next start in")
 
     def long_pause(self) -> Any:
-        """A relay that asked an earlier run for an hour; that run was killed in its wait."""
+        """A relay that asked an earlier run to wait for an hour. That run was killed during the wait."""
         relay = self.relay(script=[{"match": "number 1 ", "times": None, "status": 429, "headers": {"retry-after": "3600"},
                                     "body": {"error": {"message": "slow down"}}}])
         run = self.start("run", self.job(chats(1), "patient.jsonl"), "--base-url", relay.url, "--max-wait", "2h", "-q")

@@ -91,7 +91,7 @@ class Keys(Case):
         return self.relay(script=script), self.job(chats(len(answers) + 12))
 
     def assert_hidden(self, key: str, run: Run, *holders: Path) -> None:
-        """Neither the key nor a large part of it may appear anywhere except in the files of the user (`holders`)."""
+        """The key, or a large part of it, may only appear in the files of the user (`holders`)."""
         parts = (key, key[:14], key[-14:])
         for text in (run.out, run.err):
             for part in parts:
@@ -137,7 +137,7 @@ class Keys(Case):
         self.go(KEY, {"OPENAI_API_KEY": None}, "--config", config, holders=[config])
 
     def test_from_a_header(self) -> None:
-        """The command line of the user contains it, but the program must not repeat it."""
+        """The command line of the user contains the key, but the program must not print it."""
         self.go(OTHER, {}, "--header", f"Authorization: Bearer {OTHER}")
         self.go(OTHER, {}, f"--header=authorization: Basic {OTHER}", "--fresh", sent=f"Basic {OTHER}")
 

@@ -28,12 +28,12 @@ OBJECTS = json.loads((HERE / "openai_objects.schema.json").read_text())
 
 
 def check_object(kind: str, found: Any) -> None:
-    """OpenAI's specification has such an object."""
+    """Checks that an object fits its schema in OpenAI's specification."""
     jsonschema.Draft202012Validator({"$ref": f"#/$defs/{kind}", "$defs": OBJECTS["$defs"]}).validate(found)
 
 
 def kind_of_answer(method: str, path: str, status: int) -> str:
-    """The name of the object that this route answers with; empty: bytes of a file, or none of these objects."""
+    """The name of the object that this route answers with. Empty: the answer is a file or another object."""
     route = path.partition("?")[0]
     if not route.startswith(("/v1/files", "/v1/batches")):
         return ""
@@ -58,8 +58,8 @@ class Answer:
 
 
 class Serve:
-    """`sluice serve` in its own process. `environment`: more of it, for the shims; `under`: a command that runs it, in a
-    process group of its own."""
+    """`sluice serve` in its own process. `environment`: additional variables, for the shims. `under`: a command that
+    runs the server in its own process group."""
 
     def __init__(self, folder: Path, relay: str, *flags: str, environment: dict[str, str] | None = None,
                  ready: bool = True, under: list[str] | None = None) -> None:
@@ -323,7 +323,7 @@ class Kills(Case):
         self.assertEqual((ended["status"], ended["request_counts"]),
                          ("completed", {"total": 300, "completed": 300, "failed": 0}))
         self.one_each(server, ended, sent)
-        # Only what was in flight at a kill is sent again.
+        # Only requests that were in flight at a kill are sent again.
         self.assertLessEqual(relay.attempts, 300 + 3 * 8)
 
     def test_a_stopped_server_finishes_what_is_in_flight(self) -> None:
@@ -358,7 +358,7 @@ class KilledAtRandom(Case):
             if len(made) < 1 + kills // 10:
                 sent = [batch(f"b{len(made)}-{i}", chat(f"batch {len(made)}, request {i}")) for i in range(lines)]
                 made.append((server.start_batch(sent)["id"], sent))
-            time.sleep(dice.uniform(0.0, 0.3))  # the moment of the kill is what is random
+            time.sleep(dice.uniform(0.0, 0.3))  # a random moment for the kill
             server.kill()
             kills += 1
             server = self.serve(relay.url, *flags)
@@ -368,7 +368,7 @@ class KilledAtRandom(Case):
                 self.assertEqual((ended["status"], ended["request_counts"]),
                                  ("completed", {"total": lines, "completed": lines, "failed": 0}))
                 self.one_each(server, ended, sent)
-        # Each kill can cost what was in flight, four attempts, and nothing else.
+        # Each kill can cost the attempts in flight, at most four, and no more.
         self.assertLessEqual(relay.attempts, len(made) * lines + 4 * kills)
 
     def test_ten_kills(self) -> None:
@@ -389,7 +389,7 @@ class KilledAtEachOperation(Case):
                 **{f"SHIM_{name}": value for name, value in plan.items()}}
 
     def drive(self, server: Serve, sent: list[dict[str, Any]]) -> tuple[str | None, str | None, bool]:
-        """Uploads a file and runs a batch of it. Returns what the server has acknowledged, and whether it lives."""
+        """Uploads a file and runs a batch of it. Returns the acknowledged ids, and whether the server still runs."""
         file = made = None
         try:
             wait_until(lambda: server.said_port() or server.process.poll() is not None, "the server starts or dies")
@@ -441,7 +441,7 @@ class KilledAtEachOperation(Case):
                                     environment=self.shim(KILL=str(number), WHEN=when))
                 file, made, lives = self.drive(server, sent)
                 self.check_after(relay, sent, file, made)
-                # What was in flight at the kill may be sent again, and nothing else.
+                # Only requests that were in flight at the kill may be sent again.
                 self.assertLessEqual(relay.attempts, self.COUNT + (0 if lives else 2))
 
     def test_no_batch_is_lost_or_paid_twice(self) -> None:
@@ -453,7 +453,7 @@ class KilledAtEachOperation(Case):
 
     def test_a_full_disk_is_a_507_and_leaves_nothing(self) -> None:
         relay = self.relay()
-        space = "open,write,sync,rename,link,mkdir,fallocate"  # what a full disk can refuse
+        space = "open,write,sync,rename,link,mkdir,fallocate"  # the operations that fail on a full disk
         trace = self.folder / "trace"
         server = self.serve(relay.url, environment=self.shim(TRACE=str(trace), ONLY=space))
         kept = server.upload(jsonl(chats(2))).json["id"]
@@ -481,7 +481,7 @@ class KilledAtEachOperation(Case):
                 for file in set(files) - {kept}:
                     server.call("DELETE", f"/v1/files/{file}")
                 server.stop()
-                # A change that was refused by its last sync may be there in the end, whole.
+                # If only the last sync of a change failed, the whole change may still exist after the restart.
                 self.assertIn(len(files), (2,) if answer.status == 200 else (1, 2))
                 self.assertIn(kept, files)
                 self.assertEqual(on_disk, set(files))
@@ -517,7 +517,7 @@ class Keys(Case):
         self.assertEqual(server.call("GET", "/v1/batches", key=self.BOB).json["data"], [])
         self.assertEqual(server.call("GET", f"/v1/files?after={files[0]}", key=self.BOB).json["data"], [])
         self.assertEqual(server.call("GET", f"/v1/batches?after={made['id']}", key=self.BOB).json["data"], [])
-        # And they are all still there for their owner.
+        # The owner of the files can still read all of them.
         for file in files:
             self.assertEqual(server.call("GET", f"/v1/files/{file}", key=self.ALICE).status, 200)
 
@@ -541,7 +541,7 @@ class Keys(Case):
         waits = wait_until(lambda: server.batch(made["id"], self.ALICE)["sluice"].get("waits"), "the budget stops it")
         self.assertIn("budget", waits)
         self.assertLessEqual(float(server.batch(made["id"], self.ALICE)["sluice"]["cost_usd"]), 0.0001)
-        # Another key is not held up by it.
+        # The batch of another key does not wait for this one.
         self.assertEqual(server.ended_batch(server.start_batch(chats(3), self.BOB)["id"], self.BOB)["status"], "completed")
         server.call("POST", f"/v1/batches/{made['id']}/cancel", key=self.ALICE)
         first = server.ended_batch(made["id"], self.ALICE)

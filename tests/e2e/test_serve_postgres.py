@@ -1,5 +1,5 @@
-"""`sluice serve --store postgresql://…`: several servers over one database, through the death, the freezing and the
-restart of either. Each server has a data folder of its own, as on hosts of their own."""
+"""`sluice serve --store postgresql://…`: several servers over one database. Servers and the database are killed, frozen
+and restarted. Each server has its own data folder, as if it ran on its own host."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def close_both(*ends: socket.socket) -> None:
 
 
 def pump(source: socket.socket, target: socket.socket, change: Callable[[bytes], bytes | None]) -> None:
-    """Copies bytes until the end; `change` sees them first, and ends both connections with None."""
+    """Copies bytes until the end. `change` may replace each block. If it returns None, both connections end."""
     try:
         while data := source.recv(65536):
             if (changed := change(data)) is None:
@@ -92,7 +92,7 @@ class PostgresCase(Case):
         return ended
 
     def finished_lines(self, name: str) -> int:
-        """Results of a running batch that are in the database."""
+        """The size of the results of a running batch that are in the database."""
         found = self.sql(f"SELECT coalesce(sum(size), 0) FROM sluice.batch_pieces p JOIN sluice.batch_files f "
                          f"USING (batch, file) WHERE batch = '{name}' AND name = 'output.jsonl'")
         return int(found[0][0])
@@ -110,7 +110,7 @@ class TwoServers(PostgresCase):
         ended = self.check_done(two, name, sent)
         self.assertEqual(one.lines(ended["output_file_id"]), two.lines(ended["output_file_id"]))
         self.assertEqual(one.batch(name), two.batch(name))
-        # Removed at one, gone at the other, with its bytes.
+        # A file that one server deletes is also deleted at the other one, with its bytes.
         self.assertEqual(two.call("DELETE", f"/v1/files/{file}").status, 200)
         self.assertEqual(one.call("GET", f"/v1/files/{file}/content").status, 404)
         self.assertEqual(self.sql(f"SELECT count(*) FROM sluice.pieces WHERE id = '{file}'"), [["0"]])
@@ -145,10 +145,10 @@ class TwoServers(PostgresCase):
         self.assertEqual(sorted(line["custom_id"] for line in lines), sorted(line["custom_id"] for line in sent))
         self.assertEqual(seen["input"].encode(), job.read_bytes())
         again = {text: count for text, count in self.sent_by(relay).items() if count > 1}
-        # What was in flight, and results of the last moment that were not stored yet.
+        # Requests that were in flight, and requests with new results that were not stored yet.
         self.assertLessEqual(len(again), 4 + 2)
         self.assertEqual(set(again.values()) - {2}, set())
-        # What was in flight counts as maybe billed: its line tells of both attempts.
+        # A request that was in flight counts as maybe billed: its line counts both attempts.
         twice = {line["custom_id"] for line in lines if line["sluice"]["attempts"] == 2}
         self.assertGreaterEqual(len(twice), 1)
         self.assertTrue({f"question number {name[1:]} of the batch" for name in twice} >= set(again))
@@ -178,7 +178,7 @@ class TwoServers(PostgresCase):
         self.check_done(two, name, sent)
         again = [text for text, count in self.sent_by(relay).items() if count > 1]
         self.assertLessEqual(len(again), 4 + 4 + 2)
-        # It lives, and serves what the other one made.
+        # The frozen server works again, and serves the results of the other one.
         self.check_done(one, name, sent)
         other = one.start_batch(chats(5))
         self.check_done(two, other["id"], chats(5))

@@ -11,7 +11,7 @@ from support import Case, batch, chat, chats, jsonl
 
 MISSING = {"error": {"message": "The model `gpt-4o-mimi` does not exist or you do not have access to it.",
                      "type": "invalid_request_error", "param": None, "code": "model_not_found"}}
-# An error message that is in no table. Its id differs in each request.
+# An error message that is in no table of known messages. Its id differs in each request.
 FROZEN = {"error": {"message": "Workspace ws_81 is frozen (request id: 20261124125756152773054mpopnfjc)",
                     "type": "new_api_error", "param": None, "code": None}}
 NO_CHANNEL = {"error": {"message": "当前分组 default 下对于模型 gpt-4o 无可用渠道", "type": "new_api_error",

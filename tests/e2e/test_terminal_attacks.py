@@ -71,7 +71,7 @@ class TerminalCase(Case):
         return ours, theirs
 
     def assert_ended_in_order(self, results: Results, relay: Relay, count: int) -> None:
-        """The requests in flight have finished, and the totals are right."""
+        """Checks that the requests in flight have finished, and that the totals are right."""
         done = len(results.output)
         self.assertEqual(done, relay.attempts)
         self.assertEqual((results.totals["status"], results.totals["succeeded"], results.totals["pending"],

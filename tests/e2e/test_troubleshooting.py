@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md: each row of its tables is produced here, and sluice says what the row says."""
+"""docs/troubleshooting.md: the tests cause the problem of each row, and sluice prints the sentence of the row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALWAYS = {"times": None}
 
 
 def rows() -> dict[str, tuple[str, int]]:
-    """The rows of all tables: what happened, and then the sentence and the exit status."""
+    """The rows of all tables: the problem, the sentence, and the exit status."""
     found = {}
     for line in PAGE.read_text().splitlines():
         cells = [cell.strip().replace("\\|", "|") for cell in line.strip("|").split(" | ")]
@@ -52,7 +52,7 @@ class Helpers(Case):
 
 
 class Failures(Helpers):
-    """A method for each row, named like it."""
+    """One method for each row. Its name comes from the first cell of the row."""
 
     # The job
 

@@ -95,7 +95,7 @@ class Standstill(HostileCase):
         body = dump(completion("whole", usage={"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}))
         body = body[:-1] + b',"padding":"' + b"x" * (2 << 20) + b'"}'
         reply = head(200, f"Content-Length: {len(body)}") + body
-        self.STANDS = 8.5  # past the timeout, which leaves a busy machine the time to read the rest
+        self.STANDS = 8.5  # longer than the timeout, so that a busy machine has time to read the rest
         self.stand_still("whole", [self.when_stopped(reply)], "--timeout", "6s", stream=False, unread=True)
 
     def test_during_the_wait_for_usage(self) -> None:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A relay with known timings: it answers chats with planned delays and records when it did what.
+"""A relay with known timings: it answers chats with planned delays, and records the times.
 
 Role: the reference for a client's measurements. It shares no code with the program under test. Its own delays do not
 count as errors of the client: it records when a piece was really written, not when it was due.

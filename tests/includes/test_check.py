@@ -1,4 +1,4 @@
-"""The check of includes finds what is made on purpose, and nothing in the tree."""
+"""tests/includes/check finds errors that a test makes on purpose, and finds no errors in this project."""
 
 import shutil
 import subprocess

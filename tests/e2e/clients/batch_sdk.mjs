@@ -1,5 +1,6 @@
-// Runs one batch from start to end with OpenAI's SDK for Node, and prints what it saw as JSON.
-// Usage: batch_sdk.mjs INPUT; OPENAI_BASE_URL and OPENAI_API_KEY say where; $NODE_CLIENT is the folder of node_modules.
+// Runs one batch from start to end with OpenAI's SDK for Node, and prints the answers as JSON.
+// Usage: batch_sdk.mjs INPUT. OPENAI_BASE_URL and OPENAI_API_KEY give the server and the key; $NODE_CLIENT is the
+// folder of node_modules.
 import fs from "node:fs";
 import { createRequire } from "node:module";
 

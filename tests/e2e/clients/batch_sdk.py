@@ -1,7 +1,7 @@
-"""Runs one batch from start to end with OpenAI's SDK for Python, as its guide shows it, and prints what it saw as JSON.
+"""Runs one batch from start to end with OpenAI's SDK for Python, as its guide shows it, and prints the answers as JSON.
 
-Usage: batch_sdk.py INPUT; OPENAI_BASE_URL and OPENAI_API_KEY say where. Any warning, and any answer that does not fit
-the SDK's types, is an error.
+Usage: batch_sdk.py INPUT. OPENAI_BASE_URL and OPENAI_API_KEY give the server and the key. Any warning, and any answer
+that does not fit the SDK's types, is an error.
 """
 
 import io
@@ -52,7 +52,7 @@ refusals = {
     "no_jsonl": refusal(lambda: client.files.create(file=("x.csv", b"a,b\n"), purpose="batch")),
     "cancel_ended": refusal(lambda: client.batches.cancel(batch.id)),
 }
-# A client left to the end of the interpreter may lose its sockets first, which Python warns of.
+# At its exit the interpreter may destroy the sockets of an open client first. Python then prints a warning.
 client.close()
 print(json.dumps({"uploaded": uploaded.model_dump(), "created": created, "batch": batch.model_dump(), "seen": seen,
                   "output": output, "errors": errors, "listed": listed, "batches": batches,

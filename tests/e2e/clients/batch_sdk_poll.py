@@ -1,5 +1,5 @@
-"""A plain script over OpenAI's SDK: uploads a file, runs a batch of it and prints what came back. It knows one base
-URL, and nothing of servers that die behind it."""
+"""A plain script over OpenAI's SDK: uploads a file, runs a batch of it and prints the results. It knows only one base
+URL. It does not know that servers behind this URL die."""
 
 import json
 import sys

@@ -1,5 +1,5 @@
-// Makes interactive calls with OpenAI's SDK for Node, and prints what it saw as JSON.
-// OPENAI_BASE_URL and OPENAI_API_KEY say where; $NODE_CLIENT is the folder of node_modules.
+// Makes interactive calls with OpenAI's SDK for Node, and prints the answers as JSON.
+// OPENAI_BASE_URL and OPENAI_API_KEY give the server and the key; $NODE_CLIENT is the folder of node_modules.
 import { createRequire } from "node:module";
 
 const { default: OpenAI } = createRequire(`${process.env.NODE_CLIENT}/-`)("openai");

@@ -1,7 +1,7 @@
-"""Makes interactive calls with OpenAI's SDK for Python, and prints what it saw as JSON.
+"""Makes interactive calls with OpenAI's SDK for Python, and prints the answers as JSON.
 
-OPENAI_BASE_URL and OPENAI_API_KEY say where. Any warning, and any answer that does not fit the SDK's types,
-is an error.
+OPENAI_BASE_URL and OPENAI_API_KEY give the server and the key. Any warning, and any answer that does not fit the SDK's
+types, is an error.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ async def many() -> int:
 
 
 seen["many"] = asyncio.run(many())
-# A client left to the end of the interpreter may lose its sockets first, which Python warns of.
+# At its exit the interpreter may destroy the sockets of an open client first. Python then prints a warning.
 client.close()
 lenient.close()
 print(json.dumps(seen))

@@ -1,8 +1,8 @@
-"""Makes calls and a batch with OpenAI's SDK for Python through a proxy of litellm or to a server in front of one, and
-prints what it saw as JSON.
+"""Makes calls and a batch with OpenAI's SDK for Python, and prints the answers as JSON.
 
-OPENAI_BASE_URL and OPENAI_API_KEY say where. Arguments: the model, and the provider that litellm is to use
-for files and batches (none: the server is not litellm).
+OPENAI_BASE_URL and OPENAI_API_KEY give the server and the key. The server is litellm's proxy, or a server that sends to
+one. Arguments: the model, and the provider that litellm uses for files and batches. Without a provider, the server is
+not litellm.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Checks a webhook with OpenAI's SDK for Python, as its guide shows it, and prints the event as JSON.
 
-Standard input: a JSON object with the secret, the headers and the body. The exit status is not 0 if the signature or the
-event is not as the SDK wants it.
+Standard input: a JSON object with the secret, the headers and the body. The exit status is not 0 if the SDK refuses
+the signature or the event.
 """
 
 import json
