@@ -254,6 +254,7 @@ void start_gate::sent(permit turn) {
   window_of(turn.lane).sent(turn.slot, now);
   meter_.count(now);  // count it here, since an attempt counts only after it was sent
   turn.of->meter_.count(now);
+  if (joint_) joint_->count(now);
   changed(turn.lane);
 }
 
@@ -354,7 +355,7 @@ start_gate::status start_gate::now(group& of) {
   report.waiting = of.waiting_;
   const time_point now = clock_.now();
   report.started_last_minute = of.meter_.last_minute(now);
-  report.most_in_a_minute = of.meter_.most();
+  report.most_in_a_minute = joint_ ? joint_->most() : of.meter_.most();
   return report;
 }
 
@@ -364,7 +365,7 @@ start_gate::status start_gate::now() {
   for (const line& each : lines_) report.waiting += each.size();
   const time_point now = clock_.now();
   report.started_last_minute = meter_.last_minute(now);
-  report.most_in_a_minute = meter_.most();
+  report.most_in_a_minute = joint_ ? joint_->most() : meter_.most();
   return report;
 }
 

@@ -7,11 +7,14 @@
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "async/wait_queue.hpp"
 #include "sluice/clock.hpp"
+#include "upstream/joint_starts.hpp"
 #include "upstream/rate_limiter.hpp"
 
 namespace sluice {
@@ -127,6 +130,8 @@ class start_gate {
   /// Calls `tell`, on the event loop, when attempts wait for a pause of a lane that another process
   /// began and that lasts more than `longest` from now.
   void watch_pauses(duration longest, std::function<void(std::size_t lane, time_point until)> tell);
+  /// Also counts the starts there. The largest number in any 60 s is then that of all its gates.
+  void count_in(std::shared_ptr<joint_starts> joint) { joint_ = std::move(joint); }
   /// Sets other limits of a window, or of all lanes together; 0: none.
   void set_limits(std::size_t window, unsigned per_minute, std::uint64_t tokens_per_minute);
   void set_concurrency(std::size_t most);
@@ -257,7 +262,8 @@ class start_gate {
   std::vector<lane_state> lanes_;
   double virtual_time_ = 0;  // tag of the last start
   start_meter meter_;
-  std::size_t concurrency_;  // 0: no limit
+  std::shared_ptr<joint_starts> joint_;  // null: none
+  std::size_t concurrency_;              // 0: no limit
   std::size_t in_flight_ = 0;
   std::size_t open_groups_ = 0;
   std::array<line, 2> lines_;  // of waiters, by urgency

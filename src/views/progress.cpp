@@ -48,16 +48,19 @@ double estimate_seconds_left(const progress_facts& facts) {
   return std::max(by_speed, by_limit);
 }
 
-progress_facts facts_of(engine& runner) {
+progress_facts facts_of(const run_status& status, unsigned requests_per_minute, const clock& time) {
   progress_facts now;
-  now.run = runner.now();
-  now.requests_per_minute = runner.requests_per_minute();
-  now.unix_now = runner.time().unix_now();
-  if (now.run.next_start) {
-    now.until_next_start_s =
-        std::chrono::duration<double>(*now.run.next_start - runner.time().now()).count();
+  now.run = status;
+  now.requests_per_minute = requests_per_minute;
+  now.unix_now = time.unix_now();
+  if (status.next_start) {
+    now.until_next_start_s = std::chrono::duration<double>(*status.next_start - time.now()).count();
   }
   return now;
+}
+
+progress_facts facts_of(engine& runner) {
+  return facts_of(runner.now(), runner.requests_per_minute(), runner.time());
 }
 
 namespace {

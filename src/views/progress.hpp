@@ -30,7 +30,8 @@ struct progress_facts {
   std::optional<double> stopping_s;
 };
 
-/// The facts that the engine knows: the progress of its runs, its limit, and the time.
+/// The facts that an engine knows: the progress of its runs, its limit, and the time.
+progress_facts facts_of(const run_status& status, unsigned requests_per_minute, const clock& time);
 progress_facts facts_of(engine& runner);
 
 /// One line for a person: done/total, failed, requests in the last minute against the limit, tokens

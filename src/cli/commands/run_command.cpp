@@ -37,8 +37,8 @@
 #include "cli/settings/prepared_relays.hpp"
 #include "cli/settings/run_settings.hpp"
 #include "cli/table_job.hpp"
+#include "engine/engine_team.hpp"
 #include "jobs/job_files.hpp"
-#include "sluice/engine.hpp"
 #include "sluice/job_set.hpp"
 #include "terminal/descriptors.hpp"
 #include "terminal/exit_status.hpp"
@@ -77,9 +77,11 @@ class job_warnings {
 // run if a file cannot be written.
 class run_monitor {
  public:
-  run_monitor(engine& watched, job_set& jobs, job_warnings& warnings, screen& shown,
-              const run_settings& chosen, graceful_stop& ending, const service_manager& service)
+  run_monitor(engine_team& watched, const team_run& run, job_set& jobs, job_warnings& warnings,
+              screen& shown, const run_settings& chosen, graceful_stop& ending,
+              const service_manager& service)
       : engine_(watched),
+        run_(run),
         jobs_(jobs),
         warnings_(warnings),
         ending_(ending),
@@ -90,7 +92,10 @@ class run_monitor {
       tokens_before_ += static_cast<std::uint64_t>(before.tokens.total_tokens());
     }
     every(totals_interval, [this, &service] {
-      jobs_.checkpoint(seconds(), engine_.now().most_in_a_minute);
+      {
+        const auto lock = run_.hold_sink();
+        jobs_.checkpoint(seconds(), engine_.now().most_in_a_minute);
+      }
       if (service.is_there()) service.show(progress_line(facts()));
     });
     if (const auto interval = service.watchdog_interval()) {
@@ -149,7 +154,8 @@ class run_monitor {
   }
 
   progress_facts facts() const {
-    progress_facts now = facts_of(engine_);
+    progress_facts now = facts_of(engine_.now(), engine_.requests_per_minute(), engine_.time());
+    const auto lock = run_.hold_sink();
     for (std::size_t i = 0; i < jobs_.size(); ++i) {
       const job_totals totals = jobs_.totals(i);
       now.total += totals.requests;
@@ -167,7 +173,8 @@ class run_monitor {
     return now;
   }
 
-  engine& engine_;
+  engine_team& engine_;
+  const team_run& run_;
   job_set& jobs_;
   job_warnings& warnings_;
   graceful_stop& ending_;
@@ -341,13 +348,14 @@ void warn_about_jobs(const job_set& jobs, const relay_prices& prices) {
 }
 
 // Reads the limits again and returns what has changed. If they cannot be read, nothing changes.
-std::string reload_limits(const settings& flags, run_settings& chosen, engine& runner,
-                          job_set& jobs) {
+std::string reload_limits(const settings& flags, run_settings& chosen, engine_team& runner,
+                          const team_run& run, job_set& jobs) {
   const auto relays = chosen.engine.relays();
   try {
     const reread_limits fresh = read_limits_again(flags, chosen, relays);
     const live_limits before = runner.limits();
     runner.set_limits(fresh.limits);
+    const auto lock = run.hold_sink();
     jobs.set_rate_limit(runner.requests_per_minute());
     const std::string change = change_of_limits(before, fresh.limits, relays);
     const std::string from =
@@ -405,10 +413,15 @@ ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& fla
   chosen.engine.pace.files_of_jobs = paths.size() * files_of_a_job;
   std::optional<machine_limits> machines;
   if (!chosen.limit_store.empty()) {
+    if (chosen.threads > 1) {
+      refuse(
+          "--threads and --store: a run that shares its limit with other machines has one "
+          "thread; leave out --threads");
+    }
     machines.emplace(loop, chosen.limit_store);
     machines->share_with(chosen.engine.pace);
   }
-  engine runner(loop, chosen.engine, &log_observer());
+  engine_team runner(loop, chosen.engine, chosen.threads, &log_observer());
   const auto prices = relays.prices();
   job_set jobs(paths, chosen.engine.job, chosen.engine.output, prices);
   jobs.set_rate_limit(runner.requests_per_minute());
@@ -420,7 +433,7 @@ ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& fla
   if (!relays.simulated()) warn_of_low_balance(chosen, jobs, prices);
 
   const service_manager service;
-  engine_run whole(runner, jobs, jobs);
+  team_run whole(runner, jobs, jobs);
   run_outcome outcome;
   std::exception_ptr fault;
   double seconds = 0;
@@ -448,10 +461,10 @@ ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& fla
                         [&ending](const wording&) { ending.stop(); });
   service.tell("READY=1");
   {
-    run_monitor monitor(runner, jobs, warnings, shown, chosen, ending, service);
+    run_monitor monitor(runner, whole, jobs, warnings, shown, chosen, ending, service);
     questions.listen([&] { shown.line("sluice: " + monitor.status({.spoken = shown.spoken()})); },
                      [&] {
-                       const std::string text = reload_limits(flags, chosen, runner, jobs);
+                       const std::string text = reload_limits(flags, chosen, runner, whole, jobs);
                        shown.line("sluice: " + text);
                        shown.log_line(text);
                      });

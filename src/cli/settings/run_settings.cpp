@@ -94,6 +94,13 @@ constexpr const char* address_variable = "OPENAI_BASE_URL";
 constexpr std::uint64_t most = std::numeric_limits<std::int64_t>::max();
 constexpr std::uint64_t most_rpm = 1'000'000;
 constexpr std::uint64_t most_weight = 1000;
+constexpr std::uint64_t most_threads = 256;
+
+unsigned parse_threads(const std::string& given) {
+  const auto threads = static_cast<unsigned>(parse_count(given, most_threads));
+  if (threads == 0) throw bad_setting("give a number from 1 to 256");
+  return threads;
+}
 
 }  // namespace
 
@@ -398,6 +405,16 @@ std::vector<setting> run_flags(run_settings& target) {
                     "means no limit.",
        .default_value = "64",
        .apply = count(pace.concurrency)},
+      {.name = "threads",
+       .value = "N",
+       .group = at_limit,
+       .short_help = "Threads that send requests",
+       .long_help = "N threads with their own connections work on the jobs together, under one "
+                    "limit and one budget, and share --concurrency. One thread sends thousands of "
+                    "requests a second; use more if it keeps a processor core busy and the relay "
+                    "could serve more.",
+       .default_value = "1",
+       .apply = [&target](const std::string& given) { target.threads = parse_threads(given); }},
       choice({.name = "pace",
               .value = "KIND",
               .group = at_limit,

@@ -41,6 +41,8 @@ struct run_settings {
   /// One for each member of the pool, in the same order.
   std::vector<key_source> pool_keys;
   duration grace = std::chrono::seconds{30};
+  /// Threads that send requests.
+  unsigned threads = 1;
   /// Profile of the built-in simulator; nullopt: a real relay.
   std::optional<std::string> simulate;
   std::string log_file;

@@ -1,0 +1,148 @@
+#include "engine/joint_job.hpp"
+
+#include <utility>
+
+namespace sluice {
+
+std::unique_ptr<joint_job::member> joint_job::add(std::function<void()> funds_changed) {
+  return std::make_unique<member>(*this, std::move(funds_changed));
+}
+
+joint_job::member::member(joint_job& job, std::function<void()> funds_changed)
+    : job_(job), funds_changed_(std::move(funds_changed)) {
+  const auto lock = job_.hold();
+  job_.members_.push_back(this);
+}
+
+joint_job::member::~member() {
+  const auto lock = job_.hold();
+  std::erase(job_.members_, this);
+}
+
+std::optional<request> joint_job::member::next() {
+  const std::lock_guard lock(job_.reading_);
+  return job_.source_.next();
+}
+
+std::size_t joint_job::member::jobs() const {
+  const auto lock = job_.hold();
+  return job_.source_.jobs();
+}
+
+bool joint_job::member::has_several_models() const {
+  const auto lock = job_.hold();
+  return job_.source_.has_several_models();
+}
+
+bool joint_job::member::had_success(std::size_t job, std::string_view model) const {
+  const auto lock = job_.hold();
+  return job_.source_.had_success(job, model);
+}
+
+void joint_job::member::look_ahead(std::size_t job, std::size_t count,
+                                   const std::function<void(std::vector<request>)>& done) {
+  const auto lock = job_.hold();
+  job_.source_.look_ahead(job, count, done);
+}
+
+funds joint_job::member::reserve(const request& next) {
+  const auto lock = job_.hold();
+  const funds answer = job_.sink_.reserve(next);
+  if (answer == funds::wait) waits_for_funds_ = true;
+  return answer;
+}
+
+// An attempt of this member was settled. The engine of this member knows it; the others do not.
+void joint_job::member::tell_the_others() {
+  for (member* const each : job_.members_) {
+    if (each == this || !std::exchange(each->waits_for_funds_, false)) continue;
+    each->funds_changed_();
+  }
+}
+
+void joint_job::member::unreserve(const request& next) {
+  const auto lock = job_.hold();
+  job_.sink_.unreserve(next);
+  tell_the_others();
+}
+
+void joint_job::member::attempt_started(const attempt_record& attempt) {
+  const auto lock = job_.hold();
+  job_.sink_.attempt_started(attempt);
+}
+
+bool joint_job::member::must_be_recorded() const {
+  const auto lock = job_.hold();
+  return job_.sink_.must_be_recorded();
+}
+
+void joint_job::member::record(const std::function<void(std::exception_ptr)>& done) {
+  const auto lock = job_.hold();
+  job_.sink_.record(done);
+}
+
+bool joint_job::member::may_send(const attempt_record& attempt) {
+  const auto lock = job_.hold();
+  return job_.sink_.may_send(attempt);
+}
+
+void joint_job::member::attempt_ended(const attempt_record& attempt, attempt_end how) {
+  const auto lock = job_.hold();
+  job_.sink_.attempt_ended(attempt, how);
+  tell_the_others();
+}
+
+bool joint_job::member::wants_text() const {
+  const auto lock = job_.hold();
+  return job_.sink_.wants_text();
+}
+
+void joint_job::member::text(const attempt_record& attempt, std::string_view more) {
+  const auto lock = job_.hold();
+  job_.sink_.text(attempt, more);
+}
+
+bool joint_job::member::examines_replies() const {
+  const auto lock = job_.hold();
+  return job_.sink_.examines_replies();
+}
+
+reply_verdict joint_job::member::examine(request& asked, const result& finished) {
+  const auto lock = job_.hold();
+  auto verdict = job_.sink_.examine(asked, finished);
+  tell_the_others();
+  return verdict;
+}
+
+void joint_job::member::left_pending(const request& left) {
+  const auto lock = job_.hold();
+  job_.sink_.left_pending(left);
+}
+
+void joint_job::member::put(result&& finished) {
+  const auto lock = job_.hold();
+  job_.sink_.put(std::move(finished));
+  tell_the_others();
+}
+
+void joint_job::member::flush() {
+  const auto lock = job_.hold();
+  job_.sink_.flush();
+}
+
+bool joint_job::member::must_be_durable() const {
+  const auto lock = job_.hold();
+  return job_.sink_.must_be_durable();
+}
+
+void joint_job::member::make_durable(const std::function<void(std::exception_ptr)>& done) {
+  const auto lock = job_.hold();
+  job_.sink_.make_durable(done);
+}
+
+void joint_job::member::sync() {
+  const auto lock = job_.hold();
+  job_.sink_.sync();
+}
+
+}  // namespace sluice

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "sluice/request_source.hpp"
+#include "sluice/result_sink.hpp"
+
+namespace sluice {
+
+/// One source and one sink for several engines that work on a job together. Thread safe: each
+/// engine has a member, and uses it as its own source and sink.
+///
+/// The source gives each request to one member. The sink sees one call at a time, as from one
+/// event loop.
+class joint_job {
+ public:
+  joint_job(request_source& source, result_sink& sink) : source_(source), sink_(sink) {}
+  joint_job(const joint_job&) = delete;
+  joint_job& operator=(const joint_job&) = delete;
+
+  /// The job as one of the engines sees it. It must outlive the run of this engine.
+  class member;
+  /// `funds_changed` is called on any thread: result_sink::reserve() may now give another answer.
+  std::unique_ptr<member> add(std::function<void()> funds_changed);
+
+  /// While the lock is held, no member uses the sink.
+  std::unique_lock<std::recursive_mutex> hold() { return std::unique_lock(mutex_); }
+
+ private:
+  request_source& source_;
+  result_sink& sink_;
+  std::mutex reading_;  // one next() at a time; it may block
+  // For all other calls. Recursive, since a sink may call back at once, and the engine then may use
+  // the sink.
+  std::recursive_mutex mutex_;
+  std::vector<member*> members_;
+};
+
+class joint_job::member final : public request_source, public result_sink {
+ public:
+  member(joint_job& job, std::function<void()> funds_changed);
+  member(const member&) = delete;
+  member& operator=(const member&) = delete;
+  ~member() override;
+
+  std::optional<request> next() override;
+  void cancel() override { job_.source_.cancel(); }
+  std::string_view identity(std::size_t job) const override { return job_.source_.identity(job); }
+  std::size_t jobs() const override;
+  bool has_several_models() const override;
+  bool had_success(std::size_t job, std::string_view model) const override;
+  void look_ahead(std::size_t job, std::size_t count,
+                  const std::function<void(std::vector<request>)>& done) override;
+
+  funds reserve(const request& next) override;
+  void unreserve(const request& next) override;
+  void attempt_started(const attempt_record& attempt) override;
+  bool must_be_recorded() const override;
+  void record(const std::function<void(std::exception_ptr)>& done) override;
+  bool may_send(const attempt_record& attempt) override;
+  void attempt_ended(const attempt_record& attempt, attempt_end how) override;
+  bool wants_text() const override;
+  void text(const attempt_record& attempt, std::string_view more) override;
+  bool examines_replies() const override;
+  reply_verdict examine(request& asked, const result& finished) override;
+  void left_pending(const request& left) override;
+  void put(result&& finished) override;
+  void flush() override;
+  bool must_be_durable() const override;
+  void make_durable(const std::function<void(std::exception_ptr)>& done) override;
+  void sync() override;
+
+ private:
+  void tell_the_others();
+
+  joint_job& job_;
+  std::function<void()> funds_changed_;
+  bool waits_for_funds_ = false;
+};
+
+}  // namespace sluice

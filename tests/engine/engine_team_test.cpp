@@ -1,0 +1,197 @@
+// Several engines, each on its own thread, with the real client and a relay on a local port.
+#include "engine/engine_team.hpp"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <filesystem>
+#include <functional>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "simulator/relay.hpp"
+#include "sluice/error.hpp"
+#include "support/memory_job.hpp"
+#include "support/temp_dir.hpp"
+
+namespace sluice {
+namespace {
+
+using namespace std::chrono_literals;
+
+simulator::options fast_relay(unsigned rpm = 0) {
+  simulator::options settings;
+  settings.rpm = rpm;
+  settings.tokens = 5;
+  settings.ttft = 5ms;
+  return settings;
+}
+
+config options_for(const simulator::relay& relay, unsigned rpm = 0) {
+  config options;
+  options.relay.base_url = relay.base_url();
+  options.relay.api_key = "sk-test";
+  options.pace.requests_per_minute = rpm;
+  options.pace.concurrency = 16;
+  return options;
+}
+
+// A run of a team, with its results in memory.
+struct team_rig {
+  team_rig(const config& options, unsigned threads, std::size_t requests)
+      : team(loop, options, threads), sink(team.time()), run(team, source, sink) {
+    for (std::size_t i = 0; i < requests; ++i) {
+      request& next = source.requests.emplace_back(test::make_request(0, i + 1));
+      next.body = R"({"model":"gpt-4o","messages":[{"role":"user","content":")" + next.custom_id +
+                  R"("}],"max_tokens":5})";
+    }
+  }
+  void work() {
+    boost::asio::co_spawn(loop, run.work(), [this](std::exception_ptr thrown, run_outcome ended) {
+      fault = std::move(thrown);
+      outcome = std::move(ended);
+    });
+    loop.run();
+    ASSERT_TRUE(outcome) << "the run hangs";
+  }
+  void expect_one_result_each(std::size_t count) const {
+    const auto times = sink.times_by_id();
+    EXPECT_EQ(times.size(), count);
+    for (const auto& [id, often] : times) EXPECT_EQ(often, 1) << id;
+    for (const auto& one : sink.results) EXPECT_TRUE(one.outcome.has_value());
+  }
+
+  boost::asio::io_context loop;
+  engine_team team;
+  test::memory_source source;
+  test::memory_sink sink;
+  team_run run;
+  std::exception_ptr fault;
+  std::optional<run_outcome> outcome;
+};
+
+TEST(engine_team, gives_every_request_one_result) {
+  for (const unsigned threads : {1U, 2U, 5U}) {
+    simulator::relay relay(fast_relay());
+    relay.start();
+    team_rig rig(options_for(relay), threads, 300);
+    std::mutex mutex;
+    std::set<std::thread::id> seen;
+    rig.sink.on_flush = [&] {
+      const std::lock_guard lock(mutex);
+      seen.insert(std::this_thread::get_id());
+    };
+    rig.work();
+    EXPECT_EQ(rig.fault, nullptr);
+    EXPECT_EQ(rig.outcome->reason, stop_reason::none);
+    rig.expect_one_result_each(300);
+    EXPECT_EQ(seen.size(), threads) << "each thread must work";
+    const run_status last = rig.team.now();
+    EXPECT_EQ(last.in_flight, 0U);
+    EXPECT_EQ(last.most_in_a_minute, 300U) << threads << " threads";
+    EXPECT_EQ(nlohmann::json::parse(relay.ledger_json())["attempts"], 300);
+  }
+}
+
+TEST(engine_team, keeps_one_limit_on_all_threads) {
+  constexpr unsigned limit = 60;
+  simulator::relay relay(fast_relay(limit));
+  relay.start();
+  const config options = options_for(relay, limit);
+  team_rig rig(options, 3, limit + 20);
+  // Stops when the limit is used up: the other requests would wait for a minute.
+  std::function<void()> stop_when_full = [&] {
+    {
+      const auto lock = rig.run.hold_sink();
+      if (rig.sink.results.size() == limit) return rig.run.stop();
+    }
+    boost::asio::post(rig.loop, stop_when_full);
+  };
+  boost::asio::post(rig.loop, stop_when_full);
+  rig.work();
+  EXPECT_EQ(rig.outcome->reason, stop_reason::interrupted);
+  rig.expect_one_result_each(limit);
+  const auto ledger = nlohmann::json::parse(relay.ledger_json());
+  EXPECT_EQ(ledger["attempts"], limit);
+  EXPECT_EQ(ledger["over_limit_refusals"], 0);
+  EXPECT_EQ(rig.team.now().most_in_a_minute, limit);
+}
+
+TEST(engine_team, removes_its_private_folder) {
+  simulator::relay relay(fast_relay());
+  relay.start();
+  const test::temp_dir dir;
+  const char* const before = std::getenv("TMPDIR");
+  const std::string old = before == nullptr ? "" : before;
+  ::setenv("TMPDIR", dir.path().c_str(), 1);
+  {
+    team_rig rig(options_for(relay), 2, 20);
+    EXPECT_FALSE(std::filesystem::is_empty(dir.path()));
+    rig.work();
+  }
+  before == nullptr ? ::unsetenv("TMPDIR") : ::setenv("TMPDIR", old.c_str(), 1);
+  EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
+}
+
+TEST(engine_team, ends_on_all_threads_if_results_cannot_be_written) {
+  simulator::relay relay(fast_relay());
+  relay.start();
+  team_rig rig(options_for(relay), 3, 2000);
+  rig.sink.put_fault = std::make_exception_ptr(
+      fatal_error(fatal_error::kind::cannot_write, "no space left on the disk"));
+  rig.sink.fault_from = 30;
+  rig.work();
+  ASSERT_NE(rig.fault, nullptr);
+  EXPECT_THROW(std::rethrow_exception(rig.fault), fatal_error);
+  EXPECT_EQ(rig.sink.results.size(), 30U);
+  EXPECT_LT(nlohmann::json::parse(relay.ledger_json())["attempts"], 200);
+}
+
+TEST(engine_team, aborts_the_attempts_of_all_threads) {
+  auto settings = fast_relay();
+  settings.ttft = 60s;
+  simulator::relay relay(settings);
+  relay.start();
+  team_rig rig(options_for(relay), 3, 100);
+  std::function<void()> abort_when_busy = [&] {
+    if (rig.team.now().in_flight == 16) {
+      rig.run.stop();
+      return rig.run.abort();
+    }
+    boost::asio::post(rig.loop, abort_when_busy);
+  };
+  boost::asio::post(rig.loop, abort_when_busy);
+  rig.work();
+  EXPECT_EQ(rig.outcome->reason, stop_reason::interrupted);
+  EXPECT_TRUE(rig.sink.results.empty());
+  EXPECT_EQ(rig.sink.ends.size(), 16U) << "the concurrency is shared by the threads";
+}
+
+TEST(engine_team, shares_new_limits) {
+  simulator::relay relay(fast_relay());
+  relay.start();
+  team_rig rig(options_for(relay), 3, 1);
+  live_limits fresh = rig.team.limits();
+  EXPECT_EQ(fresh.concurrency, 16U);
+  fresh.concurrency = 7;
+  fresh.requests_per_minute = {120};
+  rig.team.set_limits(fresh);
+  EXPECT_EQ(rig.team.limits().concurrency, 7U);
+  EXPECT_EQ(rig.team.requests_per_minute(), 120U);
+  rig.work();
+  rig.expect_one_result_each(1);
+}
+
+}  // namespace
+}  // namespace sluice
