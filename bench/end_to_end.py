@@ -2,7 +2,7 @@
 """Measures whole runs against the built-in simulator on loopback, and compares them with wrk where possible.
 
 Prints CPU time per request as a ratio to that of wrk in the same minute, CPU time per streamed chunk, and the
-resident memory for a small and a large job. Compare ratios: absolute times differ between machines.
+resident memory for a small and a large job, and compares two threads with one. Compare ratios: absolute times differ between machines.
 
     bench/end_to_end.py [--binary build/release/sluice] [--lines 100000] [--large 1000000] [--rounds 3]
 """
@@ -128,6 +128,29 @@ def streamed(options, folder):
                   f"({chunks / lines:.0f} chunks per reply)")
 
 
+def threads(options, folder):
+    """One thread and two, in the same rounds. The server runs on the same machine, so the requests per second grow only
+    if the machine has cores that are free: one for each thread, and the cores that the server uses."""
+    job = os.path.join(folder, "threads.jsonl")
+    write_job(job, options.lines, 20)
+    cpu_ratios, speed_ratios = [], []
+    with Simulator(options.binary, 20) as relay:
+        for _ in range(options.rounds):
+            cpu, seconds = {}, {}
+            for count in (1, 2):
+                cpu[count], _, seconds[count] = measured(
+                    run_command(options.binary, job, relay.url, os.path.join(folder, "out"), "--no-stream",
+                                "--threads", str(count)))
+            cpu_ratios.append(cpu[2] / cpu[1])
+            speed_ratios.append(seconds[1] / seconds[2])
+            print(f"threads: {cpu[1] / options.lines * 1e6:.1f} us of CPU per request with one, "
+                  f"{cpu[2] / options.lines * 1e6:.1f} us with two, ratio {cpu_ratios[-1]:.2f}; "
+                  f"{options.lines / seconds[1]:,.0f} and {options.lines / seconds[2]:,.0f} requests/s, "
+                  f"ratio {speed_ratios[-1]:.2f}")
+    print(f"threads: median ratio of the CPU time {statistics.median(cpu_ratios):.2f}, "
+          f"of the requests per second {statistics.median(speed_ratios):.2f}")
+
+
 def memory(options, folder):
     sizes = {}
     with Simulator(options.binary, 5) as relay:
@@ -147,12 +170,12 @@ def main():
     parser.add_argument("--lines", type=int, default=100_000)
     parser.add_argument("--large", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=["unstreamed", "streamed", "memory"])
+    parser.add_argument("--only", choices=["unstreamed", "streamed", "threads", "memory"])
     options = parser.parse_args()
     print(f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, "
           f"load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as folder:
-        for part in (unstreamed, streamed, memory):
+        for part in (unstreamed, streamed, threads, memory):
             if options.only in (None, part.__name__):
                 part(options, folder)
 
