@@ -17,7 +17,6 @@
 namespace sluice {
 
 class reply_check;
-class joint_starts;
 class shared_limits;
 
 /// How requests start while the rate limit has room: at once, or evenly spread over the minute.
@@ -110,8 +109,6 @@ struct pace_options {
   /// The object through which machines share the limit of a key; null: they do not. It must outlive
   /// the engine.
   shared_limits* machines = nullptr;
-  /// Counts the starts of engines that work on one job together; null: the engine works alone.
-  std::shared_ptr<joint_starts> joint;
   unsigned concurrency = 64;  ///< attempts in flight over all jobs; 0: no limit
   /// Room that batch work leaves for interactive calls: this many attempts of each relay's minute,
   /// and of the concurrency.

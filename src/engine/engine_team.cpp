@@ -137,16 +137,17 @@ struct engine_team::parts {
     const std::size_t engines = std::max(threads, 1U);
     if (engines > 1) prepare(engines);
     first.emplace(loop, of(0, engines), listener);
+    if (engines > 1) first->relays().gate().count_in(starts);
     for (std::size_t i = 1; i < engines; ++i) {
       auto notices =
           listener == nullptr ? nullptr : std::make_unique<forwarded_notices>(loop, *listener);
       others.push_back(std::make_unique<threaded_engine>(of(i, engines), std::move(notices)));
+      others.back()->runner().relays().gate().count_in(starts);
     }
   }
 
   void prepare(std::size_t engines) {
     pace_options& pace = options.pace;
-    pace.joint = std::make_shared<joint_starts>();
     if (pace.limit_folder.empty()) pace.limit_folder = folder.emplace().path();
     // Each engine must have a place.
     all_in_flight = std::max(upstream::most_in_flight(pace), engines);
@@ -168,6 +169,7 @@ struct engine_team::parts {
   config options;
   std::optional<private_folder> folder;
   std::size_t all_in_flight = 0;
+  const std::shared_ptr<joint_starts> starts = std::make_shared<joint_starts>();
   std::optional<engine> first;
   std::vector<std::unique_ptr<threaded_engine>> others;
 };

@@ -93,7 +93,6 @@ relays::relays(boost::asio::io_context& context, clock& time,
   }
   gate_ = std::make_unique<start_gate>(time, plan.windows, plan.lanes, most_in_flight(pace_));
   gate_->set_reserve(pace_.interactive_reserve);
-  gate_->count_in(pace_.joint);
   gate_->close();  // each run enters with its own group
   gate_->watch_pauses(pace_.max_wait, [this](std::size_t relay, time_point until) {
     paused_by_others(relay, until);
