@@ -41,10 +41,7 @@ class request_queue {
     waits_ = true;
     changed_.wait(lock, [this] { return cancelled_ || closed_ || !waiting_.empty(); });
     waits_ = false;
-    if (cancelled_ || waiting_.empty()) {
-      over_ = true;
-      return std::nullopt;
-    }
+    if (cancelled_ || waiting_.empty()) return std::nullopt;
     request next = std::move(waiting_.front());
     waiting_.pop_front();
     return next;
@@ -61,7 +58,7 @@ class request_queue {
   }
   bool quiet() const {
     const std::lock_guard lock(mutex_);
-    return over_ || cancelled_ || (waits_ && waiting_.empty() && !closed_ && !cancelled_);
+    return waits_ && waiting_.empty() && !closed_ && !cancelled_;
   }
 
  private:
@@ -71,7 +68,6 @@ class request_queue {
   bool closed_ = false;
   bool cancelled_ = false;
   bool waits_ = false;
-  bool over_ = false;
 };
 
 struct held_chunk {

@@ -97,7 +97,7 @@ class leased_work final : public request_source, public result_sink {
   void cancel() override;
   std::string_view identity(std::size_t job) const override;
   bool has_several_models() const override { return true; }
-  /// next() will not give anything for now: for tests in virtual time.
+  /// next() waits, and has nothing to give: for tests in virtual time.
   bool quiet() const;
 
   // The sink.

@@ -36,6 +36,7 @@ bool job_queue::push(request&& next) {
 void job_queue::finish() {
   finished_.store(true);
   post_wake();
+  reader_ended_.store(true);
 }
 
 void job_queue::post_wake() {

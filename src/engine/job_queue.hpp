@@ -43,7 +43,7 @@ class job_queue {
   std::size_t waiting() const { return ahead_.size() + queue_.size_approx(); }
   /// Whether the reader is working: it has not reached its end and does not wait for space.
   bool is_being_filled() const {
-    return !finished_.load() && !closed_.load() && !waits_for_room_.load();
+    return !reader_ended_.load() && !closed_.load() && !waits_for_room_.load();
   }
   bool drained() const { return finished_.load() && waiting() == 0; }
 
@@ -65,6 +65,7 @@ class job_queue {
   std::atomic<bool> wake_posted_{false};
   std::atomic<bool> waits_for_room_{false};
   std::atomic<bool> finished_{false};
+  std::atomic<bool> reader_ended_{false};  // it has told the loop so
   std::atomic<bool> closed_{false};
 };
 

@@ -407,8 +407,7 @@ class world {
   void advance_until(const std::function<bool()>& done) {
     test::run_virtual(loop_, time_, done, [this] {
       return std::ranges::all_of(processes_, [](const process& one) {
-        return one.ended() || one.stopping || one.work->quiet() ||
-               one.runner->now().queued >= one.options.pace.concurrency;
+        return one.ended() || one.work->quiet() || !one.runner->now().reading;
       });
     });
   }
