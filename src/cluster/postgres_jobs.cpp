@@ -44,6 +44,19 @@ struct number_column {
   std::vector<std::int64_t> values;
 };
 
+// The keys of leases, as columns.
+struct lease_columns {
+  number_column jobs;
+  number_column chunks;
+  number_column epochs;
+
+  void add(const lease_key& key) {
+    jobs.add(key.job);
+    chunks.add(key.chunk);
+    epochs.add(key.epoch);
+  }
+};
+
 constexpr const char* job_columns =
     "id, name, identity, fingerprint, lines, blocks, ready, finished, simulated, budget::text, "
     "spent::text, reserved::text, exhausted, "
@@ -496,14 +509,10 @@ class postgres_jobs final : public job_store {
   static claim_answer try_claim(postgres_transaction& in, const claim_request& request) {
     claim_answer answer;
     answer.now = check_version(in);
-    number_column silent_jobs;
-    number_column silent_chunks;
-    number_column silent_epochs;
+    lease_columns silent;
     number_column silent_until;
     for (const leased_chunk& one : request.silent) {
-      silent_jobs.add(one.key.job);
-      silent_chunks.add(one.key.chunk);
-      silent_epochs.add(one.key.epoch);
+      silent.add(one.key);
       silent_until.add(one.until);
     }
     const auto jobs = in.run(
@@ -531,9 +540,9 @@ class postgres_jobs final : public job_store {
           postgres_parameters()
               .put(job.id)
               .put(std::min(request.over_before.value_or(answer.now), answer.now))
-              .put_numbers(silent_jobs.values)
-              .put_numbers(silent_chunks.values)
-              .put_numbers(silent_epochs.values)
+              .put_numbers(silent.jobs.values)
+              .put_numbers(silent.chunks.values)
+              .put_numbers(silent.epochs.values)
               .put_numbers(silent_until.values)
               .put(left ? std::optional(left->to_string()) : std::nullopt));
       if (found.empty() && note_exhausted(in, job)) {
@@ -702,23 +711,17 @@ class postgres_jobs final : public job_store {
                                                        const change_batch& batch) {
     std::map<lease_key, chunk_record> held;
     if (batch.chunks.empty()) return held;
-    number_column jobs;
-    number_column numbers;
-    number_column epochs;
-    for (const chunk_changes& one : batch.chunks) {
-      jobs.add(one.key.job);
-      numbers.add(one.key.chunk);
-      epochs.add(one.key.epoch);
-    }
+    lease_columns leases;
+    for (const chunk_changes& one : batch.chunks) leases.add(one.key);
     const auto rows = in.run(
         fmt::format("SELECT {} FROM sluice.job_chunks c JOIN unnest($1::bigint[], $2::bigint[], "
                     "$3::bigint[]) AS u(j, n, e) ON c.job = u.j AND c.number = u.n AND c.epoch = "
                     "u.e WHERE c.state = 1 ORDER BY c.job, c.number FOR UPDATE OF c",
                     chunk_columns),
         postgres_parameters()
-            .put_numbers(jobs.values)
-            .put_numbers(numbers.values)
-            .put_numbers(epochs.values));
+            .put_numbers(leases.jobs.values)
+            .put_numbers(leases.chunks.values)
+            .put_numbers(leases.epochs.values));
     for (std::size_t row = 0; row < rows.size(); ++row) {
       chunk_record chunk = chunk_in(rows, row);
       const lease_key key{chunk.job, chunk.number, chunk.epoch};
