@@ -52,7 +52,7 @@ struct exchange_end {
   enum class how : std::uint8_t {
     complete,          ///< the whole body arrived, or the handler needed no more of it
     unreachable,       ///< no connection: name lookup, connect or TLS handshake failed
-    wrong_server,      ///< no host has the name, or the server speaks no TLS; never reached before
+    wrong_server,      ///< no host has the name, or the server has no TLS; never reached before
     bad_certificate,   ///< the certificate cannot be verified, or is not for this host
     refused_by_proxy,  ///< the proxy refuses the credentials
     broken,            ///< the connection broke, or the answer was not HTTP

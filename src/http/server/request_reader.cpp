@@ -117,7 +117,7 @@ class request_parser final : public http::basic_parser<true> {
   }
   void on_response_impl(int, view, int, error_code&) override {}
   void on_field_impl(http::field id, view name, view value, error_code&) override {
-    if (head_is_read_) return;  // of a trailer
+    if (head_is_read_) return;  // trailer fields are ignored
     head_.fields.add(as_view(name), as_view(value));
     if (id == http::field::host) note(host_, value);
     if (id == http::field::content_length) note(length_, value);

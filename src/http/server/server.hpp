@@ -104,7 +104,7 @@ class exchange {
 class body_error : public std::exception {
  public:
   body_error(int status, std::string message) : status_(status), message_(std::move(message)) {}
-  /// status of the answer; 0: the client has closed the connection
+  /// Status of the answer; 0: the client has closed the connection.
   int status() const noexcept { return status_; }
   const char* what() const noexcept override { return message_.c_str(); }
 
