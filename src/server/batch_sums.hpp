@@ -25,9 +25,9 @@ struct summed_batch {
 struct batch_sums {
   std::map<store::batch_status, std::uint64_t> by_status;
   store::batch_progress ended;  ///< sum of the batches that have ended
-  /// the batches in `ended` that have one model
+  /// The batches in `ended` that have one model.
   std::map<std::string, store::batch_progress> by_model;
-  /// the batches in `ended` with several models and at least one success
+  /// The batches in `ended` with several models and at least one success.
   std::vector<summed_batch> mixed;
   std::vector<summed_batch> open;  ///< batches that have not ended
 };

@@ -13,7 +13,7 @@ namespace sluice::server {
 
 /// One line of an error file, prepared for display.
 struct failed_line {
-  /// line number in the batch's input; nothing: the request was not sent
+  /// Line number in the batch's input; nothing: the request was not sent.
   std::optional<std::uint64_t> line;
   std::string custom_id;
   std::string code;  ///< the error's code, or the HTTP status

@@ -45,7 +45,7 @@ class file_form {
   std::optional<api_error> check_size() const;
 
   file_limits limits_;
-  // the field that is being read; null: the part is the file, or unknown
+  // The field that is being read; null: the part is the file, or unknown.
   std::string* field_ = nullptr;
   bool in_file_ = false;
   bool too_long_ = false;  // a field is too long

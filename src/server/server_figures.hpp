@@ -28,7 +28,7 @@ struct call_end {
   /// The class of the failure, as in a batch: a code, or the HTTP status. Empty: no failure.
   std::string error{};
   duration took{};  ///< from the end of the request to the end of the answer
-  /// from the end of the request to the first byte of a relay's reply
+  /// From the end of the request to the first byte of a relay's reply.
   std::optional<duration> first_byte{};
 };
 

@@ -108,7 +108,7 @@ asio::awaitable<void> list_failed_lines(api_parts& parts, const api_call& call) 
       if (!found || !from) return;
       auto opened = open_errors(parts, *batch);
       if (!opened && !batch->error_file_id) {
-        // The batch may have ended just now, and its files were moved.
+        // The batch may have ended just now. Then its folder is gone.
         batch = parts.records.find_batch(call.client.name, call.id);
         if (batch) opened = open_errors(parts, *batch);
       }
