@@ -131,7 +131,7 @@ struct batch_record {
   batch_progress progress;
   std::map<std::string, std::string> metadata;
   bool has_metadata = false;  ///< false if the client gave none
-  /// in seconds, from the creation of the result files
+  /// In seconds, from the creation of the result files.
   std::optional<std::int64_t> output_expires_after;
   int priority = 0;                     ///< batches with a higher priority are claimed first
   std::string estimate;                 ///< JSON text; empty if there is none
