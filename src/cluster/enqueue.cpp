@@ -19,7 +19,7 @@
 namespace sluice::cluster {
 namespace {
 
-// limit for the request bodies in one block
+// Limit for the request bodies in one block.
 constexpr std::size_t most_block_bytes = std::size_t{8} << 20;
 
 struct nothing {};

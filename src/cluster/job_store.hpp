@@ -31,7 +31,7 @@ struct work_counters {
   std::uint64_t failed = 0;  ///< including bad lines
   std::uint64_t attempts = 0;
   std::uint64_t retries = 0;
-  /// attempts that ended without a result and without an HTTP error
+  /// Attempts that ended without a result and without an HTTP error.
   std::uint64_t maybe_billed = 0;
   usd cost;  ///< cost of the results that have a price
   /// Reservations of a job with a budget that are kept, because a cost is unknown or estimated.
@@ -111,7 +111,7 @@ struct lease {
   std::uint64_t last = 0;
   std::string requests;                 ///< the packed block that contains its lines
   std::vector<std::uint64_t> finished;  ///< lines with a result, ascending
-  /// number of attempts of earlier holders, by line
+  /// Number of attempts of earlier holders, by line.
   std::map<std::uint64_t, std::uint32_t> attempts;
 };
 

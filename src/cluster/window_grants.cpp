@@ -31,7 +31,7 @@ constexpr duration age_step = 50ms;         // ages of starts are rounded down t
 // minute.
 constexpr std::uint64_t least_wanted = 16;
 constexpr std::uint64_t most_wanted = 10'000;
-// limit of starts with a possible correction of tokens
+// Limit of starts with a possible correction of tokens.
 constexpr std::size_t most_tracked = 1'000'000;
 
 }  // namespace
