@@ -191,7 +191,7 @@ struct request_reader::parts {
   std::size_t max_head_bytes = 0;
   request_head head;
   request_parser parser{head};
-  bool stuck = false;  // the body goes on when more bytes are there
+  bool stuck = false;  // decoding continues when more bytes have arrived
 
   std::optional<refusal> check(std::string_view text) const;
 };
@@ -199,7 +199,7 @@ struct request_reader::parts {
 request_reader::request_reader(std::size_t max_head_bytes) : parts_(std::make_unique<parts>()) {
   parts_->max_head_bytes = max_head_bytes;
   parts_->parser.header_limit(static_cast<std::uint32_t>(max_head_bytes));
-  parts_->parser.body_limit(boost::none);  // the handler bounds what it takes
+  parts_->parser.body_limit(boost::none);  // the handler has its own limit
 }
 
 request_reader::~request_reader() = default;
