@@ -108,7 +108,8 @@ std::size_t reserve_lines(chunk_record& chunk, job_record& job,
   }
   chunk.needs.reset();
   std::size_t next = fit;
-  // Lines that are too dear for now wait for themselves, so that cheaper ones can go.
+  // The lines that are too expensive for now stay in this chunk, which waits for money. The cheaper
+  // lines after them can run in another chunk.
   const std::optional<usd> left = money_left(job);
   while (fit == 0 && next < lines.size() && lines[next].most > *left) {
     chunk.needs = std::min(chunk.needs.value_or(lines[next].most), lines[next].most);

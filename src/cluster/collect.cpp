@@ -25,7 +25,7 @@ constexpr std::size_t lines_at_once = 500;
                   path, why.message()));
 }
 
-// A file that takes the place of another one when it is complete.
+// A new file that replaces an existing one when it is complete.
 class replacement {
  public:
   replacement(file_system& disk, std::string target) : disk_(disk), target_(std::move(target)) {
@@ -65,7 +65,7 @@ class replacement {
   bool placed_ = false;
 };
 
-// Locks a file that is there, so that no run writes it meanwhile.
+// Locks a file if it exists, so that no run writes it meanwhile.
 std::unique_ptr<file> lock_existing(file_system& disk, const std::string& path) {
   require_ours(disk, path, begins_as_results);
   if (!disk.exists(path)) return nullptr;
@@ -111,7 +111,7 @@ job_totals collect(job_store& store, const job_record& job, const job_files& fil
       }
       from = lines.back().line + 1;
     }
-    // Lines of the errors first: of a request in both, the output would count.
+    // Places the errors file first: if a request is in both files, the output counts.
     failed.place();
     succeeded.place();
   }

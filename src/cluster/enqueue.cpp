@@ -19,7 +19,8 @@
 namespace sluice::cluster {
 namespace {
 
-constexpr std::size_t most_block_bytes = std::size_t{8} << 20;  // of bodies in one block
+// Limit for the request bodies in one block.
+constexpr std::size_t most_block_bytes = std::size_t{8} << 20;
 
 struct file_scan {
   std::uint64_t lines = 0;
@@ -27,7 +28,7 @@ struct file_scan {
   std::string hash;
 };
 
-// The lines of a job with the verdict on each: a line whose id an earlier one has is bad.
+// Checks each line of a job. A line is bad if an earlier line has the same id.
 class checked_lines {
  public:
   checked_lines(const std::string& path, const job_options& options) : reader_(path, options) {}
@@ -83,7 +84,7 @@ finished_line line_of(const bad_line& bad) {
   return {bad.line, false, std::move(text)};
 }
 
-// Collects lines until a block is full.
+// Collects lines until a block is full, then stores the block.
 class block_maker {
  public:
   block_maker(job_store& store, const job_record& job, std::uint64_t chunk_lines)
@@ -127,7 +128,8 @@ std::string new_identity() {
   return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
 }
 
-// A job that is stored whole is known by its lines; one that is not, also by how it was divided.
+// Returns whether the stored job is the same. If it is stored completely, its lines decide;
+// otherwise the size of its chunks must be the same too.
 bool is_same(const job_record& job, const std::string& hash, std::uint64_t chunk_lines) {
   if (job.ready) return job.fingerprint.starts_with(hash);
   return job.fingerprint == fmt::format("{} {}", hash, chunk_lines);
@@ -177,7 +179,7 @@ enqueued_job enqueue(job_store& store, const std::string& path, const std::strin
     blocks.add(*std::move(line));
   }
   blocks.end_block();
-  // A file that was changed meanwhile must not become a job.
+  // If the file was changed meanwhile, it must not become a job.
   if (std::string_view(hex_digits(print.lines)) != found.hash) {
     store.remove_job(done.job.id);
     refuse(fmt::format("{}: was changed while it was enqueued; run the same command again", path));

@@ -12,7 +12,7 @@ namespace {
 
 using json = nlohmann::json;
 
-constexpr int form = 1;  // of the text
+constexpr int form = 1;  // version of the text
 
 }  // namespace
 
@@ -58,7 +58,8 @@ std::string shared_grants::text() const {
   return stored.dump();
 }
 
-// The window's time goes on as the caller has measured it, if the database's clock was set.
+// Detects whether the database's clock was set. If so, the window's time continues with the time
+// that the caller has measured.
 void shared_grants::follow_clock(const window_call& asked, std::int64_t begun, std::int64_t now) {
   if (asked.clock_steps == clock_steps_) {
     const std::int64_t least = micros(asked.since_least);
@@ -71,7 +72,8 @@ void shared_grants::follow_clock(const window_call& asked, std::int64_t begun, s
     }
   }
   std::int64_t here = now + offset_;
-  // It never goes back: a clock that was set back between two calls stands still.
+  // The window's time never goes back. If the clock was set back between two calls, the time stands
+  // still.
   if (here < now_) {
     offset_ += now_ - here;
     here = now_;
@@ -96,7 +98,8 @@ void shared_grants::settle() {
   releases_.erase(releases_.begin(), releases_.upper_bound(now_));
 }
 
-// Of a holder that was silent for too long, everything counts as used already.
+// Applies the caller's report. If the holder was silent for too long, its whole grant already
+// counts as used, so its uses are ignored.
 void shared_grants::take_report(const window_call& asked) {
   if (asked.pause) paused_until_ = std::max(paused_until_, now_ + micros(*asked.pause));
   for (const auto& one : asked.corrections) {
@@ -139,7 +142,7 @@ std::uint64_t shared_grants::counted() const noexcept {
   return all().starts;
 }
 
-// What is free is shared by all who want some.
+// Divides the free starts among all workers that want some.
 shared_grants::amount shared_grants::grant(const window_call& asked) {
   if (asked.wanted == 0 || now_ < paused_until_) return {};
   const amount counted = all();

@@ -7,9 +7,9 @@
 namespace sluice::cluster {
 namespace {
 
-// The bodies, the results and the records of attempts of a job are partitions of their own, which
-// are dropped when the job goes: deleting row by row would leave as many dead rows as the job had
-// lines. Chunks are updated all the time, so their pages keep room for new versions of a row.
+// Each job has its own partitions for the bodies, the results and the records of attempts. They are
+// dropped with the job. Deleting row by row would leave as many dead rows as the job had lines.
+// Chunks are updated often, so their pages keep room for new versions of a row.
 constexpr const char* version_1 = R"(
 CREATE TABLE sluice.jobs (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -112,7 +112,8 @@ void require_job_schema(std::int64_t version) {
 void prepare_job_schema(store::postgres_database& database) {
   database.transact(
       [](store::postgres_transaction& in) {
-        // A worker whose role may only use the tables stops here.
+        // If the tables are up to date, stop here: a worker's role may have only the right to use
+        // the tables.
         if (const auto version = stored_version(in); version && *version >= job_schema_version) {
           return require_job_schema(*version);
         }

@@ -34,7 +34,7 @@ void lease_watch::learn(const claim_request& request, const claim_answer& answer
   last_now_ = answer.now;
   last_begun_ = begun;
   last_ended_ = now;
-  if (answer.got) return;  // then the leases were not listed
+  if (answer.got) return;  // in this case the answer does not list the leases
   std::map<lease_key, sighting> seen;
   for (const leased_chunk& one : answer.leased) {
     const auto before = seen_.find(one.key);

@@ -9,24 +9,24 @@
 
 namespace sluice::cluster {
 
-/// Which leases of other workers have run out, as one worker sees it. Pure: takes its own time,
-/// which no one sets.
+/// Decides for one worker which leases of other workers have expired. Pure: takes the worker's own
+/// time, which is never set.
 ///
-/// A lease ends by the clock of the database. If that is set forward, leases of healthy workers
-/// seem to have run out, and if it is set back, those of dead workers go on for longer. So a worker
-/// goes by the time that the last answer told, plus what has passed since by its own time. When the
-/// next answer tells something else, the clock was set: then, for the length of a lease, only what
-/// it has seen itself counts. At any time, a lease that was not renewed for its whole length, while
-/// this worker looked, has run out.
+/// A lease ends by the clock of the database. If that clock is set forward, leases of healthy
+/// workers seem to have expired. If it is set back, leases of dead workers last longer. So the
+/// worker calculates the database's time: the time in the last answer, plus the time that has
+/// passed since by its own clock. If the next answer has a different time, the clock was set. Then,
+/// for the length of a lease, only what the worker has seen itself counts. At any time, a lease has
+/// expired if this worker has watched it for its whole length without a renewal.
 class lease_watch {
  public:
-  /// Two clocks may differ by this, and by one part in a thousand of the time that has passed,
-  /// without a step of one of them.
+  /// Two clocks may differ by this plus one thousandth of the time that has passed. A larger
+  /// difference means that one of them was set.
   static constexpr duration slack = std::chrono::milliseconds{500};
 
-  /// Says in the request which leases have run out. `now` is before the call.
+  /// Sets in the request which leases have expired. `now`: before the call.
   void ask(claim_request& request, time_point now) const;
-  /// The call began at `begun` and has ended `now`.
+  /// Learns from an answer. The call began at `begun` and ended at `now`.
   void learn(const claim_request& request, const claim_answer& answer, time_point begun,
              time_point now);
 
@@ -36,7 +36,7 @@ class lease_watch {
     time_point since{};
   };
   std::map<lease_key, sighting> seen_;
-  std::optional<std::int64_t> last_now_;  // of the database
+  std::optional<std::int64_t> last_now_;  // the database's time in the last answer
   time_point last_begun_{};
   time_point last_ended_{};
   time_point doubt_until_{};

@@ -23,11 +23,11 @@ namespace {
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
 
-constexpr duration after_failure = 500ms;   // until the database is tried again
-constexpr std::size_t most_results = 2000;  // in one transaction
+constexpr duration after_failure = 500ms;   // pause before the next try to reach the database
+constexpr std::size_t most_results = 2000;  // most results in one transaction
 constexpr std::size_t most_bytes = std::size_t{16} << 20;
 
-// Requests on their way from the event loop to the thread of the engine's reader.
+// Passes requests from the event loop to the thread of the engine's reader.
 class request_queue {
  public:
   void push(std::vector<request>&& more) {
@@ -35,7 +35,7 @@ class request_queue {
     for (request& one : more) waiting_.push_back(std::move(one));
     changed_.notify_all();
   }
-  /// Nothing: it is closed and empty, or was cancelled.
+  /// Returns nothing if the queue is closed and empty, or was cancelled.
   std::optional<request> pop() {
     std::unique_lock lock(mutex_);
     waits_ = true;
@@ -73,23 +73,23 @@ class request_queue {
 struct held_chunk {
   lease_key key;
   std::size_t job = 0;     // index of its job
-  std::uint64_t open = 0;  // requests without a result
+  std::uint64_t open = 0;  // number of requests without a result
   bool has_budget = false;
-  bool lost = false;      // another worker has it
+  bool lost = false;      // another worker has taken it over
   bool left = false;      // some of its requests stay pending
-  chunk_changes changes;  // to be stored
+  chunk_changes changes;  // changes that are not stored yet
   time_point renewed{};
 };
 
-// A request that was given to the engine.
+// A request that the engine has received.
 struct open_request {
   std::shared_ptr<held_chunk> chunk;
   std::uint64_t line = 0;
-  usd most;             // that an attempt may cost
-  usd reserved;         // for the attempt that comes next, or is in flight
-  usd kept;             // for attempts of unknown outcome
-  bool denied = false;  // the budget has nothing for it now
-  bool asked = false;   // money was asked for
+  usd most;             // highest cost of an attempt
+  usd reserved;         // reservation for the next attempt, or for the one in flight
+  usd kept;             // reservations kept for attempts of unknown outcome
+  bool denied = false;  // the budget has no money for it now
+  bool asked = false;   // a request for money is pending
 };
 
 using request_key = std::pair<std::size_t, std::string>;
@@ -103,7 +103,7 @@ struct leased_work::parts {
   options chosen;
   request_queue queue;
   std::map<job_id, std::size_t> job_index;
-  std::deque<std::string> identities;  // by index; addresses stay valid
+  std::deque<std::string> identities;  // by index of the job; addresses stay valid
   mutable std::mutex identities_mutex;
   std::map<lease_key, std::shared_ptr<held_chunk>> held;
   std::map<request_key, open_request> open;
@@ -114,20 +114,21 @@ struct leased_work::parts {
   std::uint64_t unstored = 0;
   end_reason reason = end_reason::none;
   std::string why;
-  bool claiming = true;      // chunks are leased
-  bool claim_ended = false;  // claim_loop() has
-  bool closing = false;      // the run is over
-  bool given_up = false;     // nothing is stored any more
-  bool complained = false;   // the database is away, and the user knows
+  bool claiming = true;      // the worker leases more chunks
+  bool claim_ended = false;  // claim_loop() has ended
+  bool closing = false;      // the run has ended
+  bool given_up = false;     // nothing more is stored
+  bool complained = false;   // the user was informed that the database cannot be reached
   std::optional<time_point> away_since;
   std::optional<time_point> close_by;
-  std::vector<std::function<void(std::exception_ptr)>> to_tell;  // after the next batch
-  bool dirty = false;                                            // there are changes
+  std::vector<std::function<void(std::exception_ptr)>> to_tell;  // called after the next batch
+  bool dirty = false;                                            // there are changes to store
 
   bool was_poor = false;       // the last claim got no money
-  bool waits_for_end = false;  // all that is left is in hand here
-  wait_queue claimer;          // waits for room
-  wait_queue poller;  // waits until it is time to claim again, whatever is stored meanwhile
+  bool waits_for_end = false;  // all open lines are held by this worker
+  wait_queue claimer;          // waits until there is room for more requests
+  // Waits until the next claim; storing does not wake it.
+  wait_queue poller;
   wait_queue storer;
   wait_queue idle;
   std::vector<request_key> want_money;
@@ -171,7 +172,8 @@ struct leased_work::parts {
     with.time.cancel(timer);
   }
 
-  // The database did not answer. False: it has been away for too long.
+  // Handles a call that the database did not answer. Returns false if the database has been away
+  // for too long.
   bool may_try_again(const std::string& fault) {
     const time_point now = with.time.now();
     if (!away_since) away_since = now;
@@ -217,7 +219,7 @@ leased_work::leased_work(setup given, options chosen)
     : parts_(std::make_unique<parts>(std::move(given), std::move(chosen))) {}
 leased_work::~leased_work() = default;
 
-// True: a chunk was leased, or there may be one now.
+// Returns true if a chunk was leased, or if another claim may succeed at once.
 asio::awaitable<bool> leased_work::parts::claim_one() {
   waits_for_end = false;
   claim_request wanted{.worker = chosen.worker,
@@ -228,7 +230,7 @@ asio::awaitable<bool> leased_work::parts::claim_one() {
                        .relieve_first = was_poor};
   const time_point begun = with.time.now();
   leases.ask(wanted, begun);
-  bool may_return = false;  // some lines of what is in hand may, for want of money
+  bool may_return = false;  // lines that are held here may go back to the queue for lack of money
   for (const auto& [key, chunk] : held) {
     wanted.held.push_back(key);
     may_return = may_return || chunk->has_budget;
@@ -262,7 +264,7 @@ asio::awaitable<bool> leased_work::parts::claim_one() {
     co_return true;
   }
   if (answer->more_to_come || chosen.forever) co_return false;
-  // What is left is in hand here, or waits for money that cannot be freed.
+  // All remaining lines are held here, or wait for money that cannot be freed.
   if (may_return) {
     waits_for_end = true;
     co_return false;
@@ -342,7 +344,7 @@ asio::awaitable<void> leased_work::parts::take(lease got) {
   const bool poor_before = std::exchange(was_poor, poor);
   if (poor) {
     release();
-    // The next claim may be of another job, which has money.
+    // The next claim may get a chunk of another job that has money.
     if (poor_before) co_await pause(poller, chosen.poll_interval);
     co_return;
   }
@@ -351,7 +353,7 @@ asio::awaitable<void> leased_work::parts::take(lease got) {
   const auto is_here = [&](const request& one) {
     return open.contains({chunk->job, one.custom_id});
   };
-  // After it was lost, the chunk came back before its old requests were dropped.
+  // This worker had lost the chunk, and leased it again before its old requests were dropped.
   if (std::ranges::any_of(requests, is_here)) {
     job_index.erase(got.job.id);
     chunk->job = index_of(got.job);
@@ -382,8 +384,7 @@ asio::awaitable<void> leased_work::parts::claim_loop() {
   storer.wake_all();
 }
 
-// The changes of all chunks, up to what one transaction should hold, and the leases that should be
-// renewed.
+// Collects the changes of all chunks, up to the limits of one transaction, and the leases to renew.
 change_batch leased_work::parts::next_batch() {
   change_batch batch{chosen.worker, sequence + 1, chosen.lease, {}};
   const time_point now = with.time.now();
@@ -417,7 +418,8 @@ change_batch leased_work::parts::next_batch() {
   return batch;
 }
 
-// Stores one batch, however often that takes: another one would not know what became of this.
+// Stores one batch, and repeats the call until the database answers. A different batch could not be
+// sent, because it would be unknown whether this one was stored.
 asio::awaitable<void> leased_work::parts::store_batch() {
   const change_batch batch = next_batch();
   const auto waiting = std::exchange(to_tell, {});
@@ -456,7 +458,8 @@ asio::awaitable<void> leased_work::parts::store_batch() {
     chunk->renewed = now;
     const bool ended = one.release || chunk->open == 0;
     if (std::ranges::find(*lost, one.key) != lost->end()) {
-      // After a batch that was stored before, a chunk that it completed looks lost, too.
+      // If the batch was already stored by an earlier call, a chunk that it completed is also
+      // reported as lost.
       if (!ended) {
         ++sums.lost_chunks;
         with.say(severity::warning,
@@ -474,10 +477,10 @@ asio::awaitable<void> leased_work::parts::store_batch() {
   if (held.empty() && std::exchange(waits_for_end, false)) poller.wake_all();
 }
 
-// For requests whose reservation was kept after a lost attempt. One that gets no money does not
-// wait for it here: it goes back to the queue with its chunk. If it waited, what is reserved for
-// its chunk, and for the chunks of dead workers that this one could take over, would never be
-// freed.
+// Asks for money for requests with a kept reservation after a lost attempt. A request that gets no
+// money does not wait here. It goes back to the queue with its chunk. If it waited, the money
+// reserved for its chunk would never be freed, nor the money for chunks of dead workers that this
+// worker could take over.
 asio::awaitable<void> leased_work::parts::ask_for_money() {
   const auto wanted = std::exchange(want_money, {});
   for (const request_key& key : wanted) {
@@ -489,7 +492,7 @@ asio::awaitable<void> leased_work::parts::ask_for_money() {
     try {
       answer = co_await with.threads.run([&] { return with.store.reserve(chunk, {line}, false); });
     } catch (const store::store_error&) {
-      // It may have been reserved. When the chunk is released, so is that.
+      // The money may have been reserved. Releasing the chunk also releases that reservation.
     }
     const auto again = open.find(key);
     if (again == open.end()) continue;
@@ -516,7 +519,7 @@ asio::awaitable<void> leased_work::parts::store_loop() {
       co_await pause(idle, chosen.gather);
     }
     if (given_up) co_return;
-    co_await store_batch();  // first, since it may free money
+    co_await store_batch();  // first, because it may free money
     if (closing) want_money.clear();
     if (!want_money.empty() && !given_up) co_await ask_for_money();
   }
@@ -601,7 +604,7 @@ void leased_work::attempt_started(const attempt_record& attempt) {
   if (one == nullptr || one->chunk->lost) return;
   ++parts_->sums.attempts;
   const usd most = one->chunk->has_budget ? one->most : usd{};
-  // The last attempt was recorded and not sent: its number, and its record, are used again.
+  // The last attempt was recorded but not sent. Its number and its record are used again.
   const auto unsent =
       std::ranges::find_if(one->chunk->changes.ended, [&](const ended_attempt& other) {
         return other.line == one->line && other.number == attempt.number;
@@ -647,12 +650,12 @@ void leased_work::left_pending(const request& left) {
   parts_->claimer.wake_all();
   if (chunk->lost) return;
   chunk->left = true;
-  if (--chunk->open == 0) {  // the others of the chunk have their results
+  if (--chunk->open == 0) {  // all other requests of the chunk have their results
     chunk->changes.release = true;
     parts_->changed();
   }
   if (denied || parts_->closing || !parts_->claiming) return;
-  // The engine has given up the model or the job: what is left waits for another run.
+  // The engine has given up the model or the job. The remaining requests wait for another run.
   parts_->end(end_reason::left_pending, "");
   parts_->stop_claiming();
 }

@@ -21,23 +21,25 @@
 
 namespace sluice::cluster {
 
-/// The work of one worker, as source and sink of a run: leases chunks of jobs, gives their requests
-/// to the engine, and records attempts and results. Thread safety: see request_source and
-/// result_sink; everything else belongs to the event loop's thread.
+/// The work of one worker: it is the source and the sink of a run. It leases chunks of jobs, gives
+/// their requests to the engine, and records attempts and results. Thread safety: see
+/// request_source and result_sink; use everything else on the event loop's thread.
 ///
-/// An attempt is sent only after its record is stored under the chunk's current epoch. So while the
-/// database is away nothing new is sent, and results wait in memory. If a chunk was taken over by
-/// another worker, its requests are dropped here.
+/// An attempt is sent only after its record was stored under the chunk's current epoch. So while
+/// the database cannot be reached, nothing new is sent, and results wait in memory. If another
+/// worker takes a chunk over, this worker drops the chunk's requests.
 class leased_work final : public request_source, public result_sink {
  public:
   struct options {
-    std::string worker;  ///< no other process has this name
+    std::string worker;  ///< name of the worker, different from that of every other process
     duration lease = std::chrono::seconds{60};
-    std::size_t in_hand = 64;  ///< requests to have at a time; a chunk may bring more
-    bool forever = false;      ///< go on when the queue is empty
-    duration give_up_after = std::chrono::minutes{10};  ///< without the database
+    /// Number of requests to hold at a time; the last chunk may exceed it.
+    std::size_t in_hand = 64;
+    bool forever = false;                               ///< continue when the queue is empty
+    duration give_up_after = std::chrono::minutes{10};  ///< time without the database
     duration poll_interval = std::chrono::seconds{1};
-    duration gather = std::chrono::milliseconds{5};  ///< changes of this time are stored together
+    /// Changes within this time are stored together.
+    duration gather = std::chrono::milliseconds{5};
     bool simulated = false;
     bound_defaults bounds = {};  ///< for jobs with a budget
   };
@@ -48,21 +50,21 @@ class leased_work final : public request_source, public result_sink {
     background& threads;
     const relay_prices& prices;
     std::function<void(severity, const std::string&)> say;
-    /// The work cannot go on: the run shall stop.
+    /// Stops the run, because the work cannot continue.
     std::function<void()> stop_run;
-    /// reserve() may have another answer now: see engine_run::funds_changed().
+    /// Reports that reserve() may have a different answer now: see engine_run::funds_changed().
     std::function<void()> funds_changed;
   };
 
-  /// Why the work ended early.
+  /// The reason why the work ended.
   enum class end_reason : std::uint8_t {
     none,          ///< the queue is empty
     stopped,       ///< stop() was called
-    database,      ///< the database was away for too long
+    database,      ///< the database could not be reached for too long
     version,       ///< the database belongs to another version
-    budget,        ///< the budgets of all jobs that are left are used up
-    left_pending,  ///< the engine gave up requests
-    unbounded,     ///< the cost of a request of a job with a budget has no bound
+    budget,        ///< the budgets of all remaining jobs are used up
+    left_pending,  ///< the engine has given up requests
+    unbounded,     ///< a request of a job with a budget has no upper bound for its cost
   };
   struct totals {
     std::uint64_t succeeded = 0;
@@ -70,8 +72,8 @@ class leased_work final : public request_source, public result_sink {
     std::uint64_t attempts = 0;
     std::uint64_t tokens = 0;
     usd cost;
-    std::uint64_t chunks = 0;       ///< leased
-    std::uint64_t lost_chunks = 0;  ///< taken over by others
+    std::uint64_t chunks = 0;       ///< number of leased chunks
+    std::uint64_t lost_chunks = 0;  ///< chunks that other workers have taken over
     std::uint64_t relieved = 0;     ///< attempts of dead workers that count as maybe billed
     std::uint64_t unstored = 0;     ///< results that could not be stored
   };
@@ -79,28 +81,28 @@ class leased_work final : public request_source, public result_sink {
   leased_work(setup parts, options chosen);
   ~leased_work() override;
 
-  /// Leases, stores and renews until close().
+  /// Leases chunks, stores changes and renews leases until close().
   boost::asio::awaitable<void> work();
-  /// Leases nothing more, so the run ends when what is in hand is done.
+  /// Leases no more chunks. The run ends when the requests in hand are done.
   void stop();
-  /// After the run: stores what is left, and releases the chunks. Waits for the database as long as
-  /// the options say, but at most `patience`. Then work() ends.
+  /// Call it after the run. It stores the remaining changes, and releases the chunks. It waits for
+  /// the database as long as the options say, but at most `patience`. Then work() ends.
   void close(duration patience);
 
   end_reason ended_by() const noexcept;
-  /// In words; empty: the queue is empty.
+  /// The reason in words; empty if the queue is empty.
   const std::string& why() const noexcept;
   totals sums() const;
 
-  // The source.
+  // Source of requests.
   std::optional<request> next() override;
   void cancel() override;
   std::string_view identity(std::size_t job) const override;
   bool has_several_models() const override { return true; }
-  /// next() waits, and has nothing to give: for tests in virtual time.
+  /// Returns whether next() waits and has no request to give; for tests in virtual time.
   bool quiet() const;
 
-  // The sink.
+  // Sink of results.
   funds reserve(const request& next) override;
   void attempt_started(const attempt_record& attempt) override;
   bool must_be_recorded() const override { return true; }

@@ -14,9 +14,9 @@ namespace {
 
 constexpr std::string_view mark = "sluice1\n";
 constexpr int level = 3;
-constexpr unsigned long long longest_block = 1ULL << 32U;  // of a block, unpacked
+constexpr unsigned long long longest_block = 1ULL << 32U;  // limit for an unpacked block
 
-// Whole numbers with the lowest seven bits first.
+// Writes a whole number, the lowest seven bits first.
 void put(std::string& out, std::uint64_t value) {
   for (; value >= 0x80; value >>= 7U) out.push_back(static_cast<char>(value | 0x80U));
   out.push_back(static_cast<char>(value));

@@ -9,11 +9,11 @@
 
 namespace sluice::cluster {
 
-/// Requests of a job as one compressed text, which another machine unpacks: with all that enqueue
-/// found out, so that no worker reads the job again. Pure.
+/// Packs requests of a job into one compressed text for other machines. It contains everything that
+/// enqueue has found out, so workers do not read the job again. Pure.
 std::string pack(const std::vector<request>& requests);
-/// The requests whose lines are in [first, last]. Throws store::store_error if the bytes are
-/// damaged or of another version.
+/// Returns the requests with lines in [first, last]. Throws store::store_error if the bytes are
+/// damaged or have another version.
 std::vector<request> unpack(std::string_view packed, std::uint64_t first, std::uint64_t last);
 
 }  // namespace sluice::cluster

@@ -22,7 +22,8 @@ using store::postgres_rows;
 using store::postgres_transaction;
 using store::result_format;
 
-// A process that is stopped in the middle of a transaction must not hold others up.
+// If a process is stopped in the middle of a transaction, PostgreSQL ends the transaction after
+// this time, so that other processes can continue.
 constexpr std::chrono::milliseconds idle_timeout{5'000};
 constexpr std::chrono::milliseconds window_idle_timeout{1'000};
 constexpr std::chrono::milliseconds patience{2'000};
@@ -37,7 +38,7 @@ std::uint64_t count_in(const postgres_rows& rows, std::size_t row, std::size_t c
   return static_cast<std::uint64_t>(rows.number(row, column));
 }
 
-// Numbers and texts of many rows, as arrays for unnest().
+// Collects the numbers of many rows as an array for unnest().
 struct number_column {
   void add(std::int64_t value) { values.push_back(value); }
   void add(std::uint64_t value) { values.push_back(static_cast<std::int64_t>(value)); }
@@ -95,7 +96,7 @@ constexpr const char* chunk_columns =
     "c.reserved::text, c.succeeded, c.failed, c.attempts, c.retries, c.maybe_billed, "
     "c.cost::text, c.kept::text, c.needs::text";
 
-// In microseconds since the epoch.
+// The end of a lease in microseconds since the epoch.
 constexpr const char* lease_end = "(extract(epoch FROM c.lease_until) * 1000000)::bigint";
 
 chunk_record chunk_in(const postgres_rows& rows, std::size_t row) {
@@ -121,7 +122,7 @@ chunk_record chunk_in(const postgres_rows& rows, std::size_t row) {
   return chunk;
 }
 
-// `lease` is in microseconds from now.
+// `lease`: microseconds from now.
 void save(postgres_transaction& in, const chunk_record& chunk, std::int64_t lease) {
   in.run(
       "UPDATE sluice.job_chunks SET first_line = $3, last_line = $4, state = $5, epoch = $6, "
@@ -177,8 +178,8 @@ void move_money(postgres_transaction& in, job_id job, const money_change& change
           .put(change.released.to_string()));
 }
 
-// The last of several workers that finish chunks at the same time sees that all are done: each
-// locks the job before it looks.
+// Marks the job as finished if all its chunks are done. Each worker locks the job before the check.
+// So if several workers finish chunks at the same time, the last one sees that all are done.
 void finish_if_done(postgres_transaction& in, job_id job) {
   in.run("SELECT 1 FROM sluice.jobs WHERE id = $1 FOR UPDATE", postgres_parameters().put(job));
   in.run(
@@ -227,7 +228,7 @@ class postgres_jobs final : public job_store {
                   .put(job.fingerprint)
                   .put(job.lines)
                   .put(budget));
-          // Of workers that are long gone.
+          // Removes workers that have not been seen for a week.
           in.run("DELETE FROM sluice.job_workers WHERE seen < now() - interval '7 days'");
           if (!made.empty()) {
             const std::int64_t id = made.number(0, 0);
@@ -372,15 +373,15 @@ class postgres_jobs final : public job_store {
   }
 
   claim_answer claim(const claim_request& request) override {
-    // If the answer to COMMIT is lost, the chunk is leased without its worker knowing, and its
-    // lease runs out.
+    // If the answer to COMMIT is lost, the chunk stays leased although its worker does not know it,
+    // until the lease expires.
     return database_.transact([&](postgres_transaction& in) { return try_claim(in, request); },
                               if_unclear::run_again);
   }
 
   reserve_answer reserve(const lease_key& key, const std::vector<line_reserve>& lines,
                          bool split_rest) override {
-    // Run again, it would reserve twice.
+    // It must not run again, because it would reserve twice.
     return database_.transact(
         [&](postgres_transaction& in) {
           reserve_answer answer;
@@ -401,7 +402,7 @@ class postgres_jobs final : public job_store {
               0);
           std::optional<std::uint64_t> rest;
           answer.lines = reserve_lines(chunk, job, lines, rest);
-          // Its other lines may be in hand.
+          // The chunk's other lines may be running at this worker.
           if (!split_rest) chunk.needs.reset();
           in.run("UPDATE sluice.jobs SET reserved = $2::text::numeric WHERE id = $1",
                  postgres_parameters().put(key.job).put(job.reserved.to_string()));
@@ -437,7 +438,8 @@ class postgres_jobs final : public job_store {
           const auto locked =
               in.run("SELECT state FROM sluice.rate_windows WHERE name = $1 FOR UPDATE",
                      postgres_parameters().put(call.window));
-          // Read under the lock, so that calls see it in their order.
+          // Reads the time while it holds the lock, so that calls see increasing times in their
+          // order.
           const auto time = in.run(
               "SELECT (extract(epoch FROM now()) * 1000000)::bigint, (extract(epoch FROM "
               "clock_timestamp()) * 1000000)::bigint");
@@ -488,7 +490,7 @@ class postgres_jobs final : public job_store {
   void drop(const char* table, job_id job) {
     database_.transact(
         [&](postgres_transaction& in) {
-          // It waits for the transactions of workers, and they for it: not for long.
+          // The DROP and the transactions of workers wait for each other, so the wait is limited.
           in.run_all("SET LOCAL lock_timeout = '5s'");
           in.run_all(fmt::format("DROP TABLE IF EXISTS sluice.{}_{}", table, job));
         },
@@ -561,10 +563,12 @@ class postgres_jobs final : public job_store {
     return answer;
   }
 
-  // True: what is left of the budget is too small for any line, and no reservation can free more.
+  // Marks the job as exhausted and returns true, if the rest of the budget does not cover any line
+  // and no reservation can free more.
   static bool note_exhausted(postgres_transaction& in, const job_record& job) {
     if (!job.budget || job.reserved != usd{}) return false;
-    // Locked first, so that the next statement sees what others have changed before.
+    // Locks the job first, so that the next statement sees the earlier changes of other
+    // transactions.
     in.run("SELECT 1 FROM sluice.jobs WHERE id = $1 FOR UPDATE", postgres_parameters().put(job.id));
     const auto set = in.run(
         "UPDATE sluice.jobs j SET exhausted = true WHERE id = $1 AND NOT finished AND budget IS "
@@ -604,7 +608,8 @@ class postgres_jobs final : public job_store {
         .flag(0, 0);
   }
 
-  // The first lease decides whether the simulator serves the job. False: it was the other way.
+  // The first lease decides whether the simulator serves the job. Returns false if it was decided
+  // differently.
   static bool take_job(postgres_transaction& in, job_record& job, const claim_request& request) {
     if (job.simulated && job.started_at) return true;
     const auto set = in.run(
@@ -706,7 +711,7 @@ class postgres_jobs final : public job_store {
     return lost;
   }
 
-  // In one order for all workers.
+  // Locks chunks in the same order for all workers, to prevent deadlocks.
   static std::map<lease_key, chunk_record> lock_chunks(postgres_transaction& in,
                                                        const change_batch& batch) {
     std::map<lease_key, chunk_record> held;

@@ -7,9 +7,9 @@
 
 namespace sluice::cluster {
 
-/// A job store in a PostgreSQL database, in a schema of its own: `sluice`. Creates the schema, or
-/// brings it up to date, if its role may. Throws store::store_error if it cannot be used, and
-/// other_version if the schema is newer than this program.
+/// Opens the job store in a PostgreSQL database, in its own schema `sluice`. Creates or upgrades
+/// the schema, if the database role has the right to do it. Throws store::store_error if the
+/// database cannot be used, and other_version if the schema is newer than this program.
 std::unique_ptr<job_store> open_postgres_jobs(const std::string& url);
 
 }  // namespace sluice::cluster

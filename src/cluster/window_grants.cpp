@@ -23,15 +23,17 @@ using namespace std::chrono_literals;
 
 constexpr duration usual_interval = 1s;
 constexpr duration shortest_interval = 100ms;
-constexpr duration until_next_call = 1s;
-constexpr duration first_wait = 2500ms;     // others call within this time
-constexpr duration retake_interval = 20ms;  // of attempts that wait for a grant
-constexpr duration age_step = 50ms;         // ages of starts are rounded down to it
-// In one call: twice what was used since the last one, so that a worker that dies holds little of
-// the window, which is lost to the others for a minute.
+constexpr duration until_next_call = 1s;  // after a failed call
+constexpr duration first_wait = 2500ms;  // within this time the other workers make their next calls
+constexpr duration retake_interval = 20ms;  // how often attempts that wait for a grant try again
+constexpr duration age_step = 50ms;         // ages of starts are rounded down to a multiple of this
+// Limits for the starts in one call. A worker asks for twice what it has used since the last call.
+// So a worker that dies holds only a small part of the window, which the others cannot use for a
+// minute.
 constexpr std::uint64_t least_wanted = 16;
 constexpr std::uint64_t most_wanted = 10'000;
-constexpr std::size_t most_tracked = 1'000'000;  // starts whose tokens may be corrected
+// Limit of starts with a possible correction of tokens.
+constexpr std::size_t most_tracked = 1'000'000;
 
 }  // namespace
 
@@ -41,7 +43,7 @@ std::chrono::nanoseconds window_grants::time_since_boot() {
   return std::chrono::seconds{time.tv_sec} + std::chrono::nanoseconds{time.tv_nsec};
 }
 
-// The grant of one window.
+// This process's grant of one window.
 class window_grants::window final : public shared_limit {
  public:
   window(setup& parts, std::string name, std::uint64_t per_minute, std::uint64_t tokens_per_minute,
@@ -134,11 +136,12 @@ class window_grants::window final : public shared_limit {
     token_cap_ = tokens_per_minute;
   }
 
-  // When the next call is due; nothing: nothing is to be said.
+  // Returns when the next call is due; nothing if no call is needed.
   std::optional<time_point> next_call() const {
     if (!is_limited()) return std::nullopt;
     if (missed_ || new_pause_) return earliest_call_;
-    // Also if there is nothing to tell: the calls show whether the database's clock was set.
+    // Calls are made even if there is nothing to report, because they show whether the database's
+    // clock was set.
     if (last_now_ == 0) return std::nullopt;
     return std::max(earliest_call_, last_call_ + usual_interval);
   }
@@ -163,7 +166,7 @@ class window_grants::window final : public shared_limit {
       free_ = kept;
       free_tokens_ -= call.returned_tokens;
     }
-    if (starved_) {  // tokens that are too few for any start
+    if (starved_) {  // too few tokens for any start
       call.returned_tokens = free_tokens_;
       call.returned = free_;
       free_ = free_tokens_ = 0;
@@ -191,7 +194,7 @@ class window_grants::window final : public shared_limit {
 
   void end_call(const window_call& call, const window_answer& answer) {
     const time_point now = parts_.time.now();
-    // The time of the database may be that of any moment of the call.
+    // The database's time in the answer may be from any moment during the call.
     const bool first = last_now_ == 0;
     last_now_ = answer.now;
     clock_steps_ = answer.clock_steps;
@@ -230,7 +233,8 @@ class window_grants::window final : public shared_limit {
     earliest_call_ = now + wait;
   }
 
-  // Nobody knows what became of the call, so what it said and what it brought is left to run out.
+  // The outcome of the call is unknown. So its reports, and the starts that it may have granted,
+  // are left to expire.
   void fail_call() {
     begin_anew();
     missed_ = true;
@@ -243,10 +247,10 @@ class window_grants::window final : public shared_limit {
   struct tracked_start {
     std::uint64_t generation = 0;
     std::uint64_t tokens = 0;
-    std::optional<std::uint64_t> actual;  // tokens, before it was reported
-    std::optional<time_point> arrived;    // at the relay, at the latest
-    duration age{};                       // as it was reported
-    std::int64_t release = 0;             // 0: it was not reported
+    std::optional<std::uint64_t> actual;  // tokens, if known before the report
+    std::optional<time_point> arrived;    // latest time of arrival at the relay
+    duration age{};                       // age in the report
+    std::int64_t release = 0;             // when it leaves the window; 0: not reported yet
     bool done = false;
   };
 
@@ -299,20 +303,21 @@ class window_grants::window final : public shared_limit {
   const duration reach_;
   std::string holder_;
   std::uint64_t holders_ = 0;
-  std::uint64_t generation_ = 0;  // starts of an earlier one are left to run out
-  bool fresh_ = true;             // the database does not know the holder
+  std::uint64_t generation_ = 0;  // starts of an earlier generation are left to expire
+  bool fresh_ = true;             // the database does not know this holder yet
   std::uint64_t free_ = 0;
   std::uint64_t free_tokens_ = 0;
-  std::uint64_t taken_ = 0;        // since the last call
-  std::uint64_t need_tokens_ = 0;  // of the last attempt that asked
+  std::uint64_t taken_ = 0;        // starts used since the last call
+  std::uint64_t need_tokens_ = 0;  // tokens of the last attempt that asked
   bool missed_ = false;            // an attempt waits for a start
-  bool starved_ = false;           // … because of its tokens alone
+  // An attempt waits only because it needs more tokens.
+  bool starved_ = false;
   std::chrono::nanoseconds valid_until_{std::chrono::nanoseconds::min()};
   time_point paused_until_{};
-  std::optional<time_point> new_pause_;  // not told yet
+  std::optional<time_point> new_pause_;  // not reported yet
   std::map<ticket, tracked_start> starts_;
   ticket last_ticket_ = 0;
-  std::vector<ticket> reported_;  // by the call that is under way
+  std::vector<ticket> reported_;  // starts that the current call reports
   std::vector<window_call::correction> corrections_;
   time_point earliest_call_{};
   time_point last_call_{};

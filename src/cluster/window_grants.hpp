@@ -15,10 +15,10 @@
 
 namespace sluice::cluster {
 
-/// The limits that this process shares with other machines, through a job store. Holds grants of
-/// starts and renews them about once a second while there is work; without a valid grant nothing
-/// starts. Not thread safe: use it on the event loop's thread. It must outlive the engine that uses
-/// it, and work() must have ended before it is destroyed.
+/// The limits that this process shares with other machines through a job store. Not thread safe:
+/// use it on the event loop's thread. It holds grants of starts, and renews them about once a
+/// second while there is work. Without a valid grant nothing starts. It must outlive the engine
+/// that uses it, and work() must have ended before it is destroyed.
 class window_grants final : public shared_limits {
  public:
   struct setup {
@@ -26,10 +26,10 @@ class window_grants final : public shared_limits {
     clock& time;
     job_store& store;
     background& threads;
-    std::string worker;  ///< its name; no other process has it
-    /// Takes a sentence for the user.
+    std::string worker;  ///< name of the worker, different from that of every other process
+    /// Receives a sentence for the user.
     std::function<void(const std::string&)> say;
-    /// Time since some moment; goes on while the machine sleeps.
+    /// Returns the time since a fixed moment, including the time while the machine sleeps.
     std::function<std::chrono::nanoseconds()> awake_or_asleep = time_since_boot;
   };
   /// How long a grant is valid: a worker that cannot reach the database stops after this time.
@@ -41,7 +41,7 @@ class window_grants final : public shared_limits {
   shared_limit& open(const std::string& window, std::uint64_t per_minute,
                      std::uint64_t tokens_per_minute, duration margin, duration reach) override;
 
-  /// Renews the grants until stop(), then gives back what is left.
+  /// Renews the grants until stop(), then returns the unused starts.
   boost::asio::awaitable<void> work();
   void stop();
 

@@ -34,9 +34,9 @@ std::vector<tcp::endpoint> in_racing_order(std::vector<tcp::endpoint> addresses)
 
 namespace {
 
-// The sockets that are connecting. The waiting coroutine is parked on the connection. Each connect
-// operation keeps a reference to the race, since its callback comes even after the waiting
-// coroutine is gone.
+// Holds the sockets that are connecting. The coroutine that waits for the result is queued in the
+// connection's `parked`. Each connect operation keeps a reference to the race, because its callback
+// runs even after that coroutine has ended.
 class race : public std::enable_shared_from_this<race> {
  public:
   race(connection& link, clock& clock, std::vector<tcp::endpoint> addresses)

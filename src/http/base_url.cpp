@@ -21,11 +21,11 @@ namespace {
 
 constexpr std::string_view first_version = "/v1";
 
-// The ends of endpoint URLs, without the version before them.
+// Path suffixes of endpoint URLs, without the version before them.
 constexpr std::array<std::string_view, 5> tails{"/chat/completions", "/completions", "/embeddings",
                                                 "/responses", "/models"};
 
-// Ends of paths that endpoints follow without a version:
+// Path suffixes after which the endpoint follows without a version:
 // https://ai.google.dev/gemini-api/docs/openai (/v1beta/openai),
 // https://developers.cloudflare.com/ai-gateway/chat-completion/ (/v1/ACCOUNT/GATEWAY/compat),
 // https://docs.github.com/en/rest/models/inference (/inference, /orgs/ORG/inference),
@@ -71,7 +71,7 @@ std::size_t last_version(std::string_view path) {
   return std::string_view::npos;
 }
 
-// The position of an end of the path that takes the place of a version; npos: none.
+// The position of a path suffix that replaces a version; npos: none.
 std::size_t unversioned_end(std::string_view path) {
   for (const std::string_view end : unversioned) {
     if (path.ends_with(end)) return path.size() - end.size();
@@ -88,7 +88,7 @@ void drop_slashes(std::string_view& path) {
   while (path.ends_with('/')) path.remove_suffix(1);
 }
 
-// The path without the end of an endpoint URL.
+// The path without the suffix of an endpoint URL.
 std::string_view without_tail(std::string_view path) {
   drop_slashes(path);
   for (const std::string_view tail : tails) {

@@ -30,7 +30,7 @@ struct base_url {
   /// `Host` header: contains the port only if it is not the default port.
   std::string authority() const;
   std::string origin() const;  ///< scheme://authority
-  /// Whether a key that is sent to this address could be read on the network.
+  /// Returns whether others on the network could read a key that is sent to this address.
   bool in_the_clear() const;
 
  private:

@@ -51,21 +51,22 @@ struct connection {
     socket.close(ignored);
     parked.wake_all();
   }
-  /// Closed by this program, not by the relay.
+  /// Marks the connection as aborted by this program, and cuts it.
   void abort() {
     aborted = true;
     cut();
   }
 
   bool given_up() const noexcept { return aborted || limit.passed(); }
-  /// Why an operation failed: a timeout or an abort comes before the error that it caused.
+  /// Returns why an operation failed. If a timeout or an abort caused the error, it returns that
+  /// cause; otherwise it returns `otherwise`.
   std::string first_cause(std::string otherwise) const {
     if (limit.passed()) return std::string(limit.name()) + " expired";
     return aborted ? "interrupted" : std::move(otherwise);
   }
 
-  /// Nothing has arrived since the last reply, not even its close. Unexpected bytes would be taken
-  /// for the answer to the next request.
+  /// Returns whether nothing has arrived since the last reply, not even the relay's close.
+  /// Unexpected bytes would be read as the answer to the next request.
   bool is_silent() {
     if (tls && (SSL_has_pending(tls->native_handle()) != 0 ||
                 BIO_ctrl_pending(SSL_get_rbio(tls->native_handle())) != 0)) {
@@ -76,7 +77,7 @@ struct connection {
     return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
   }
 
-  /// Bytes, or the close of the connection, have arrived and were not read yet.
+  /// Returns whether unread bytes, or the relay's close, have arrived.
   bool has_unread() {
     pollfd query{socket.is_open() ? socket.native_handle() : -1, POLLIN, 0};
     return ::poll(&query, 1, 0) > 0;
@@ -90,9 +91,9 @@ struct connection {
   }
 
   boost::asio::ip::tcp::socket socket;
-  stamped_stream stream;  ///< over the socket
+  stamped_stream stream;  ///< the stream over the socket
   std::optional<boost::asio::ssl::stream<stamped_stream&>> tls;
-  wait_queue parked;  ///< for waits while there is no connected socket
+  wait_queue parked;  ///< the coroutines that wait while there is no connected socket
   deadline limit;
   std::vector<char> buffer = std::vector<char>(read_size);
   std::size_t filled = 0;

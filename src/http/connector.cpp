@@ -52,7 +52,7 @@ std::unique_ptr<connection> connector::make() {
   return std::make_unique<connection>(context_, clock_, tls_ ? &tls_->context() : nullptr);
 }
 
-// Looks up the name if needed. Returns why there is no address; empty: there is one.
+// Looks up the name if needed. Returns the error text; empty if there is an address.
 asio::awaitable<std::string> connector::find_addresses(connection& link) {
   co_await names_.find(link.parked);
   co_return link.given_up() ? "no answer" : names_.error();

@@ -51,7 +51,7 @@ class connector {
   const base_url url_;
   const duration connection_age_;
   std::optional<proxy> proxy_;
-  name_lookup names_;  // of the proxy if there is one, else of the relay
+  name_lookup names_;  // looks up the proxy's name if there is a proxy, otherwise the relay's
   std::optional<tls_client> tls_;
   bool tunnelled_ = false;  // the proxy has accepted the credentials before
   bool secured_ = false;    // a TLS handshake has succeeded before

@@ -50,7 +50,7 @@ bool is_text(std::string_view begin) {
   });
 }
 
-// Values that mean no encoding, and charsets and the like that are there by mistake.
+// Values that name no encoding, and values such as charsets that are there by mistake.
 bool means_nothing(std::string_view name) {
   constexpr std::array<std::string_view, 9> nothing{"",     "identity", "none",   "utf-8", "utf8",
                                                     "text", "plain",    "binary", "8bit"};

@@ -10,17 +10,18 @@
 
 namespace sluice {
 
-/// Decompresses a body by its Content-Encoding and its first bytes. Not thread safe; one object for
-/// each body. The header cannot be trusted: relays and proxies name an encoding that they have
+/// Decompresses a body by its Content-Encoding and its first bytes. Not thread safe; use one object
+/// for each body. The header cannot be trusted: relays and proxies name an encoding that they have
 /// already removed, put a charset there, or send compressed bytes without a header. So a body that
-/// begins like gzip, zlib or zstd is decompressed, and a body that begins like JSON, an event
-/// stream or a web page is plain, whatever the header says.
+/// begins like gzip, zlib or zstd is decompressed, whatever the header says. A body that begins
+/// like JSON, an event stream or a web page is not decompressed.
 ///
 /// A few compressed bytes may expand to gigabytes: input stays compressed until read() returns it
 /// piece by piece.
 class content_decoder {
  public:
-  /// Adds the value of a Content-Encoding field: a list in the order in which they were applied.
+  /// Adds the value of a Content-Encoding field: the encodings in the order in which the sender
+  /// applied them.
   void add(std::string_view names);
   void put(std::string_view bytes);
   /// The body has ended; if it is too short to be recognized, it is plain.
@@ -28,9 +29,10 @@ class content_decoder {
   /// The next piece of the decompressed body, valid until the next call of any function; empty:
   /// more input is needed. Throws bad_compression.
   std::string_view read();
-  /// read() may return another piece.
+  /// Returns whether read() may return another piece.
   bool may_have_more() const noexcept { return may_have_more_; }
-  /// The body is plain and nothing is left to read: the caller can bypass the decoder.
+  /// Returns whether the body is plain and nothing is left to read, so that the caller can bypass
+  /// the decoder.
   bool is_plain() const noexcept { return decided_ && !undo_ && !may_have_more_; }
   /// Bytes of memory in use, mostly for compression windows.
   std::size_t memory() const noexcept;
@@ -49,7 +51,7 @@ class content_decoder {
   std::size_t done_ = 0;  // bytes of `input_` that are decompressed
   std::string piece_;
   std::unique_ptr<decompressor> undo_;
-  std::unique_ptr<content_decoder> inner_;  // for the encodings that were applied before
+  std::unique_ptr<content_decoder> inner_;  // decodes the encodings that were applied before
 };
 
 }  // namespace sluice

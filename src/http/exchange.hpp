@@ -36,11 +36,12 @@ class response_handler {
   /// The last byte of the request was given to the kernel.
   virtual void on_sent() = 0;
   virtual void on_head(response_head head) = 0;
-  /// A piece of the body. The result says whether to read on.
+  /// Takes a piece of the body. The result says whether the client must read more.
   virtual body_need on_body(std::string_view bytes) = 0;
-  /// Number of bytes of the reply that it stores.
+  /// The number of bytes of the reply that the handler stores.
   virtual std::size_t held() const { return 0; }
-  /// Whether it can take more of the body now; if not, reading stops, and the relay has to wait.
+  /// Returns whether the handler can take more of the body now. If not, the client stops reading,
+  /// and the relay must wait.
   virtual bool has_room() { return true; }
   /// Woken when has_room() may have changed; null: it does not change by itself.
   virtual wait_queue* room_signal() { return nullptr; }
@@ -51,7 +52,7 @@ struct exchange_end {
   enum class how : std::uint8_t {
     complete,          ///< the whole body arrived, or the handler needed no more of it
     unreachable,       ///< no connection: name lookup, connect or TLS handshake failed
-    wrong_server,      ///< no host has the name, or the server speaks no TLS; never reached before
+    wrong_server,      ///< no host has the name, or the server has no TLS; never reached before
     bad_certificate,   ///< the certificate cannot be verified, or is not for this host
     refused_by_proxy,  ///< the proxy refuses the credentials
     broken,            ///< the connection broke, or the answer was not HTTP

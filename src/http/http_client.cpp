@@ -36,7 +36,7 @@ using tcp = asio::ip::tcp;
 // How long to wait for the end of a body after the reply is complete, so that the connection can be
 // reused: some relays send the last chunk late, some never.
 constexpr duration drain_timeout = std::chrono::seconds{1};
-// If this number of reused connections in a row were dead, connections are not reused any more:
+// After this number of dead reused connections in a row, the client no longer reuses connections:
 // some relays close after every reply without saying so.
 constexpr unsigned most_stale = 3;
 
@@ -186,7 +186,7 @@ beast_client::connection_ptr beast_client::take_idle() {
   return idle_.take();
 }
 
-// Whether fixed_headers_ has the field.
+// Returns whether fixed_headers_ has the field.
 bool beast_client::sets(std::string_view name) const {
   if (same_name(name, "Host") || same_name(name, "Proxy-Authorization")) return true;
   if (same_name(name, "Authorization") && !relay_.api_key.empty()) return true;
@@ -353,8 +353,8 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, connection_ptr&
   }
 }
 
-// Waits until the handler has room for more. Timeouts are stopped meanwhile, since the relay is not
-// the cause of the delay.
+// Waits until the handler has room for more. The timeouts are stopped during this wait, because the
+// relay does not cause the delay.
 asio::awaitable<void> beast_client::make_room(connection& link, response_parser& parser,
                                               counted_handler& handler) {
   while (!parser.finished() && !parser.undecodable() && parser.need() != body_need::nothing &&

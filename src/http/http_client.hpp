@@ -40,7 +40,7 @@ class http_client {
   virtual ~http_client() = default;
   virtual boost::asio::awaitable<exchange_end> exchange(outgoing request,
                                                         response_handler& handler) = 0;
-  /// Nothing new may be sent: an exchange that has not begun to send ends as unreachable.
+  /// Stops new requests: an exchange that has not begun to send ends as unreachable.
   virtual void stop_sending() = 0;
   virtual void allow_sending() = 0;  ///< ends stop_sending(); this is the initial state
   /// Ends every active exchange at once, as broken.

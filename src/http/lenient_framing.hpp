@@ -9,8 +9,8 @@
 namespace sluice {
 
 // Reads responses that are not strictly valid HTTP/1.1 but have a clear meaning, and that curl and
-// the SDKs accept. Only a client may do this, and only on a connection that is not reused: else two
-// programs could disagree about where a body ends (request smuggling).
+// the SDKs accept. Only a client may do this, and only on a connection that is not reused.
+// Otherwise two programs could disagree about where a body ends (request smuggling).
 
 /// The length of the head at the beginning of `bytes`, including its empty line; 0: incomplete.
 std::size_t head_length(std::string_view bytes);

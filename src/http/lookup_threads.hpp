@@ -22,8 +22,8 @@ class lookup_threads {
   lookup_threads& operator=(const lookup_threads&) = delete;
   ~lookup_threads();
 
-  /// Runs `lookup`, which must not throw, on one of the threads; first come, first served. False:
-  /// no thread can be started.
+  /// Runs `lookup`, which must not throw, on one of the threads. Lookups run in the order of the
+  /// calls. Returns false if no thread can be started.
   bool run(std::function<void()> lookup);
 
  private:

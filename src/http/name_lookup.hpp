@@ -50,14 +50,15 @@ class name_lookup {
   name_lookup& operator=(const name_lookup&) = delete;
 
   /// Starts a lookup if needed, and returns when addresses() may be used. It waits on `line`, so it
-  /// also returns when `line` is woken.
+  /// also returns when something else wakes `line`.
   boost::asio::awaitable<void> find(wait_queue& line);
 
   /// The result of the last successful lookup; the address that worked last comes first.
   std::vector<endpoint> addresses() const;
   /// Why there is no address; empty if there is one.
   const std::string& error() const noexcept { return error_; }
-  /// No lookup has ever found an address, and the last one says that there is no such name.
+  /// Returns whether no lookup has ever found an address, and the last one reported that the name
+  /// does not exist.
   bool is_unknown() const noexcept { return error_ == no_such_name(); }
   /// Number of lookups that have ended.
   std::uint64_t answers() const noexcept { return answers_; }

@@ -34,7 +34,7 @@ std::vector<std::uint8_t> address_bytes(std::string_view text) {
   return {};
 }
 
-// Whether the range, for example 10.0.0.0/8, contains the address.
+// Returns whether the range, for example 10.0.0.0/8, contains the address.
 bool holds(std::string_view range, const std::vector<std::uint8_t>& address) {
   const std::size_t slash = range.find('/');
   const auto network = address_bytes(range.substr(0, slash));

@@ -12,9 +12,9 @@ namespace sluice {
 /// Limits the memory of all replies in flight together. Not thread safe: use it on the event loop's
 /// thread.
 ///
-/// A reply that would exceed the limit is not read further until others have ended. One reply at a
-/// time is favoured and continues anyway, so that there is always one that can end; its own size
-/// limit applies.
+/// When the replies together reach the limit, the client reads a reply that needs more memory only
+/// after other replies have ended. One reply at a time is favoured: it continues anyway, so that at
+/// least one can always end. Its own size limit still applies.
 class reply_memory {
  public:
   explicit reply_memory(std::uint64_t most) : most_(most) {}
@@ -45,8 +45,8 @@ class reply_memory {
       if (!room && of_->favoured_ == nullptr) of_->favoured_ = this;
       return room || of_->favoured_ == this;
     }
-    /// Returns when it may be able to use more. It waits on `line`, so it also returns when `line`
-    /// is woken.
+    /// Returns when the reply may be able to use more memory. It waits on `line`, so it also
+    /// returns when something else wakes `line`.
     boost::asio::awaitable<void> wait(wait_queue& line) {
       return wait_queue::wait_in_both(of_->waiting_, line);
     }
@@ -59,7 +59,8 @@ class reply_memory {
   std::uint64_t total() const noexcept { return total_; }
 
  private:
-  // Wakes all waiters if there is room, else the first one, which may become the favoured one.
+  // Wakes all waiters if there is room. Otherwise it wakes the first one, which may become the
+  // favoured one.
   void wake() {
     if (total_ <= most_) return waiting_.wake_all();
     if (favoured_ == nullptr) waiting_.wake_one();

@@ -80,7 +80,8 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
   std::size_t memory() const noexcept { return content_.memory(); }
   /// The connection may serve another request.
   bool reusable() const { return !mended_ && !chunks_ && keep_alive(); }
-  /// The response has an explicit "keep-alive"; in HTTP/1.1 it is the default and usually left out.
+  /// Returns whether the response has an explicit "keep-alive". In HTTP/1.1 it is the default, so
+  /// most responses omit it.
   bool says_keep_alive() const noexcept { return says_keep_alive_; }
 
   bool interim() const noexcept { return head_.status >= 100 && head_.status < 200; }

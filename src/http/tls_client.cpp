@@ -65,7 +65,7 @@ std::string names_in(X509* certificate) {
   }
   if (count > most) list += fmt::format(" and {} more", count - most);
   if (count > 0) return list;
-  // Old certificates have the host only in the subject, which is not accepted any more.
+  // Old certificates have the host only in the subject. It is not accepted any more.
   std::array<char, 256> common{};
   X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, common.data(),
                             static_cast<int>(common.size()));

@@ -29,7 +29,7 @@ class tls_client {
   /// Call it before the handshake of each connection. If the certificate is for other hosts, their
   /// names are stored in `others`, which must outlive the handshake.
   void prepare(stream& tls_stream, std::string& others);
-  /// The handshake failed because the server speaks another protocol, most likely plain HTTP. Pure.
+  /// The handshake failed because the server uses another protocol, most likely plain HTTP. Pure.
   static bool is_no_tls(const boost::system::error_code& error);
   /// Why the certificate was refused; empty if the handshake failed for another reason.
   std::string certificate_error(stream& tls_stream, const boost::system::error_code& error,

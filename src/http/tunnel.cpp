@@ -151,7 +151,7 @@ asio::awaitable<tunnel_end> socks(tcp::socket& socket, const proxy& through,
     if (const auto error = co_await write_all(socket, credentials)) co_return broken(error);
     if (const auto error = co_await read_exactly(socket, answer)) {
       if (error != asio::error::eof) co_return broken(error);
-      answer[1] = none_will_do;  // a proxy that closes without an answer has refused, too
+      answer[1] = none_will_do;  // a proxy that closes without an answer has refused too
     }
     if (answer[1] != 0) co_return tunnel_end{"it refused the user and password", true};
   } else if (answer[1] != no_credentials) {

@@ -60,7 +60,8 @@ class load_run {
   const load_record::client& client() const noexcept { return client_; }
   /// The budget does not cover another request.
   bool spent() const noexcept { return spent_; }
-  /// The target with this index refused so many requests that the rest was not sent.
+  /// The target with this index refused `most_refusals` requests in a row, so the rest was not
+  /// sent.
   bool refused(std::size_t target) const noexcept { return refused_[target]; }
   std::uint64_t ended() const noexcept { return ended_; }
   /// The number of requests that end per second now, of all targets together; nullopt: none has

@@ -24,13 +24,13 @@ std::string sha256(std::string_view text) {
   return {reinterpret_cast<const char*>(digest.data()), size};
 }
 
-// Without keys, the only client.
+// The client of every request if there are no keys.
 const client_key& everyone() {
   static const client_key one;
   return one;
 }
 
-// One [[key]] table. `where` names it in messages.
+// Reads one [[key]] table. `where` is its name in messages.
 class key_table {
  public:
   key_table(const toml::table& table, std::string where) : table_(table), where_(std::move(where)) {
@@ -53,7 +53,7 @@ class key_table {
     return *value;
   }
 
-  // A limit a minute; 0 means none.
+  // Reads a limit per minute; 0 means no limit.
   template <typename Number>
   Number limit(const char* name) const {
     if (!table_.contains(name)) return 0;
@@ -97,7 +97,8 @@ class key_table {
   std::string where_;
 };
 
-// Not the words of the parser: they may quote the line, which may hold a key.
+// Parses the file. It does not repeat the parser's message, which may quote a line that contains a
+// key.
 toml::table parse(std::string_view text, const std::string& origin) {
   try {
     return toml::parse(text);

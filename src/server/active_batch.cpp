@@ -78,7 +78,7 @@ batch_runner::active_batch::~active_batch() {
   parent_.engine_.time().cancel(expiry_timer_);
 }
 
-// Nothing: the keys file does not have it any more.
+// Returns nothing if the keys file no longer has the key.
 std::optional<client_key> batch_runner::active_batch::key_of_owner() const {
   const client_key* key = parent_.keys_.named(owner_name_);
   return key == nullptr ? std::nullopt : std::optional(*key);
@@ -119,7 +119,8 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::ta
   auto now = co_await parent_.disk_.run([this] { return parent_.records_.claimed(claim_); });
   if (!now || store::has_ended(now->status)) co_return step::done;
   if (ended_by_ == ended_by::server) {
-    // First: what is written must be in the store while the claim holds.
+    // Close the folder before the release: its changes must reach the store while this server holds
+    // the claim.
     co_await close_folder();
     co_await parent_.disk_.run([this] { parent_.records_.release(claim_); });
     co_return step::done;
@@ -134,7 +135,7 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::ta
   co_return co_await send();
 }
 
-// Brings to this machine what other servers have of the batch.
+// Copies to this machine what other servers have stored of the batch.
 asio::awaitable<void> batch_runner::active_batch::open_folder() {
   auto opened = co_await parent_.disk_.run([this] {
     data_folder& folder = parent_.folder_;
@@ -158,7 +159,7 @@ file_system& batch_runner::active_batch::disk() {
 }
 
 asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::validate() {
-  // A copy: the keys may change while the lines are read.
+  // Copies the key, because the keys may change while the lines are read.
   const auto key = key_of_owner();
   input_rules rules{
       .target = endpoint::chat_completions,
@@ -189,7 +190,7 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::va
 
 asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::send() {
   if (!key_of_owner()) {
-    // Without its key it has no budget, so nothing may be spent for it.
+    // Without its key the batch has no budget, so no money may be spent on it.
     waits_ = "its key is not in the keys file any more";
     co_await wait_for(parent_.options_.first_wait);
     waits_.clear();
@@ -218,15 +219,16 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::se
   co_return step::next;
 }
 
-// Whatever goes wrong here is no fault of the lines, which were checked: the batch waits.
+// Opens the job. Its lines were checked before, so they cannot be the cause of an error here. After
+// an error the batch waits.
 asio::awaitable<void> batch_runner::active_batch::open_job() {
   const auto key = key_of_owner();
   const usd calls = co_await parent_.money_.taken_by_calls(owner_name_);
   auto opened = co_await parent_.disk_.run([&] {
     output_options output = parent_.options_.output;
     output.output_file = parent_.folder_.batch_output(batch_.id);
-    // A server that goes on with the batch must know what is in flight and what has ended, and one
-    // that has lost it must send nothing.
+    // Another server that continues the batch must know which requests are in flight and which have
+    // ended. A server that has lost the batch must not send anything.
     if (files_) output.durable = durability::each;
     if (key && key->budget) {
       const usd others = parent_.records_.spent_by_others(owner_name_, batch_.id);
@@ -256,7 +258,7 @@ asio::awaitable<run_outcome> batch_runner::active_batch::run_job() {
     parent_.figures_->batch_began(batch_.id, owner_name_, jobs_->totals(0),
                                   parent_.engine_.time().unix_now());
   }
-  counted_ = true;  // from the first run on, the store has less
+  counted_ = true;  // from the first run on, the store may be behind these counts
   keep_saving();
   if (ended_by_ != ended_by::nothing) run_->stop();
   run_outcome outcome;
@@ -269,13 +271,13 @@ asio::awaitable<run_outcome> batch_runner::active_batch::run_job() {
   parent_.engine_.time().cancel(std::exchange(save_timer_, 0));
   while (saving_) co_await saved_.wait();
   if (fault) {
-    // The results that are in memory are written before anything else happens.
+    // close_job() writes the results that are in memory before anything else happens.
     outcome = {stop_reason::interrupted, words_of(fault), {}};
   }
   co_return outcome;
 }
 
-// Writes what is left of the results, however long the disk stays full.
+// Writes the remaining results. If the disk is full, it tries again until it succeeds.
 asio::awaitable<void> batch_runner::active_batch::close_job(const run_outcome& outcome) {
   const double seconds =
       std::chrono::duration<double>(parent_.engine_.time().now() - run_began_).count();
@@ -284,7 +286,7 @@ asio::awaitable<void> batch_runner::active_batch::close_job(const run_outcome& o
   if (parent_.figures_ != nullptr) {
     parent_.figures_->batch_stopped(batch_.id, jobs_->totals(0), parent_.engine_.time().unix_now());
   }
-  // A job set is for one thread at a time: from here on it is in the background.
+  // Only one thread may use a job set at a time. From here on it is used in the background.
   batch_.progress = progress_now();
   auto finished = std::move(jobs_);
   const auto status =
@@ -367,7 +369,7 @@ asio::awaitable<void> batch_runner::active_batch::save_progress() {
     const auto now = parent_.records_.claimed(claim_);
     cancelled = !now || now->status == batch_status::cancelling;
   });
-  // A lost claim ends the run, too: another server has the batch.
+  // A lost claim ends the run too, because another server has the batch now.
   if (cancelled) end_run(ended_by::cancel);
 }
 
@@ -410,7 +412,8 @@ void batch_runner::active_batch::watch_expiry() {
 }
 
 void batch_runner::active_batch::end_run(ended_by why) {
-  // The first reason counts, except that a server that stops decides nothing.
+  // The first reason counts. But when the server stops, that reason replaces the others, because
+  // the batch does not end then.
   if (ended_by_ == ended_by::nothing || why == ended_by::server) ended_by_ = why;
   if (run_) run_->stop();
   sleeping_.wake_all();

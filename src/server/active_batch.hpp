@@ -14,8 +14,8 @@
 
 namespace sluice::server {
 
-/// A batch that this server works on, from its claim to its end. Not thread safe: use it on the
-/// event loop's thread.
+/// Works on one batch from its claim to its end. Not thread safe: use it on the event loop's
+/// thread.
 class batch_runner::active_batch final : private key_funds::batch_in_work {
  public:
   active_batch(batch_runner& owner, store::claim held, store::batch_record record);
@@ -23,8 +23,7 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
   active_batch(const active_batch&) = delete;
   active_batch& operator=(const active_batch&) = delete;
 
-  /// Takes the batch through the steps of its life until it ends, its claim is lost, or the server
-  /// stops.
+  /// Processes the batch step by step until it ends, its claim is lost, or the server stops.
   boost::asio::awaitable<void> work();
   void cancel();
   void stop();
@@ -32,7 +31,7 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
   const std::string& owner() const noexcept { return owner_name_; }
   live_state live() const;
   own_runs run_now() const;
-  /// Adds what the run has done to the runner's figures.
+  /// Adds the results of the run so far to the runner's figures.
   void count_now();
 
  private:
@@ -72,7 +71,7 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
   store::claim claim_;
   store::batch_record batch_;
   std::string owner_name_;
-  std::unique_ptr<shared_batch> files_;  // null: this server is alone
+  std::unique_ptr<shared_batch> files_;  // null: no other server shares the batch
   std::unique_ptr<job_set> jobs_;
   std::unique_ptr<engine_run> run_;
   time_point run_began_{};

@@ -28,14 +28,14 @@ asio::awaitable<void> show_models(api_parts& parts, const api_call& call) {
   return parts.calls.show_models(call.exchange, call.client);
 }
 
-// `path`: `{id}` stands for one segment, `{name}` for all that is left.
+// In `path`, `{id}` matches one segment, and `{name}` matches the rest.
 struct route {
   std::string_view method;
   std::string_view path;
   route_handler handler;
 };
 
-// The most frequent ones first.
+// The most frequent routes come first.
 constexpr std::array<route, 19> routes = {{
     {"POST", "/v1/chat/completions", pass_call},
     {"POST", "/v1/completions", pass_call},
@@ -58,7 +58,7 @@ constexpr std::array<route, 19> routes = {{
     {"GET", "/v1/models/{name}", show_models},
 }};
 
-// The id of the path if it fits the route; it is empty where the route has none.
+// Returns the id in the path if the path matches the route. The id is empty if the route has none.
 std::optional<std::string_view> match(std::string_view path, std::string_view pattern) {
   constexpr std::string_view hole = "{id}";
   constexpr std::string_view rest = "{name}";
@@ -81,17 +81,18 @@ std::optional<std::string_view> match(std::string_view path, std::string_view pa
   return id.find('/') == std::string_view::npos ? std::optional(id) : std::nullopt;
 }
 
-// HEAD is answered like GET, without the body.
+// Returns whether the methods match. HEAD is answered like GET, without the body.
 bool same_method(std::string_view asked, std::string_view of_route) {
   return asked == of_route || (asked == "HEAD" && of_route == "GET");
 }
 
-// A request that changes nothing.
+// Returns whether a request with this method changes nothing.
 bool is_look(std::string_view method) {
   return method == "GET" || method == "HEAD";
 }
 
-// What an Authorization header says. Anthropic's SDK sends its key in another one.
+// Returns the value of the Authorization header. Anthropic's SDK sends its key in another header
+// (X-Api-Key).
 std::optional<std::string> key_of(const header_fields& fields) {
   if (const auto given = fields.last("Authorization")) return std::string(*given);
   const auto key = fields.last("X-Api-Key");
@@ -200,7 +201,7 @@ asio::awaitable<void> api::dispatch(watched_call& call) {
       const auto id = match(head.path, each.path);
       if (!id || !same_method(head.method, each.method)) continue;
       call.set_route(each.path);
-      // A copy: the keys file may be read again meanwhile.
+      // Copies the client, because the keys file may be read again while the request is answered.
       const client_key known = *client;
       const api_call routed{call, known, *id};
       co_await each.handler(parts_, routed);

@@ -27,7 +27,7 @@
 
 namespace sluice::server {
 
-/// What the routes work with. All of it outlives them.
+/// The objects that the routes use. All of them outlive the routes.
 struct api_parts {
   background& disk;
   clock& time;
@@ -38,13 +38,14 @@ struct api_parts {
   pass_through& calls;
   const access_keys& keys;
   own_names names;  ///< see refuse_foreign_page()
-  /// Other machines can connect. Then there are keys, and everyone may read what needs none.
+  /// Other machines can connect. Then clients need keys, and the routes that need no key are open
+  /// to all.
   bool is_open = false;
   file_limits limits;
-  /// What the requests of a job cost, as JSON text; empty: unknown. Blocks.
+  /// Returns what the requests of a job will cost, as JSON text; empty if unknown. Blocks.
   std::function<std::string(const std::string& path)> estimate;
   observer* listener = nullptr;
-  // For the page.
+  // The following members are for the page.
   engine& sender;
   server_figures& figures;
   kept_sums& sums;
@@ -53,15 +54,15 @@ struct api_parts {
   std::int64_t unix_now() const { return static_cast<std::int64_t>(time.unix_now()); }
 };
 
-/// One request of a client whose key is known.
+/// One request of a client that is authenticated.
 struct api_call {
   http_server::exchange& exchange;
   const client_key& client;
-  std::string_view id;  ///< the id in the path; empty: there is none
+  std::string_view id;  ///< the id in the path; empty if it has none
 
   boost::asio::awaitable<bool> answer(int status, std::string_view json) const;
   boost::asio::awaitable<bool> refuse(const api_error& why) const;
-  /// A parameter of the query, decoded; nothing: it is not there.
+  /// Returns a parameter of the query, decoded; nothing if the query does not have it.
   std::optional<std::string> parameter(std::string_view name) const;
 };
 
@@ -74,7 +75,7 @@ class api {
 
  private:
   boost::asio::awaitable<void> dispatch(watched_call& call);
-  /// A key is not asked for, and the answer is not for everyone.
+  /// Returns whether the path needs no key although its answer is not public.
   bool is_unprotected(std::string_view path) const;
 
   api_parts parts_;

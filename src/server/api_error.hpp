@@ -6,7 +6,7 @@
 
 namespace sluice::server {
 
-/// A refusal of a request, as OpenAI's API words it.
+/// An error answer to a request, in the form of OpenAI's API.
 struct api_error {
   int status = 400;
   std::string message;
@@ -14,15 +14,15 @@ struct api_error {
   std::optional<std::string> param = {};  ///< the parameter that is wrong
   std::optional<std::string> code = {};
 
-  /// Its class where errors are counted: the code, or the status.
+  /// Returns the class under which the error is counted: the code, or the status.
   std::string kind() const;
-  /// The body: {"error":{"message","type","param","code"}}.
+  /// Returns the body: {"error":{"message","type","param","code"}}.
   std::string to_json() const;
 };
 
 api_error missing_parameter(std::string_view name);
 api_error invalid_parameter(std::string_view name, std::string message);
-/// No such object of this key: it may not exist, or belong to another key.
+/// The key has no such object: the object does not exist, or it belongs to another key.
 api_error not_found(std::string_view kind, std::string_view id);
 api_error unknown_route(std::string_view method, std::string_view path);
 api_error disk_full();

@@ -12,10 +12,10 @@
 namespace sluice::server {
 
 nlohmann::ordered_json file_object(const store::file_record& file);
-/// With an object more, `sluice`: what the batch costs. `waits`: why a batch in progress does not
-/// go on; empty: it does.
+/// Adds the object `sluice` to OpenAI's fields: what the batch costs. `waits`: why a batch in
+/// progress is waiting; empty if it is not.
 nlohmann::ordered_json batch_object(const store::batch_record& batch, const std::string& waits);
-/// A page of a list.
+/// Returns one page of a list.
 nlohmann::ordered_json list_object(const std::vector<nlohmann::ordered_json>& data, bool has_more);
 
 }  // namespace sluice::server

@@ -18,7 +18,8 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr std::uint64_t most_read = 65536;
-// More than a try can take: while it lasts, no other server makes one.
+// Longer than any try can take. During this time no other server tries to send the same
+// announcement.
 constexpr std::int64_t try_margin_s = 60;
 
 std::int64_t end_of(const store::batch_record& batch) {
@@ -67,7 +68,7 @@ asio::awaitable<void> batch_announcer::post_all() {
     if (!next) co_return;
     const store::announcement what = *std::move(next);
     const outcome how = co_await post(what);
-    // Cut off by the end of this process: it is no failure of the receiver.
+    // This process has cut off the try, so it does not count as a failure of the receiver.
     const auto later = aborted_ && !how.delivered ? std::optional(unix_now()) : judge(what, how);
     co_await disk_.run([&] { records_.settle_announcement(what.batch.id, later); });
     if (later) due_at_ = std::min(due_at_.value_or(*later), *later);
@@ -97,7 +98,7 @@ asio::awaitable<batch_announcer::outcome> batch_announcer::post(const store::ann
   co_return found;
 }
 
-// When it is tried again; nothing: it is over.
+// Returns when to try again; nothing if there are no more tries.
 std::optional<std::int64_t> batch_announcer::judge(const store::announcement& what,
                                                    const outcome& how) {
   const std::string host = notify::shown_host(options_.url);
@@ -118,7 +119,7 @@ std::optional<std::int64_t> batch_announcer::judge(const store::announcement& wh
   return unix_now() + pause->count();
 }
 
-// Until wake(), the next try, or the next look into the store.
+// Waits until wake(), the next try, or the next check of the store.
 asio::awaitable<void> batch_announcer::sleep() {
   if (stopping_) co_return;
   if (!std::exchange(woken_, false)) {
@@ -164,7 +165,7 @@ batch_announcer::client_maker webhook_clients(asio::io_context& loop, clock& tim
                                               duration timeout) {
   return [&loop, &time, timeout](const notify::message& sent) {
     relay_options way;
-    way.base_url = sent.url + "#";  // exactly this address
+    way.base_url = sent.url + "#";  // use exactly this address
     way.headers = sent.headers;
     way.proxy = proxy_from_environment(base_url::parse(way.base_url), std::getenv);
     way.connect_timeout = timeout;

@@ -20,19 +20,20 @@ namespace sluice::server {
 
 struct webhook_options {
   std::string url;                              ///< empty: no webhook
-  std::string secret;                           ///< of Standard Webhooks
-  duration timeout = std::chrono::seconds{15};  ///< of one try
+  std::string secret;                           ///< the secret of Standard Webhooks
+  duration timeout = std::chrono::seconds{15};  ///< time limit of one try
 };
 
-/// Posts the ends of batches to the webhook, one at a time, apart from the batches: nothing waits
-/// for it. What is not delivered is in the store, and goes on after a restart. Not thread safe: use
-/// it on the event loop's thread.
+/// Posts the ends of batches to the webhook, one at a time. Batches never wait for it.
+/// Announcements that are not delivered stay in the store, and are sent after a restart. Not thread
+/// safe: use it on the event loop's thread.
 class batch_announcer {
  public:
-  /// Makes the client that posts one message; to be destroyed before the event loop.
+  /// Makes the client that posts one message. Destroy the client before the event loop.
   using client_maker = std::function<std::unique_ptr<http_client>(const notify::message&)>;
 
-  /// How often the store is asked for what earlier processes or other servers left.
+  /// How often it checks the store for announcements that earlier processes or other servers have
+  /// left.
   static constexpr std::chrono::seconds poll{10};
 
   /// All references must outlive it; `listener` may be null.
@@ -42,19 +43,19 @@ class batch_announcer {
   batch_announcer& operator=(const batch_announcer&) = delete;
   ~batch_announcer();
 
-  /// Posts until stop() is called and the try under way has ended.
+  /// Posts announcements until stop() is called and the current try has ended.
   boost::asio::awaitable<void> work();
-  /// A batch has ended.
+  /// Call it when a batch has ended.
   void wake();
-  /// Begins no more tries.
+  /// Starts no more tries.
   void stop();
-  /// Like stop(), and cuts off the try under way; it is made again after the next start.
+  /// Like stop(), but also cuts off the current try; it is repeated after the next start.
   void abort();
 
  private:
   struct outcome {
     bool delivered = false;
-    bool refused = false;  ///< the receiver wants no more tries
+    bool refused = false;  ///< the receiver asks for no more tries
     std::string why;
   };
 
@@ -71,8 +72,8 @@ class batch_announcer {
   webhook_options options_;
   client_maker make_client_;
   observer* observer_;
-  std::unique_ptr<http_client> client_;  // of the try under way
-  std::optional<std::int64_t> due_at_;   // the next try of this process that is known
+  std::unique_ptr<http_client> client_;  // the client of the current try
+  std::optional<std::int64_t> due_at_;   // the time of the next try that this process knows of
   wait_queue idle_;
   bool woken_ = false;
   bool stopping_ = false;

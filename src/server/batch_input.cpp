@@ -69,7 +69,7 @@ class line_checker {
     return std::nullopt;
   }
 
-  // The model of all lines; nothing: there are several.
+  // Returns the model of all lines; nothing if there are several.
   std::optional<std::string> model() const {
     return models_.size() == 1 ? std::optional(*models_.begin()) : std::nullopt;
   }
@@ -104,7 +104,7 @@ store::batch_error of_whole_file(std::string code, std::string message) {
   return {std::move(code), std::move(message), std::nullopt, std::nullopt};
 }
 
-// With a budget, nothing may be sent whose highest cost is not known.
+// Adds errors for requests without a known highest cost. A key with a budget may not send them.
 void add_unbounded(const std::string& path, const input_rules& rules, checked_input& result) {
   check_job(path, {.lines = rules.lines, .prices = *rules.bounded_by, .defaults = rules.defaults},
             [&](const checked_request& one) {

@@ -14,27 +14,27 @@
 
 namespace sluice::server {
 
-/// What the lines of a batch must be like.
+/// The rules for the lines of a batch.
 struct input_rules {
   endpoint target = endpoint::chat_completions;
   std::uint64_t most_lines = 50'000;
   std::uint64_t most_line_bytes = std::uint64_t{64} << 20;
-  /// The key has a budget: the most that each request can cost must be known.
+  /// The prices, if the key has a budget. Then the highest cost of each request must be known.
   const relay_prices* bounded_by = nullptr;
   bound_defaults defaults = {};
   job_options lines = {};  ///< how lines become requests
-  /// Whether the key may use a model.
+  /// Returns whether the key may use a model.
   std::function<bool(std::string_view model)> may_use = [](std::string_view) { return true; };
 };
 
 struct checked_input {
   store::accepted_lines lines;
-  /// Empty: the batch is good. At most 100 errors.
+  /// The errors of the batch, at most 100. Empty if the batch is valid.
   std::vector<store::batch_error> errors;
 };
 
 /// Reads the input file of a batch and checks each line as OpenAI does. Memory: the longest line,
-/// and 17 bytes a line. Blocks. Throws fatal_error if the file cannot be read.
+/// and 17 bytes per line. Blocks. Throws fatal_error if the file cannot be read.
 checked_input check_input(const std::string& path, const input_rules& rules);
 
 }  // namespace sluice::server

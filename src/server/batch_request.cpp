@@ -22,7 +22,7 @@ constexpr std::int64_t day = 24 * hour;
 constexpr std::int64_t longest_window = 30 * day;
 constexpr int largest_priority = 100;
 
-// Of valid UTF-8: OpenAI counts characters, not bytes.
+// Counts the characters of valid UTF-8, because OpenAI's limits count characters, not bytes.
 std::size_t characters(std::string_view text) {
   return static_cast<std::size_t>(
       std::ranges::count_if(text, [](char byte) { return (byte & '\xc0') != '\x80'; }));
@@ -46,7 +46,7 @@ std::optional<std::int64_t> window_seconds(std::string_view text) {
   return count * unit;
 }
 
-// A text that must be there.
+// Reads a required text.
 std::optional<api_error> read_text(const json& body, const char* name, std::string& into) {
   const auto found = body.find(name);
   if (found == body.end() || found->is_null()) return missing_parameter(name);

@@ -21,11 +21,11 @@ struct batch_request {
   std::map<std::string, std::string> metadata;
   bool has_metadata = false;
   std::optional<std::int64_t> output_expires_after_s;
-  int priority = 0;  ///< a field of this server: batches with a higher one start first
+  int priority = 0;  ///< a field of this server only: batches with a higher priority start first
 };
 
-/// Reads the body. Beside OpenAI's "24h" a window may be any whole number of hours ("72h") or days
-/// ("7d"), up to 30 days. Pure.
+/// Reads the body. Besides OpenAI's "24h", a window may be any whole number of hours ("72h") or
+/// days ("7d"), up to 30 days. Pure.
 std::variant<batch_request, api_error> read_batch_request(std::string_view body);
 
 }  // namespace sluice::server

@@ -28,7 +28,7 @@ void each_line(const std::string& path, const std::function<void(std::string_vie
   while (lines.next(line)) visit(line.text);
 }
 
-// The custom_id of a line of any of the files; nothing: it has none.
+// Returns the custom_id of a line of an input, output or error file; nothing if it has none.
 std::optional<std::string> id_of(std::string_view line) {
   const json_object fields = json_object::parse(line);
   const std::string_view value = fields.value("custom_id");
@@ -42,7 +42,7 @@ void add_ids(const std::string& path, id_set& ids) {
   });
 }
 
-// Collects text, and gives it to a file in large pieces.
+// Collects text and writes it to a file in large pieces.
 class buffered_lines {
  public:
   explicit buffered_lines(data_folder::draft& into) : into_(into) {}
@@ -76,8 +76,8 @@ std::optional<std::uint64_t> size_of(const std::string& path) {
   return error ? std::nullopt : std::optional<std::uint64_t>(size);
 }
 
-// The error file of a batch that did not send all of its requests: what the job wrote, and a line
-// for each request without a result.
+// Makes the error file of a batch that did not send all its requests. It contains the errors that
+// the job wrote, and one line for each request without a result.
 void complete_error_file(data_folder& folder, const store::batch_record& batch) {
   id_set answered;
   add_ids(folder.batch_output(batch.id), answered);

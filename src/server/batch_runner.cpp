@@ -110,7 +110,7 @@ asio::awaitable<void> batch_runner::claim_all() {
   }
 }
 
-// Until wake(), but no longer than that.
+// Waits until wake(), but at most `longest`.
 asio::awaitable<void> batch_runner::sleep(duration longest) {
   if (!std::exchange(woken_, false)) {
     const auto timer =

@@ -32,11 +32,11 @@ namespace sluice::server {
 class server_figures;
 
 struct runner_options {
-  std::string server_name = "server";  ///< of this process in the store
-  std::size_t batches_at_once = 16;    ///< more wait until one of these has ended
-  std::uint64_t most_lines = 50'000;   ///< of a batch
+  std::string server_name = "server";  ///< name of this process in the store
+  std::size_t batches_at_once = 16;    ///< further batches wait until one of these has ended
+  std::uint64_t most_lines = 50'000;   ///< maximum number of lines of a batch
   duration lease = std::chrono::seconds{60};
-  /// How often the store is asked for batches that another server left.
+  /// How often the runner checks the store for batches that another server has left.
   duration poll = std::chrono::seconds{30};
   /// How often the progress of a batch is stored.
   duration save_interval = std::chrono::seconds{10};
@@ -45,12 +45,13 @@ struct runner_options {
   duration longest_wait = std::chrono::minutes{10};
   bool announce_ends = false;  ///< a webhook announces the end of each batch
   job_options lines;           ///< how lines become requests
-  output_options output;       ///< how results are kept; paths and budget are the runner's
+  output_options output;  ///< how results are written; the runner sets the paths and the budget
 };
 
-/// Runs the batches of a store on one engine: several at a time, older ones first within a
-/// priority. Each is a job in a folder of its own, so a batch goes on after a crash where it was,
-/// and no finished request is sent twice. Not thread safe: use it on the event loop's thread.
+/// Runs the batches of a store on one engine, several at a time. Batches with a higher priority
+/// start first, then older ones. Each batch is a job in its own folder. So a batch continues after
+/// a crash where it stopped, and no finished request is sent twice. Not thread safe: use it on the
+/// event loop's thread.
 class batch_runner {
  public:
   /// All references must outlive it; `listener` may be null.
@@ -61,44 +62,45 @@ class batch_runner {
   batch_runner(const batch_runner&) = delete;
   batch_runner& operator=(const batch_runner&) = delete;
 
-  /// Takes up work until stop() is called and every batch has stopped. Batches that have not ended
-  /// stay in the store, for the next start.
+  /// Runs batches until stop() is called and every batch has stopped. Batches that have not ended
+  /// stay in the store for the next start.
   boost::asio::awaitable<void> work();
-  /// A batch was created: look for it now.
+  /// Call it when a batch was created: the runner looks for it at once.
   void wake();
-  /// A cancel was stored for this batch.
+  /// Call it when a cancel was stored for this batch.
   void cancelled(std::string_view batch);
   /// The keys have changed: their new limits apply from now on.
   void keys_changed();
-  /// No new request is sent; those in flight finish.
+  /// Sends no new requests; those in flight finish.
   void stop();
-  /// Like stop(), but also cancels those in flight.
+  /// Like stop(), but also cancels the requests in flight.
   void abort();
 
-  /// What a batch has done until now, and why it waits; nothing: it is not running here.
+  /// The results of a batch so far, and why it waits. Nothing if it is not running here.
   struct live_state {
     store::batch_progress progress;
     bool counted = false;  ///< the job was read, so `progress` is complete
     std::string waits;
   };
   std::optional<live_state> live(std::string_view batch) const;
-  /// The runs of one owner's batches: attempts in flight, and requests that wait.
+  /// The runs of one owner's batches: the number of attempts in flight and of waiting requests.
   struct own_runs {
     std::size_t in_flight = 0;
     std::size_t waiting = 0;
   };
   own_runs runs_of(std::string_view owner) const;
 
-  /// What runs do is added to these figures: at their begin and end, at each save, and when
-  /// count_now() is called.
+  /// Sets the figures to which runs add their results: when they begin and end, at each save, and
+  /// when count_now() is called.
   void count_in(server_figures& figures) { figures_ = &figures; }
   void count_now();
-  /// The limit of a key by its name, for all that is sent for it; null: it has none.
+  /// Returns the limit of a key by its name, for everything that is sent for the key; null if it
+  /// has no limit.
   run_limit* limit_of(const std::string& key_name);
-  /// What keys with a budget spend, on batches and on calls.
+  /// The money that keys with a budget spend on batches and calls.
   key_funds& money() noexcept { return money_; }
   std::size_t active() const noexcept { return active_.size(); }
-  /// Called when the end of a batch is to be announced.
+  /// Called when there is an end of a batch to announce.
   std::function<void()> on_announcement;
 
  private:
@@ -121,12 +123,15 @@ class batch_runner {
   observer* observer_;
   key_funds money_;
   std::map<std::string, std::unique_ptr<active_batch>, std::less<>> active_;
-  /// By name of the key. They stay, as starts of ended batches still count.
+  /// The limits by name of the key. Entries stay, because the requests that ended batches have
+  /// started still count.
   std::map<std::string, std::unique_ptr<run_limit>, std::less<>> limits_;
-  /// Left alone for now: another batch of a key with a budget runs, or the key is gone.
+  /// Batches that are skipped for now: this server is running another batch of the same key, which
+  /// has a budget, or the key is gone.
   std::set<std::string> held_back_;
   server_figures* figures_ = nullptr;
-  /// Left alone until the next look: another server runs a batch of a key with a budget.
+  /// Batches that are skipped until the next check of the store: another server is running a batch
+  /// of the same key, which has a budget.
   std::set<std::string> owner_runs_elsewhere_;
   wait_queue idle_;
   bool woken_ = false;

@@ -34,14 +34,14 @@ namespace asio = boost::asio;
 
 constexpr std::chrono::minutes sweep_interval{1};
 constexpr unsigned sweeps_an_hour = 60;
-constexpr std::size_t most_swept = 1000;  // files at a time
+constexpr std::size_t most_swept = 1000;  // files per sweep
 constexpr std::chrono::seconds shared_poll{2};
 
 nlohmann::ordered_json or_null(const std::optional<usd>& amount) {
   return amount ? nlohmann::ordered_json(amount->to_string()) : nlohmann::ordered_json();
 }
 
-// What a job is likely to cost and take, as JSON text; empty where it cannot be read.
+// Estimates the cost and the time of a job, as JSON text; empty if the file cannot be read.
 std::string estimate_of(const std::string& path, const job_options& lines,
                         const relay_prices& prices, unsigned requests_per_minute) {
   try {
@@ -61,7 +61,7 @@ std::string estimate_of(const std::string& path, const job_options& lines,
   }
 }
 
-// What several servers share.
+// The objects for a store that several servers share.
 struct shared_parts {
   explicit shared_parts(const std::string& url)
       : database({.url = url}), files(store::open_postgres_files(database)) {}
@@ -70,7 +70,7 @@ struct shared_parts {
   std::unique_ptr<store::shared_files> files;
 };
 
-// Calls `open`; what a store says against it is why the server does not start.
+// Calls `open`. If the store throws, the server does not start, and the message says why.
 template <typename Open>
 auto or_refuse(Open open) {
   try {
@@ -85,8 +85,8 @@ std::unique_ptr<store::batch_store> open_store(const data_folder& folder, shared
   return store::open_sqlite_store(folder.store_file());
 }
 
-// The name of this server in a store that it shares: the same after a restart, so that it takes up
-// its own batches at once. The file is this process's own.
+// Returns the name of this server in a shared store. The name is the same after a restart, so the
+// server continues its own batches at once. Only this process uses the file.
 std::string shared_name(const store::locked_file& kept) {
   std::string name;
   std::getline(std::ifstream(kept.path()), name);
@@ -205,7 +205,7 @@ struct batch_server::parts {
     name = or_refuse(
         [&] { return std::make_unique<store::locked_file>(chosen.data + "/server-name"); });
     chosen.runner.server_name = or_refuse([&] { return shared_name(*name); });
-    // Other servers make batches, too, and answer for those that run here.
+    // Other servers create batches too, and answer questions about the batches that run here.
     chosen.runner.poll = std::min(chosen.runner.poll, duration(shared_poll));
     chosen.runner.save_interval = std::min(chosen.runner.save_interval, duration(shared_poll));
     return chosen.runner;
@@ -239,7 +239,8 @@ struct batch_server::parts {
   void stop() {
     stopping = true;
     time.cancel(std::exchange(sweep_timer, 0));
-    // It goes on answering: clients see their batches, and /readyz that the server stops.
+    // The server continues to answer: clients can see their batches, and /readyz says that the
+    // server is stopping.
     watch.stop();
     calls.stop();
     announcer.stop();
@@ -250,8 +251,8 @@ struct batch_server::parts {
   asio::io_context& loop;
   clock& time;
   observer* listener;
-  std::unique_ptr<shared_parts> shared;      // null: this server is alone
-  std::unique_ptr<store::locked_file> name;  // holds the folder, and the server's name
+  std::unique_ptr<shared_parts> shared;      // null: no other server shares the store
+  std::unique_ptr<store::locked_file> name;  // locks the folder, and stores the server's name
   data_folder folder;
   std::unique_ptr<store::batch_store> records;
   background disk;
@@ -305,7 +306,7 @@ asio::awaitable<void> batch_server::work() {
   }
   while (!parts_->announced) co_await parts_->changed.wait();
   co_await parts_->calls.ended();
-  // An answer that is being sent ends; what takes too long is for abort().
+  // Waits for the answers that are being sent. If they take too long, the caller uses abort().
   parts_->http.stop_accepting();
   co_await parts_->http.drained();
   if (fault) std::rethrow_exception(fault);

@@ -27,27 +27,27 @@ namespace sluice::server {
 struct batch_server_options {
   http_server::server_options http;
   std::string data;  ///< path of the data folder
-  /// URL of a PostgreSQL that several servers share; empty: SQLite in the data folder.
+  /// URL of a PostgreSQL store that several servers share; empty: SQLite in the data folder.
   std::string store;
-  runner_options runner;  ///< with a `store`, its server_name is made up
+  /// If `store` is set, the server chooses its own `server_name`.
+  runner_options runner;
   file_limits files;
   webhook_options webhook;
-  /// Models that the config names; they are counted one by one in the metrics, as those with a
-  /// price.
+  /// Models that the config names. The metrics count each of them separately, as they do for models
+  /// with a price.
   std::set<std::string> models;
   pass_through_options calls;
-  own_names names;          ///< besides those of this machine
+  own_names names;          ///< names besides those of this machine
   bool is_open = false;     ///< other machines can connect
-  std::size_t threads = 4;  ///< for disk and database; 0: none, for tests in virtual time
+  std::size_t threads = 4;  ///< threads for disk and database; 0: none, for tests in virtual time
 };
 
-/// What every owner of a batch_server provides. All of it outlives the server; `listener` may be
-/// null.
+/// The objects that a batch_server needs. All of them must outlive it; `listener` may be null.
 struct batch_server_needs {
   boost::asio::io_context& loop;
   engine& sender;
   const relay_prices& prices;
-  /// Its owner may change it on the event loop's thread.
+  /// The owner of the server may change the keys on the event loop's thread.
   const access_keys& keys;
   file_system& files;
   observer* listener = nullptr;
@@ -55,12 +55,12 @@ struct batch_server_needs {
 };
 
 /// `sluice serve`: OpenAI's Files and Batches API on a port, and a pass-through for interactive
-/// calls. Everything is in one data folder, so a
-/// server that was killed goes on where it was when it is started again. Not thread safe: use it on
-/// the event loop's thread.
+/// calls. All its state is in one data folder, or also in a store that several servers share. So a
+/// server that was killed continues after a restart. Not thread safe: use it on the event loop's
+/// thread.
 class batch_server {
  public:
-  /// Opens the data folder and listens from now on. Throws fatal_error.
+  /// Opens the data folder and starts to listen. Throws fatal_error.
   batch_server(const batch_server_needs& needs, batch_server_options options);
   ~batch_server();
   batch_server(const batch_server&) = delete;
@@ -68,14 +68,14 @@ class batch_server {
 
   std::uint16_t port() const noexcept;
   const std::string& data() const noexcept;
-  /// The store that it shares with other servers, for a person; empty: it is alone.
+  /// Returns the shared store for display; empty if no other server shares it.
   std::string shared_store() const;
-  /// Works until stop() is called and what is in flight has ended.
+  /// Serves until stop() is called and all requests in flight have ended.
   boost::asio::awaitable<void> work();
-  /// Its owner has changed the keys.
+  /// Call it after the keys have changed.
   void keys_changed();
   void stop();
-  /// Like stop(), but cancels what is in flight.
+  /// Like stop(), but cancels the requests in flight.
   void abort();
 
  private:

@@ -12,7 +12,8 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr std::size_t at_once = 1000;
-constexpr int rest_share = 50;  // the sums are kept for this number of times as long as they took
+// The sums stay valid for this multiple of the time that it took to compute them.
+constexpr int rest_share = 50;
 
 }  // namespace
 

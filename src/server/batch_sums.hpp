@@ -14,28 +14,30 @@
 
 namespace sluice::server {
 
-/// What a batch that counts in a sum has done, as the store knows it.
+/// One batch of a sum: its model and its results, as stored.
 struct summed_batch {
   std::string id;
-  std::optional<std::string> model;  ///< nothing: it names several
+  std::optional<std::string> model;  ///< nothing if the batch has several models
   store::batch_progress progress;
 };
 
 /// All batches of one owner together.
 struct batch_sums {
   std::map<store::batch_status, std::uint64_t> by_status;
-  store::batch_progress ended;                            ///< of batches that have ended
-  std::map<std::string, store::batch_progress> by_model;  ///< of those of `ended` with one model
-  std::vector<summed_batch> mixed;  ///< those of `ended` with several models and a success
-  std::vector<summed_batch> open;   ///< batches that have not ended
+  store::batch_progress ended;  ///< sum of the batches that have ended
+  /// The batches in `ended` that have one model.
+  std::map<std::string, store::batch_progress> by_model;
+  /// The batches in `ended` with several models and at least one success.
+  std::vector<summed_batch> mixed;
+  std::vector<summed_batch> open;  ///< batches that have not ended
 };
 
-/// Goes through all batches of the owner. Blocks. Throws store_error.
+/// Reads all batches of the owner. Blocks. Throws store_error.
 batch_sums sum_batches(store::batch_store& records, std::string_view owner);
 store::batch_progress& operator+=(store::batch_progress& to, const store::batch_progress& more);
 
-/// The sums of owners, kept for a moment: for a second, or for long enough that all the work takes
-/// at most 2 % of the time. Not thread safe: use it on the event loop's thread.
+/// Caches the sums of owners. An entry stays valid for at least one second, and long enough that
+/// computing it takes at most 2 % of the time. Not thread safe: use it on the event loop's thread.
 class kept_sums {
  public:
   /// All references must outlive it.

@@ -22,7 +22,7 @@ namespace asio = boost::asio;
 
 constexpr std::size_t most_body_bytes = std::size_t{1} << 20;
 
-// As it is now, with the live counts of a batch that runs here.
+// Returns the batch as JSON, with the live counts if it is running here.
 std::string as_text(const api_parts& parts, store::batch_record batch) {
   std::string waits;
   if (auto live = parts.runner.live(batch.id); live && !store::has_ended(batch.status)) {
@@ -32,7 +32,7 @@ std::string as_text(const api_parts& parts, store::batch_record batch) {
   return batch_object(batch, waits).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-// The whole body; nothing: it is too long, and was refused.
+// Reads the whole body. If it is too long, refuses the call and returns nothing.
 asio::awaitable<std::optional<std::string>> read_body(const api_call& call) {
   std::string body;
   for (;;) {
@@ -53,7 +53,7 @@ asio::awaitable<void> answer_with(const api_parts& parts, const api_call& call,
   co_await call.answer(200, text);
 }
 
-// The answer to a call that has stored a new batch, unless there is a refusal.
+// Answers a call that creates a batch: with the new batch, or with the refusal if there is one.
 asio::awaitable<void> answer_created(api_parts& parts, const api_call& call,
                                      const std::optional<api_error>& refusal,
                                      const store::batch_record& batch) {
@@ -88,7 +88,7 @@ store::batch_record new_batch(const api_call& call, batch_request wanted, std::i
   return batch;
 }
 
-// A batch with the same settings and another input.
+// Returns a new batch with the same settings and another input.
 store::batch_record batch_like(const store::batch_record& old, const std::string& input_file_id,
                                std::int64_t now) {
   store::batch_record batch;
@@ -107,7 +107,8 @@ store::batch_record batch_like(const store::batch_record& old, const std::string
   return batch;
 }
 
-// Gives the batch its input and stores it. False: the input file is gone. Blocks.
+// Links the input file into the batch's folder and stores the batch. Returns false if the input
+// file is gone. Blocks.
 bool store_batch(api_parts& parts, store::batch_record& batch) {
   if (!parts.folder.take_input(batch.input_file_id, batch.id)) return false;
   batch.estimate = parts.estimate(parts.folder.batch_input(batch.id));
@@ -122,7 +123,7 @@ api_error no_input_file(const std::string& id) {
   return why;
 }
 
-// Not 409: the SDKs of OpenAI would try again.
+// The status is not 409, because OpenAI's SDKs would try again.
 api_error wrong_status(std::string_view what, const store::batch_record& batch) {
   return {.message = fmt::format("Cannot {} a batch with status '{}'.", what,
                                  store::name_of(batch.status))};

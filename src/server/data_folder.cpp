@@ -90,20 +90,20 @@ void data_folder::link(const std::string& from, const std::string& to) {
   require(disk_.sync_folder_of(to), "sync the folder of", to);
 }
 
-// Gives the bytes of a file to the other servers.
+// Stores the bytes of a file for the other servers.
 void data_folder::share(std::string_view id) {
   if (shared_ == nullptr) return;
   std::error_code error;
   const auto opened = disk_.open(file(id), file_system::open_as::read_only, error);
   if (!opened) require(error, "open", file(id));
   if (shared_->add(id, *opened)) return;
-  // Another server was faster: its bytes stay.
+  // Another server has stored its bytes first. They stay, and replace the local ones.
   disk_.remove(file(id));
   fetch(id);
 }
 
 bool data_folder::has_result(std::string_view id) {
-  // A copy may be from a crash before it was shared.
+  // The local copy may be left from a crash before the file was shared.
   if (shared_ != nullptr) disk_.remove(file(id));
   return fetch(id);
 }
@@ -157,7 +157,7 @@ void data_folder::remove_batch(std::string_view id) {
 
 void data_folder::remove_stale_copies(store::batch_store& records) {
   if (shared_ == nullptr) return;
-  // What this server is about to publish has no record yet.
+  // New files that this server is about to publish have no record yet.
   const auto before = fs::file_time_type::clock::now() - std::chrono::hours{1};
   for (const auto& name : names_in(path_ + "/files")) {
     std::error_code error;

@@ -11,23 +11,22 @@
 
 namespace sluice::server {
 
-/// The folder with everything that a server keeps:
+/// The folder with all data of a server. Thread safe. Calls block, and throw store_error.
 ///
-///   store.db            what is known of files and batches
+///   store.db            records of files and batches
 ///   files/ID            the bytes of each file
 ///   batches/ID/         a batch that has not ended: its input and its results so far
-///   uploads/            files that are being written, dropped at the next start
+///   uploads/            files that are being written; removed at the next start
 ///
-/// A file gets its name under files/ only once it is whole and on disk, and before its record is
-/// stored; so a crash leaves at most bytes without a record, which sweep() removes. Calls block.
-/// Thread safe. Every call throws store_error.
+/// A file gets its name under files/ only when it is complete and synced to disk, and before its
+/// record is stored. So a crash can leave only bytes without a record, which sweep() removes.
 ///
-/// Where several servers share a store, the truth is there, and the folder has copies: each file
-/// that this server uses, and what its own batches write.
+/// If several servers share a store, the store has the authoritative data. The folder then has
+/// copies: the files that this server uses, and the files that its own batches write.
 class data_folder {
  public:
-  /// Creates the folder and what is missing in it. `shared` has the bytes of several servers and
-  /// must outlive the object; null: the folder is all there is.
+  /// Creates the folder and its missing parts. `shared` stores the bytes of several servers and
+  /// must outlive the object; null: no other server shares the files.
   data_folder(std::string path, file_system& disk, store::shared_files* shared = nullptr);
 
   file_system& disk() const noexcept { return disk_; }
@@ -42,7 +41,7 @@ class data_folder {
   std::string batch_output(std::string_view id) const { return batch(id) + "/output.jsonl"; }
   std::string batch_errors(std::string_view id) const { return batch(id) + "/output.errors.jsonl"; }
 
-  /// A file that is being written. Its destructor removes it unless publish() was called.
+  /// A file that is being written. The destructor removes it unless publish() was called.
   class draft {
    public:
     draft(data_folder& folder, std::string path, std::unique_ptr<sluice::file> opened)
@@ -53,7 +52,7 @@ class data_folder {
 
     void append(std::string_view bytes);
     std::uint64_t size() const noexcept { return size_; }
-    /// Syncs the bytes, and gives them the name of the file with this id.
+    /// Syncs the bytes, and renames the draft to the file with this id.
     void publish(std::string_view id);
 
    private:
@@ -65,23 +64,25 @@ class data_folder {
   };
   std::unique_ptr<draft> new_draft();
 
-  /// Sees that the bytes of the file are under file(id). False: there are none.
+  /// Makes the bytes of the file available under file(id). Returns false if there are none.
   bool fetch(std::string_view id);
-  /// Gives a file's bytes to a batch, which keeps them even if the file is removed. False: there is
-  /// no such file.
+  /// Links a file's bytes into the folder of a batch, so that the batch keeps them even if the file
+  /// is removed. Returns false if there is no such file.
   bool take_input(std::string_view file_id, std::string_view batch_id);
-  /// Whether a result file was published, by whichever server: then its bytes are under file(id).
+  /// Returns whether this or another server has published a result file. If so, its bytes are under
+  /// file(id).
   bool has_result(std::string_view id);
-  /// Gives the bytes of `from`, which must be complete, to the file with this id as well. Nothing
-  /// happens if it has them already, or if `from` does not exist.
+  /// Publishes the bytes of `from`, which must be complete, also as the file with this id. Does
+  /// nothing if that file has its bytes already, or if `from` does not exist.
   void publish_copy(const std::string& from, std::string_view id);
   void remove_file(std::string_view id);
   void remove_batch(std::string_view id);
-  /// Removes copies of what another server has removed or ended, and what crashes have left in a
-  /// shared store. To be called from time to time; without one it does nothing.
+  /// Removes local copies of files and batches that other servers have removed or ended, and
+  /// remains of crashes in the shared store. Call it from time to time. Without a shared store it
+  /// does nothing.
   void remove_stale_copies(store::batch_store& records);
-  /// Removes what crashes have left: drafts, files without a record, folders of ended batches. To
-  /// be called before anything else uses the folder.
+  /// Removes the remains of crashes: drafts, files without a record, folders of ended batches. Call
+  /// it before anything else uses the folder.
   void sweep(store::batch_store& records);
 
  private:

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t block_size = std::size_t{64} * 1024;
 constexpr std::size_t longest_line = std::size_t{1} << 20;
-constexpr std::uint64_t most_bytes = std::uint64_t{8} << 20;  // of one page
+constexpr std::uint64_t most_bytes = std::uint64_t{8} << 20;  // limit for one page
 constexpr std::size_t longest_message = 2000;
 constexpr std::size_t longest_id = 600;
 
@@ -25,7 +25,7 @@ std::string text_of(const json_object& fields, std::string_view name) {
   return fields.text(name).value_or("");
 }
 
-// What a relay's refusal says, whatever form it has.
+// Returns the message in a relay's error body. It accepts every form that relays use.
 std::string message_of(std::string_view body) {
   const json_object fields(body);
   for (const json_object& place : {fields.object("error"), fields}) {

@@ -12,7 +12,7 @@
 namespace sluice::server {
 namespace {
 
-// A store takes no NUL, and no invalid UTF-8.
+// Makes a text that the store accepts: without NUL and without invalid UTF-8.
 std::string storable(std::string text) {
   std::erase(text, '\0');
   return valid_utf8(std::move(text));
@@ -56,7 +56,7 @@ void file_form::begin_part(const http_server::multipart_parser::part_head& head)
 void file_form::take(std::string_view piece) {
   if (in_file_) {
     size_ += piece.size();
-    // The rest of a file that is too large is not worth its memory.
+    // Bytes beyond the limit are not kept: the file will be refused.
     if (size_ <= limits_.most_bytes) bytes_ += piece;
   } else if (field_ != nullptr) {
     too_long_ = too_long_ || field_->size() + piece.size() > longest_field;

@@ -11,36 +11,36 @@
 
 namespace sluice::server {
 
-/// After how many seconds a file may be deleted, as in OpenAI's API. A batch's files are deleted
-/// after the longest time if the client names no other.
+/// After how many seconds a file may be deleted, as in OpenAI's API. The files of a batch are
+/// deleted after the longest time if the client names no other.
 inline constexpr std::int64_t shortest_file_life = 3600;
 inline constexpr std::int64_t longest_file_life = std::int64_t{30} * 24 * 3600;
 
-/// How large files may be.
+/// The size limits of files.
 struct file_limits {
-  std::uint64_t most_bytes = std::uint64_t{512} << 20;        ///< any file
-  std::uint64_t most_batch_bytes = std::uint64_t{200} << 20;  ///< purpose "batch"
+  std::uint64_t most_bytes = std::uint64_t{512} << 20;        ///< limit of any file
+  std::uint64_t most_batch_bytes = std::uint64_t{200} << 20;  ///< limit for the purpose "batch"
 };
 
-/// The form of POST /v1/files, read while it arrives: `file`, `purpose`, `expires_after[anchor]`
-/// and `expires_after[seconds]`. It stores no more of the file than the last piece. Pure; not
-/// thread safe.
+/// Parses the form of POST /v1/files while it arrives: `file`, `purpose`, `expires_after[anchor]`
+/// and `expires_after[seconds]`. It stores at most the last piece of the file. Pure; not thread
+/// safe.
 class file_form {
  public:
   file_form(std::string_view boundary, const file_limits& limits);
 
-  /// The next piece of the body. Returns why the form is refused.
+  /// Takes the next piece of the body. Returns an error if the form is refused.
   std::optional<api_error> feed(std::string_view piece);
-  /// The body has ended.
+  /// Ends the body. Returns an error if the form is refused.
   std::optional<api_error> finish();
-  /// The bytes of the file that have arrived since the last call.
+  /// Returns the bytes of the file that have arrived since the last call.
   std::string take_bytes() { return std::exchange(bytes_, {}); }
 
-  // After finish().
+  // The following functions may be called after finish().
   const std::string& filename() const noexcept { return filename_; }
   const std::string& purpose() const noexcept { return purpose_; }
   std::uint64_t size() const noexcept { return size_; }
-  /// Seconds after its creation; nothing: the usual time.
+  /// Returns the lifetime in seconds after the file's creation; nothing: the usual lifetime.
   std::optional<std::int64_t> expires_after_s() const noexcept { return expires_after_s_; }
 
  private:
@@ -50,9 +50,10 @@ class file_form {
   std::optional<api_error> check_size() const;
 
   file_limits limits_;
-  std::string* field_ = nullptr;  // of the part that is being read; null: the file, or unknown
+  // The field that is being read; null: the part is the file, or unknown.
+  std::string* field_ = nullptr;
   bool in_file_ = false;
-  bool too_long_ = false;  // a field
+  bool too_long_ = false;  // a field is too long
   bool has_file_ = false;
   std::string bytes_;
   std::uint64_t size_ = 0;

@@ -23,7 +23,8 @@ namespace asio = boost::asio;
 constexpr std::size_t piece_size = std::size_t{256} * 1024;
 constexpr std::size_t most_files = 10'000;
 
-// The file that the path names. Nothing: the key has no such file, and the call was refused.
+// Finds the file that the path names. If the key has no such file, refuses the call and returns
+// nothing.
 asio::awaitable<std::optional<store::file_record>> find_or_refuse(api_parts& parts,
                                                                   const api_call& call) {
   std::optional<store::file_record> found;
@@ -43,7 +44,7 @@ std::string deletion(std::string_view id) {
   return json_text(object);
 }
 
-// The file of a form that is read while it arrives, written to a draft.
+// Parses a form while it arrives, and writes its file to a draft.
 asio::awaitable<std::optional<api_error>> receive(api_parts& parts, const api_call& call,
                                                   file_form& form, data_folder::draft& into) {
   std::string bytes;
@@ -148,7 +149,8 @@ asio::awaitable<void> send_file_content(api_parts& parts, const api_call& call) 
         static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), file->bytes - sent));
     const std::size_t size =
         co_await parts.disk.run([&] { return opened->read_at(sent, piece.data(), wanted, error); });
-    // The client sees a body that is too short: the connection is closed without its end.
+    // The connection is closed before the end of the body, so the client sees that the body is too
+    // short.
     if (size == 0) throw store::store_error(parts.folder.file(file->id) + ": it cannot be read");
     if (!co_await call.exchange.write({piece.data(), size})) co_return;
     sent += size;

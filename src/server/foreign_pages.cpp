@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t longest_shown = 100;
 
-// What nearly every request says, at no cost.
+// A cheap check for the names that nearly all requests use.
 bool is_usual(std::string_view host) {
   for (const std::string_view name : {"127.0.0.1", "localhost"}) {
     if (!host.starts_with(name)) continue;
@@ -31,13 +31,13 @@ bool is_own(const std::string& name, const own_names& own) {
          own.names.contains(name);
 }
 
-// Without the scheme.
+// Returns the origin without its scheme.
 std::string_view authority_of(std::string_view origin) {
   const std::size_t at = origin.find("://");
   return at == std::string_view::npos ? std::string_view() : origin.substr(at + 3);
 }
 
-// What the fields of a request say of where it comes from; of a name that is there twice, the last.
+// The fields that say where a request comes from. If a field occurs twice, the last one counts.
 struct said {
   std::optional<std::string_view> host;
   std::optional<std::string_view> origin;
@@ -45,7 +45,7 @@ struct said {
   std::optional<std::string_view> mode;
 };
 
-// Every request comes here, so it goes through the fields once.
+// Reads all fields in one pass, because every request needs this.
 said read(const header_fields& fields) {
   said found;
   const auto take = [](const header_fields::field& field, std::string_view name, auto& into) {
@@ -94,7 +94,7 @@ std::string host_name(std::string_view authority) {
   } else if (std::ranges::count(name, ':') == 1) {
     name = name.substr(0, name.find(':'));
   }
-  // `localhost.` is the same name, said in full.
+  // `localhost.` is the fully qualified form of the same name.
   if (name.ends_with('.')) name.remove_suffix(1);
   std::string small(name);
   std::ranges::transform(small, small.begin(),
@@ -110,9 +110,9 @@ std::optional<api_error> refuse_foreign_page(const http_server::request_head& he
     if (!is_own(name, own)) return foreign_host(name);
   }
   if (found.site) {
-    // A browser says this, and no page can change it.
+    // Browsers set this field, and no page can change it.
     if (*found.site == "same-origin" || *found.site == "none") return std::nullopt;
-    // A link that leads here: the page that has it does not see the answer.
+    // The user has followed a link to this server. The page with the link cannot read the answer.
     const bool follows_link =
         (head.method == "GET" || head.method == "HEAD") && found.mode == "navigate";
     if (follows_link) return std::nullopt;

@@ -10,27 +10,27 @@
 
 namespace sluice::server {
 
-/// The names under which clients may know a server whose routes need no key. Addresses, `localhost`
-/// and names that end with `.localhost` are always among them: no web page can make a name of its
-/// own out of these.
+/// The names by which clients may address a server whose routes need no key. IP addresses,
+/// `localhost` and names that end with `.localhost` are always allowed, because a web page cannot
+/// use them as its own domain.
 struct own_names {
-  std::set<std::string> names;  ///< in small letters, without ports
+  std::set<std::string> names;  ///< in lower case, without ports
 };
 
-/// Why a request is refused that a foreign web page may have made a browser send; nothing: it may
-/// pass. To be asked where no key protects the route: a page has no key, but browsers let it send
-/// requests to this machine. Programs that are no browsers send none of these fields, and pass.
-/// Pure.
+/// Returns an error if a foreign web page may have made a browser send this request; nothing if the
+/// request is allowed. Use it where no key protects the route: a web page has no key, but browsers
+/// let it send requests to this machine. Programs other than browsers send neither `Origin` nor
+/// `Sec-Fetch-Site`, and are allowed. Pure.
 ///
-/// - `Host` must be one of the server's own names: a page of evil.example whose name was changed to
-///   127.0.0.1 (DNS rebinding) still says evil.example there.
-/// - `Sec-Fetch-Site`, or where it is missing `Origin`, must say that the request is from a page of
-///   this server, or from none.
+/// - `Host` must be one of the server's own names. If a page of evil.example has changed its
+///   address to 127.0.0.1 (DNS rebinding), the browser still sends evil.example there.
+/// - `Sec-Fetch-Site`, or `Origin` if it is missing, must say that the request comes from a page of
+///   this server, or from no page.
 std::optional<api_error> refuse_foreign_page(const http_server::request_head& head,
                                              const own_names& own);
 
-/// The name or address in a Host field or an authority, in small letters, without its port and the
-/// brackets of IPv6.
+/// Returns the name or address in a Host field or an authority, in lower case, without its port and
+/// without the brackets of IPv6.
 std::string host_name(std::string_view authority);
 
 }  // namespace sluice::server

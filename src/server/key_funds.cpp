@@ -26,7 +26,8 @@ void key_funds::take(entry& from, usd amount) {
   if (from.batch != nullptr && from.batch->left()) from.batch->spent_elsewhere(amount);
 }
 
-// Something that is in flight may cost less than what is reserved for it.
+// Returns whether part of the money may become free again: something in flight may cost less than
+// its reservation.
 bool key_funds::may_come_back(const entry& from) {
   return from.reserved > usd{} || from.batch != nullptr;
 }
@@ -53,7 +54,8 @@ asio::awaitable<funds> key_funds::reserve(const std::string& owner, usd budget, 
       own.reserved += most;
     }
   } else {
-    // Taken before the batches are asked for, so that what begins meanwhile counts it.
+    // Reserves before it reads the cost of the batches, so that a batch that begins meanwhile
+    // counts this call.
     take(own, most);
     own.reserved += most;
     const std::string batch = own.batch == nullptr ? std::string() : own.batch->id();

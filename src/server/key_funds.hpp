@@ -13,23 +13,25 @@
 
 namespace sluice::server {
 
-/// The money of keys with a budget, which their batches and their calls spend together. What a call
-/// can cost at most is in the store before the call is sent, so it counts after a crash, too. Not
-/// thread safe: use it on the event loop's thread. Calls throw store_error.
+/// The money of keys with a budget, which a key's batches and calls spend together. The highest
+/// cost of a call is stored before the call is sent, so it counts even after a crash. Not thread
+/// safe: use it on the event loop's thread. Calls throw store_error.
 class key_funds {
  public:
-  /// The batch of a key that is being worked on: at most one at a time.
+  /// The batch of a key that is running: at most one per key at a time.
   class batch_in_work {
    public:
     virtual ~batch_in_work() = default;
     virtual const std::string& id() const noexcept = 0;
-    /// Its results are counted; before that, its cost is unknown.
+    /// Returns whether its results are counted. Before that, its cost is unknown.
     virtual bool is_counted() const = 0;
-    /// What it has spent.
+    /// Returns the amount that it has spent.
     virtual usd spent() const = 0;
-    /// While its job runs: what of the budget is neither spent nor reserved.
+    /// Returns the part of the budget that is neither spent nor reserved; nothing if its job is not
+    /// running.
     virtual std::optional<usd> left() const = 0;
-    /// While its job runs: calls of the key have taken so much of the budget, or given it back.
+    /// Reports the amount that calls of the key have taken from the budget; negative if they have
+    /// returned it. Called only while its job is running.
     virtual void spent_elsewhere(usd amount) = 0;
   };
 
@@ -40,21 +42,21 @@ class key_funds {
   void begin_batch(const std::string& owner, batch_in_work& batch);
   void end_batch(const std::string& owner, const batch_in_work& batch);
 
-  /// What the calls of the key have cost and have reserved.
+  /// Returns the amount that the calls of the key have spent and reserved.
   boost::asio::awaitable<usd> taken_by_calls(const std::string& owner);
-  /// The same without waiting; after taken_by_calls().
+  /// Returns the same without waiting. Call it only after taken_by_calls().
   usd taken_now(const std::string& owner) { return entries_[owner].taken; }
 
-  /// Reserves what a call can cost at most.
+  /// Reserves the highest cost of a call.
   boost::asio::awaitable<funds> reserve(const std::string& owner, usd budget, usd most);
-  /// The call has cost so much; `most`: it is not known how much.
+  /// Ends a reservation of `most`. `cost`: what the call has cost; `most` if the cost is not known.
   boost::asio::awaitable<void> settle(const std::string& owner, usd most, usd cost);
 
  private:
   struct entry {
     bool loaded = false;
-    usd taken;     // by calls: spent and reserved
-    usd reserved;  // the part of it that is reserved
+    usd taken;     // spent and reserved by calls
+    usd reserved;  // the reserved part of `taken`
     batch_in_work* batch = nullptr;
   };
   static void take(entry& from, usd amount);
@@ -62,7 +64,7 @@ class key_funds {
 
   background& disk_;
   store::batch_store& records_;
-  std::map<std::string, entry> entries_;  // by name of the key; entries stay
+  std::map<std::string, entry> entries_;  // by name of the key; entries are never removed
 };
 
 }  // namespace sluice::server

@@ -23,18 +23,18 @@ namespace {
 
 namespace asio = boost::asio;
 
-// For so long after its first attempt a call is tried again. Clients wait ten minutes; they also
-// try again by themselves, and know better whether they still want the answer.
+// For how long after its first attempt a call is retried. Clients wait ten minutes. They also retry
+// by themselves, and know better whether they still need the answer.
 constexpr std::chrono::seconds longest_trying{60};
 constexpr std::chrono::seconds usual_retry_after{5};
 
-// Statuses after which nothing was billed, and another attempt may succeed.
+// Returns whether the status means that nothing was billed and another attempt may succeed.
 bool is_passing_refusal(int status) {
   return status == 429 || status == 503 || status == 529;
 }
 
 std::optional<std::uint64_t> length_of(const header_fields& fields) {
-  if (fields.last("Content-Encoding")) return std::nullopt;  // it was decompressed
+  if (fields.last("Content-Encoding")) return std::nullopt;  // the body was decompressed
   const auto text = fields.last("Content-Length");
   std::uint64_t length = 0;
   if (!text || std::from_chars(text->data(), text->data() + text->size(), length).ec != std::errc{})
@@ -61,12 +61,12 @@ api_error stopping_server() {
   return unusable_relay("The server is stopping. Try again in a moment.");
 }
 
-// What is left to do for a call that has its answer.
+// The data for the work that remains after a call was answered.
 struct ended_call {
   std::string owner;
   std::string relay;
   request asked;
-  std::string reply;  // the body
+  std::string reply;  // the body of the reply
   bool estimates = false;
   std::optional<token_usage> usage;
   serving how;
@@ -75,7 +75,7 @@ struct ended_call {
 
 }  // namespace
 
-// Also follows what the relays and the counts must know of a reply.
+// The reply pipe of one attempt. It also informs the relays about the reply, and reads the usage.
 class pass_through::live_call::pipe final : public reply_pipe {
  public:
   pipe(live_call& owner, const start_gate::permit& turn) : owner_(owner), turn_(turn) {}
@@ -152,12 +152,13 @@ void pass_through::live_call::end(int status) {
                                    owner_.unix_now());
 }
 
-// The client gets the first bytes of the relay's reply.
+// Records when the first bytes of the relay's reply are sent to the client.
 void pass_through::live_call::note_reply() {
   first_byte_ = owner_.time_.now() - began_;
 }
 
-// Refusals before anything is sent, in the order in which they cost least.
+// Answers the call. It makes the checks that may refuse the call before it sends anything, the
+// cheapest first.
 asio::awaitable<int> pass_through::live_call::answer() {
   std::optional<api_error> refusal;
   run_limit* const limit = owner_.needs_.limit_of(key_.name);
@@ -191,8 +192,9 @@ asio::awaitable<int> pass_through::live_call::answer() {
   }
 }
 
-// The key's own limit. Other calls of the key have used it up: 429. A batch of the key has: wait,
-// before that batch goes on.
+// Applies the key's own limit. If other calls of the key have used it up, the answer is 429. If a
+// batch of the key has used it up, the call waits, and starts before the next request of that
+// batch.
 asio::awaitable<std::optional<api_error>> pass_through::live_call::take_key_turn(run_limit* limit) {
   const auto need =
       co_await owner_.needs_.disk.run([this] { return token_estimate::of(call_.asked); });
@@ -266,7 +268,7 @@ asio::awaitable<std::optional<api_error>> pass_through::live_call::take_money() 
       .code = "insufficient_quota"};
 }
 
-// Nothing: the client has gone, or end_wait() was called.
+// Returns nothing if the client has closed the connection or end_wait() was called.
 asio::awaitable<std::optional<start_gate::permit>> pass_through::live_call::wait_for_turn(
     start_gate& gate, start_gate::group& group, std::optional<std::size_t> avoided) {
   std::optional<start_gate::permit> turn;
@@ -312,13 +314,13 @@ asio::awaitable<std::optional<int>> pass_through::live_call::try_once(
     owner_.relays_.learn(*ended.outcome->usage, call_.asked.choices);
   }
   current.leave();
-  // Of a success, what is left is counted and not shown.
+  // Only a failure is shown, so only a failure is redacted. The rest of a success is only counted.
   if (!ended.outcome) current.redact(ended.outcome);
   const auto done = co_await follow(turn, reply, ended);
   co_return done;
 }
 
-// Sends the request, and hands the reply through while it comes.
+// Sends the request, and passes the reply on while it arrives.
 asio::awaitable<pass_through::live_call::attempt_result> pass_through::live_call::exchange(
     attempt& current, pipe& reply, upstream::relay& relay) {
   const std::string renamed = renamed_body(relay.options, call_.asked);
@@ -337,7 +339,7 @@ asio::awaitable<pass_through::live_call::attempt_result> pass_through::live_call
   bool handed = false;
   wait_queue all_handed;
   const auto alive = std::make_shared<bool>(true);
-  // Most replies end with the bytes that they begin with: then no second coroutine is needed.
+  // Most replies arrive at once. For these, no second coroutine is needed.
   reply.on_begin([&, still = std::weak_ptr<bool>(alive)] {
     asio::post(owner_.needs_.loop, [&, still] {
       if (still.expired() || reply.ended()) return;
@@ -364,7 +366,8 @@ asio::awaitable<pass_through::live_call::attempt_result> pass_through::live_call
   co_return ended;
 }
 
-// Returns when the attempt has ended, whatever becomes of the client.
+// Passes the reply on to the client. Returns only when the attempt has ended, even if the client
+// has closed the connection.
 asio::awaitable<void> pass_through::live_call::hand_through(reply_pipe& reply,
                                                             const secrets& hidden) {
   for (;;) {
@@ -398,14 +401,14 @@ asio::awaitable<void> pass_through::live_call::hand_through(reply_pipe& reply,
   }
 }
 
-// What follows from the end of an attempt. Nothing: it is made again.
+// Decides what to do after an attempt. Returns nothing if the call needs another attempt.
 asio::awaitable<std::optional<int>> pass_through::live_call::follow(const start_gate::permit& turn,
                                                                     pipe& reply,
                                                                     attempt_result& ended) {
   const exchange_end& end = ended.end;
   const bool complete = end.end == exchange_end::how::complete;
   const int status = reply.head().status;
-  // The parser does not know Anthropic's replies.
+  // The parser does not understand Anthropic's replies.
   const bool own_form = call_.messages && complete && openai::is_success(status);
   if (gone_) {
     if (ended.outcome) {
@@ -430,7 +433,7 @@ asio::awaitable<std::optional<int>> pass_through::live_call::follow(const start_
     co_return sent_ ? status : 0;
   }
   const failure why = ended.outcome.error();
-  // Not sent, because the relay was put to rest.
+  // The request was not sent, because the relay was paused meanwhile.
   if (why.kind == failure_class::unreachable && owner_.relays_[turn.lane].resting) {
     failed_at_ = turn.lane;
     co_return std::nullopt;
@@ -463,7 +466,7 @@ asio::awaitable<std::optional<int>> pass_through::live_call::follow(const start_
   co_return answered;
 }
 
-// True, after the wait: nothing was billed, and the next attempt may succeed.
+// If nothing was billed and the next attempt may succeed, waits and returns true.
 asio::awaitable<bool> pass_through::live_call::waits_to_try_again(
     const start_gate::permit& turn, const reply_pipe& reply, const exchange_end& end,
     const failure& why, const relay_health::verdict& verdict) {
@@ -491,7 +494,7 @@ asio::awaitable<bool> pass_through::live_call::waits_to_try_again(
   co_return !is_stopped() && owner_.ended_reason_.empty();
 }
 
-// As the relay wrote it, but for its key.
+// Passes a relay's error on unchanged, except that it removes the relay's key.
 asio::awaitable<int> pass_through::live_call::pass_on_error(reply_pipe& reply,
                                                             const secrets& hidden) {
   const int status = reply.head().status;
@@ -516,7 +519,7 @@ asio::awaitable<int> pass_through::live_call::refuse(const api_error& why) {
   co_return sent ? why.status : 0;
 }
 
-// Counts what a call has used, and settles its reservation. The client does not wait for it.
+// Counts the usage of a call, and settles its reservation. The client does not wait for this.
 void pass_through::live_call::count(const start_gate::permit& turn, attempt_result&& ended,
                                     const std::optional<token_usage>& usage) {
   ended_call left{
@@ -554,7 +557,7 @@ void pass_through::live_call::count(const start_gate::permit& turn, attempt_resu
         const std::optional<usd> cost = price(call);
         owner.needs_.figures.call_used(place, call.usage, cost, owner.unix_now());
         if (!call.reserved) co_return;
-        // An estimate is no proof of what the relay bills.
+        // An estimate does not prove what the relay bills.
         const bool exact = reported && cost && !call.asked.model_in_doubt;
         co_await owner.needs_.money.settle(call.owner, *call.reserved,
                                            exact ? *cost : *call.reserved);
@@ -562,7 +565,7 @@ void pass_through::live_call::count(const start_gate::permit& turn, attempt_resu
       [&owner = owner_](const std::exception_ptr& thrown) { owner.task_ended(thrown); });
 }
 
-// The call is over without a reply to count.
+// Settles the reservation of a call that has no reply to count: keeps it all, or gives it back.
 void pass_through::live_call::keep_or_give_back(bool keep) {
   if (!reserved_) return;
   const usd most = *std::exchange(reserved_, std::nullopt);

@@ -20,7 +20,7 @@
 
 namespace sluice::server {
 
-/// One call from its admission to its answer. Not thread safe: use it on the event loop's thread.
+/// One call, from its admission to its answer. Not thread safe: use it on the event loop's thread.
 class pass_through::live_call {
  public:
   live_call(pass_through& owner, http_server::exchange& client, const client_key& key,
@@ -29,14 +29,14 @@ class pass_through::live_call {
   live_call(const live_call&) = delete;
   live_call& operator=(const live_call&) = delete;
 
-  /// Returns when the client has its answer, or has gone.
+  /// Returns when the client has its answer, or has closed the connection.
   boost::asio::awaitable<void> work();
-  /// Ends a wait: no relay is left, or the server stops.
+  /// Ends a wait, because no relay is left or the server stops.
   void end_wait();
 
  private:
   class pipe;
-  /// How one attempt has ended.
+  /// The result of one attempt.
   struct attempt_result {
     attempt_outcome outcome;
     exchange_end end;
@@ -48,7 +48,7 @@ class pass_through::live_call {
   boost::asio::awaitable<std::optional<api_error>> take_money();
   boost::asio::awaitable<std::optional<start_gate::permit>> wait_for_turn(
       start_gate& gate, start_gate::group& group, std::optional<std::size_t> avoided);
-  /// The status of the answer; 0: it was broken off; nothing: try again.
+  /// Returns the status of the answer; 0: the answer was cut off; nothing: try again.
   boost::asio::awaitable<std::optional<int>> try_once(const start_gate::permit& turn);
   boost::asio::awaitable<attempt_result> exchange(attempt& current, pipe& reply,
                                                   upstream::relay& relay);
@@ -75,22 +75,22 @@ class pass_through::live_call {
   single_call call_;
   server_figures::call_place place_;
   const time_point began_;
-  std::optional<duration> first_byte_;  // of the reply, since then
-  std::string error_;                   // class of the failure; empty: none
+  std::optional<duration> first_byte_;  // from `began_` to the first byte of the reply
+  std::string error_;                   // class of the failure; empty: no failure
   unsigned attempts_ = 0;
   start_gate::token_count tokens_;
   std::optional<own_turn> own_turn_;
-  std::optional<usd> reserved_;  // of the key's budget
+  std::optional<usd> reserved_;  // the reserved part of the key's budget
   std::string idempotency_key_;
   retry_policy::history past_;
   std::optional<std::size_t> failed_at_;
-  time_point started_{};  // of the last attempt
+  time_point started_{};  // start of the last attempt
   double started_unix_ = 0;
   std::optional<duration> retry_after_;  // for refuse()
   bool final_ = false;                   // for refuse(): a retry by the client is useless
   bool begun_ = false;                   // the head of the reply was sent to the client
-  bool sent_ = false;                    // the whole reply was
-  bool gone_ = false;                    // the client
+  bool sent_ = false;                    // the whole reply was sent to the client
+  bool gone_ = false;                    // the client has closed the connection
   exchange_group exchanges_;
   boost::asio::cancellation_signal cancel_;
   wait_queue pause_;

@@ -8,7 +8,7 @@
 namespace sluice::server {
 namespace {
 
-// A count of the usage; nothing: it is not there, or no number of tokens.
+// Reads one count of the usage; nothing if it is missing or not a number of tokens.
 std::optional<std::int64_t> count(const json_object& usage, std::string_view name) {
   const std::string_view text = usage.value(name);
   std::int64_t value = 0;
@@ -20,8 +20,8 @@ std::optional<std::int64_t> count(const json_object& usage, std::string_view nam
 
 }  // namespace
 
-// A stream tells the input at its beginning, and the output at its end; a later count replaces an
-// earlier one.
+// Takes the counts. A stream reports the input at its beginning and the output at its end. A later
+// count replaces an earlier one.
 void messages_usage::take(std::string_view usage) {
   const json_object object(usage);
   if (!object.is_object()) return;

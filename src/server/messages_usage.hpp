@@ -17,9 +17,10 @@ class messages_usage {
 
   void head(bool stream) { stream_ = stream; }
   void body(std::string_view bytes);
-  /// The usage; nothing: the reply has none, or no more than `longest_body` was kept of it.
+  /// Returns the usage. Nothing if the reply has none, or if it was not in the first `longest_body`
+  /// bytes that are kept.
   std::optional<token_usage> finish();
-  /// The whole message has arrived.
+  /// Returns whether the whole message has arrived.
   bool complete() const noexcept { return complete_; }
   std::size_t held() const noexcept { return body_.size() + parser_.held(); }
 

@@ -19,7 +19,7 @@ std::string_view name_of(metrics_text::kind what) {
   return "histogram";
 }
 
-// A quote is escaped in the value of a label alone.
+// A quote is escaped only in the value of a label.
 void append_escaped(std::string& to, std::string_view text, bool in_quotes) {
   for (const char c : text) {
     if (c == '\n') {

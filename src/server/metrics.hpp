@@ -9,28 +9,28 @@
 
 namespace sluice::server {
 
-/// A text in Prometheus' exposition format 0.0.4: families of samples, each with its help and type.
-/// A family without samples is left out. Pure; not thread safe.
+/// Builds a text in Prometheus' exposition format 0.0.4: families of samples, each with its help
+/// and type. A family without samples is omitted. Pure; not thread safe.
 class metrics_text {
  public:
-  /// What the Content-Type of the text is.
+  /// The Content-Type of the text.
   static constexpr std::string_view content_type = "text/plain; version=0.0.4; charset=utf-8";
 
   enum class kind : std::uint8_t { counter, gauge, histogram };
   using label = std::pair<std::string_view, std::string_view>;
   using labels = std::initializer_list<label>;
 
-  /// All samples up to the next family belong to this one. The text is escaped.
+  /// Begins a family. All samples up to the next family belong to it. `help` is escaped.
   void family(kind what, std::string_view name, std::string_view help);
 
-  // Samples of the family. Values of labels are escaped.
+  // The following functions add samples to the current family. The values of labels are escaped.
 
   void sample(labels of, std::uint64_t value);
   void sample(labels of, double value);
-  /// A number that is written as it is: an exact amount.
+  /// Adds a number that is already formatted, such as an exact amount.
   void sample_text(labels of, std::string_view value);
-  /// The samples of one histogram. `counts`: how many values are at most the bound, one for each
-  /// bound and one more for all, cumulated.
+  /// Adds the samples of one histogram. `counts` are cumulative: for each bound the number of
+  /// values that are at most the bound, and at the end the number of all values.
   void histogram(labels of, std::span<const double> bounds, std::span<const std::uint64_t> counts,
                  double sum);
 
@@ -40,7 +40,7 @@ class metrics_text {
   void write(std::string_view suffix, labels of, std::string_view bound, std::string_view value);
 
   std::string text_;
-  std::string head_;  // of the family, until its first sample
+  std::string head_;  // head of the current family, until its first sample
   std::string name_;
 };
 

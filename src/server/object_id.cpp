@@ -17,8 +17,8 @@ constexpr std::string_view digits =
     "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 constexpr std::size_t length = 24;
 
-// Random bytes of the system, taken in blocks: every request gets an id, and a system call for each
-// would cost more than the rest of it.
+// Random bytes of the system, read in blocks. Every request gets an id, and a system call for each
+// id would cost more than the rest of the function.
 class random_bytes {
  public:
   unsigned char next() {
@@ -34,7 +34,7 @@ class random_bytes {
     used_ = 0;
   }
 
-  // The system gives as many at once without being interrupted.
+  // The system returns this number of bytes at once without interruption.
   std::array<unsigned char, 256> block_{};
   std::size_t used_ = block_.size();
 };
@@ -42,7 +42,7 @@ class random_bytes {
 }  // namespace
 
 std::string new_object_id(std::string_view prefix) {
-  // Bytes from this one on are left out, so that each digit is equally likely.
+  // Bytes from this value on are skipped, so that each digit is equally likely.
   constexpr std::size_t fair = 256 / digits.size() * digits.size();
   thread_local random_bytes source;
   std::array<char, length> chosen{};

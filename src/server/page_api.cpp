@@ -29,7 +29,7 @@ header_fields fields_of(const page_asset& asset) {
   return fields;
 }
 
-// A list of tags may hold weak ones, or be `*`.
+// Returns whether a list of tags contains the tag. The list may contain weak tags, or be `*`.
 bool has_tag(std::string_view list, std::string_view tag) {
   return list == "*" || list.find(tag) != std::string_view::npos;
 }

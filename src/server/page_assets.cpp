@@ -21,7 +21,7 @@ namespace sluice::server {
 namespace {
 
 constexpr std::string_view document_name = "index.html";
-// In the document; it becomes "needed" or "none".
+// A placeholder in the document; it is replaced with "needed" or "none".
 constexpr std::string_view keys_hole = "{{keys}}";
 
 std::string tag_of(std::string_view bytes) {

@@ -5,17 +5,17 @@
 
 namespace sluice::server {
 
-/// A file of the page that the server shows to people.
+/// One file of the server's web page.
 struct page_asset {
   std::string_view name;  ///< without a folder
   std::string_view type;  ///< for Content-Type
   std::string_view bytes;
-  std::string tag;  ///< for ETag, with its quotes: another one for other bytes
+  std::string tag;  ///< the value for ETag, with its quotes; it changes with the bytes
 };
 
-/// The page itself. `keys`: its clients need a key, for which it then asks. Null is never returned.
+/// Returns the page itself, never null. `keys`: clients need a key, so the page asks for one.
 const page_asset& page_document(bool keys);
-/// What the page loads; null: there is no such file.
+/// Returns a file that the page loads; null if there is no such file.
 const page_asset* find_page_asset(std::string_view name);
 
 }  // namespace sluice::server

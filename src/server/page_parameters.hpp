@@ -13,7 +13,7 @@ namespace sluice::server {
 inline constexpr std::size_t usual_batches = 20;
 inline constexpr std::size_t most_batches = 100;
 
-/// `limit` and `after` of a list's query. A limit outside of 1 to `most` is refused.
+/// Reads `limit` and `after` from the query of a list. Refuses a limit outside of 1 to `most`.
 std::variant<store::page_request, api_error> page_parameters(const api_call& call,
                                                              std::size_t usual, std::size_t most);
 

@@ -32,7 +32,7 @@ api_error no_such_model(std::string_view model) {
           .code = "model_not_found"};
 }
 
-// One segment of a path.
+// Encodes one segment of a path.
 std::string percent_encoded(std::string_view text) {
   std::string encoded;
   for (const char c : text) {
@@ -49,13 +49,13 @@ std::string percent_encoded(std::string_view text) {
   return encoded;
 }
 
-// one-api answers 200 for a model that it does not have.
+// Returns whether the body is an error: one-api answers 200 for a model that it does not have.
 bool is_error(std::string_view body) {
   const json_object reply = json_object::parse(body);
   return reply.has_value("error") && !reply.has_value("id");
 }
 
-// The list without the models that the key may not use.
+// Returns the list without the models that the key may not use.
 std::string models_for(const client_key& key, std::string body) {
   if (key.models.empty()) return body;
   auto list = nlohmann::ordered_json::parse(body, nullptr, false);
@@ -150,7 +150,8 @@ asio::awaitable<void> pass_through::serve(http_server::exchange& client, const c
     co_await send_error(client, *refusal);
     co_return;
   }
-  // After a pause, or where nothing says how long it lasts, the relays are tried again.
+  // The relays are tried again when their pause has ended, or if it is unknown how long the pause
+  // lasts.
   if (!ended_reason_.empty() && (!again_at_ || *again_at_ <= unix_now())) {
     ended_reason_.clear();
     again_at_.reset();
@@ -168,7 +169,7 @@ asio::awaitable<void> pass_through::serve(http_server::exchange& client, const c
   if (fault) std::rethrow_exception(fault);
 }
 
-// Relays do not count these calls, so they wait for no limit.
+// Relays do not count these calls against a limit, so this does not wait for one.
 asio::awaitable<void> pass_through::show_models(http_server::exchange& client,
                                                 const client_key& key) {
   const std::string_view path = client.head().path;

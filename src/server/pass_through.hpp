@@ -29,18 +29,19 @@
 namespace sluice::server {
 
 struct pass_through_options {
-  std::uint64_t max_body_bytes = std::uint64_t{64} << 20;  ///< of a call; more is answered 413
+  /// Longest body of a call; a longer one is answered 413.
+  std::uint64_t max_body_bytes = std::uint64_t{64} << 20;
   unsigned max_attempts = 5;
   duration backoff_base = std::chrono::seconds{1};
   duration backoff_cap = std::chrono::seconds{60};
   std::uint64_t seed = 1;
   bool counts_tokens = false;  ///< the relays have a limit in tokens per minute
-  bound_defaults defaults;     ///< for the most that a call can cost
+  bound_defaults defaults;     ///< defaults for the highest cost of a call
 };
 
-/// Passes single calls of interactive clients on to the relays: under the same limit as batches,
-/// but before them, each piece of a reply as it comes, and cancelled when the client goes away. Not
-/// thread safe: use it on the event loop's thread.
+/// Passes single calls of interactive clients on to the relays. They share the limit with batches,
+/// but start before them. Each piece of a reply is passed on when it arrives. A call is cancelled
+/// when the client closes the connection. Not thread safe: use it on the event loop's thread.
 class pass_through final : public upstream::relays::user {
  public:
   struct needs {
@@ -50,7 +51,7 @@ class pass_through final : public upstream::relays::user {
     const relay_prices& prices;
     key_funds& money;
     server_figures& figures;
-    /// The limit of a key by its name; null: it has none.
+    /// Returns the limit of a key by its name; null if it has no limit.
     std::function<run_limit*(const std::string&)> limit_of;
     observer* listener = nullptr;
   };
@@ -63,12 +64,13 @@ class pass_through final : public upstream::relays::user {
 
   /// Answers a POST to one of the endpoints.
   boost::asio::awaitable<void> serve(http_server::exchange& client, const client_key& key);
-  /// GET of "/v1/models" or of one model.
+  /// Answers a GET of "/v1/models" or of one model.
   boost::asio::awaitable<void> show_models(http_server::exchange& client, const client_key& key);
 
-  /// New calls are refused, and those that wait; those in flight finish.
+  /// Refuses new calls and calls that wait; calls in flight finish.
   void stop();
-  /// After stop(): returns when the last call has ended. The relays' connections may close then.
+  /// Returns when the last call has ended; call it after stop(). After that, the relays'
+  /// connections may be closed.
   boost::asio::awaitable<void> ended();
 
  private:
@@ -86,7 +88,7 @@ class pass_through final : public upstream::relays::user {
   void on_streams_off(std::size_t) override {}
   void on_others_settled() override {}
 
-  /// The calls of a key at the gate of its own limit.
+  /// The calls of a key that wait for the key's own limit.
   struct key_turns {
     explicit key_turns(start_gate& gate) : calls(gate, start_gate::urgency::urgent) {}
     start_gate::group calls;
@@ -95,7 +97,7 @@ class pass_through final : public upstream::relays::user {
   void task_began() { ++tasks_; }
   void task_ended(const std::exception_ptr& thrown);
   double unix_now() const { return time_.unix_now(); }
-  /// Until a relay accepts calls again, if one has said when.
+  /// Returns the time until a relay accepts calls again; nothing if no relay has said when.
   std::optional<duration> time_until_back() const;
 
   needs needs_;
@@ -106,12 +108,12 @@ class pass_through final : public upstream::relays::user {
   std::optional<start_gate::group> flex_;
   std::map<std::string, key_turns> key_turns_;  // by name of the key
   retry_policy retries_;
-  const std::string key_prefix_;  // of idempotency keys; another one in each process
+  const std::string key_prefix_;  // prefix of idempotency keys, different in each process
   std::uint64_t keys_made_ = 0;
   std::set<live_call*> calls_;
-  std::size_t tasks_ = 0;  // calls, and what is left to do for ended ones
+  std::size_t tasks_ = 0;  // calls, and the remaining work of answered calls
   wait_queue all_ended_;
-  std::string ended_reason_;  // why no relay is left; empty: one is
+  std::string ended_reason_;  // why no relay is left; empty if one is left
   std::optional<double> again_at_;
   bool stopping_ = false;
 };

@@ -13,7 +13,7 @@
 namespace sluice::server {
 namespace {
 
-// Unix time at which the machine has started; 0: unknown.
+// Returns the Unix time of the machine's start; 0: unknown.
 double boot_time() {
   std::ifstream file("/proc/stat");
   for (std::string line; std::getline(file, line);) {
@@ -23,7 +23,7 @@ double boot_time() {
   return 0;
 }
 
-// The fields of /proc/self/stat behind the name of the program, which may hold anything.
+// Reads the fields of /proc/self/stat after the program's name, which may contain any characters.
 void read_stat(process_figures& figures) {
   std::ifstream file("/proc/self/stat");
   std::string line;
@@ -34,9 +34,9 @@ void read_stat(process_figures& figures) {
   double user = 0;
   double system = 0;
   double started = 0;
-  for (int i = 0; i < 11; ++i) fields >> skipped;  // 3 to 13
+  for (int i = 0; i < 11; ++i) fields >> skipped;  // fields 3 to 13
   fields >> user >> system;
-  for (int i = 0; i < 6; ++i) fields >> skipped;  // 16 to 21
+  for (int i = 0; i < 6; ++i) fields >> skipped;  // fields 16 to 21
   if (!(fields >> started >> figures.virtual_bytes)) return;
   figures.cpu_seconds = (user + system) / ticks;
   const double boot = boot_time();

@@ -4,7 +4,7 @@
 
 namespace sluice::server {
 
-/// What the system says of this process; 0: it does not say.
+/// The system's figures for this process; 0: unknown.
 struct process_figures {
   std::uint64_t resident_bytes = 0;
   std::uint64_t virtual_bytes = 0;

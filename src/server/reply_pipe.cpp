@@ -24,7 +24,7 @@ void reply_pipe::on_body(std::string_view bytes) {
   }
   bytes_.append(bytes);
   if (stream_) {
-    constexpr std::size_t enough = 32;  // the mark, and the end of its line
+    constexpr std::size_t enough = 32;  // for the end mark and its line end
     tail_.append(bytes.substr(bytes.size() - std::min(bytes.size(), enough)));
     if (tail_.size() > enough) tail_.erase(0, tail_.size() - enough);
     done_ = tail_.find(end_mark) != std::string::npos;

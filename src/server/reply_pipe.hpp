@@ -13,15 +13,16 @@
 namespace sluice::server {
 
 /// Takes a relay's reply from an attempt and gives it to the coroutine that writes to the client:
-/// each piece at once, and no more than the client takes. An error is kept whole first, since it
-/// may be a reason to try again. Not thread safe: use it on the event loop's thread.
+/// each piece at once, and only as fast as the client reads. It collects an error completely first,
+/// because the error may be a reason for another attempt. Not thread safe: use it on the event
+/// loop's thread.
 class reply_pipe : public attempt_observer {
  public:
-  /// Bytes that wait for the client, after which the relay has to wait, too.
+  /// If this number of bytes waits for the client, reading from the relay stops.
   static constexpr std::size_t most_waiting = std::size_t{64} * 1024;
   static constexpr std::size_t longest_error = std::size_t{1} << 20;
 
-  /// Calls `act` when a reply that is no error begins.
+  /// Calls `act` when a reply begins that is not an error.
   void on_begin(std::function<void()> act) { begin_ = std::move(act); }
 
   void on_head(const response_head& head) override;
@@ -31,7 +32,7 @@ class reply_pipe : public attempt_observer {
   bool has_room() override { return is_error() || bytes_.size() < most_waiting; }
   wait_queue* room_signal() override { return &room_; }
 
-  /// The attempt is over; nothing more comes. `whole`: the body came to its end.
+  /// Ends the reply: the attempt is over. `whole`: the body is complete.
   void end(bool whole) {
     ended_ = true;
     whole_ = whole;
@@ -46,7 +47,7 @@ class reply_pipe : public attempt_observer {
   std::size_t size() const noexcept { return bytes_.size(); }
   bool ended() const noexcept { return ended_; }
   bool ended_whole() const noexcept { return ended_ && whole_; }
-  /// The bytes that wait for the client.
+  /// Returns the bytes that wait for the client, and removes them.
   std::string take() {
     room_.wake_all();
     return std::exchange(bytes_, {});
@@ -58,9 +59,9 @@ class reply_pipe : public attempt_observer {
   std::function<void()> begin_;
   response_head head_;
   std::string bytes_;
-  std::string tail_;  // of a stream: its last bytes
+  std::string tail_;  // the last bytes of a stream
   bool stream_ = false;
-  bool done_ = false;  // a stream has said that it is complete
+  bool done_ = false;  // a stream has sent its end mark
   bool ended_ = false;
   bool whole_ = false;
   wait_queue news_;

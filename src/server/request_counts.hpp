@@ -11,26 +11,27 @@
 
 namespace sluice::server {
 
-/// How many of some times fall into each class, as a histogram of metrics has it. Pure.
+/// A histogram of times: the number of times in each class. Pure.
 struct time_classes {
-  /// The upper bounds of the classes, in seconds; the last class has none.
+  /// The upper bounds of the classes, in seconds. The last class has no bound.
   static constexpr std::array<double, 12> bounds{0.001, 0.0025, 0.005, 0.01, 0.025, 0.1,
                                                  0.25,  1,      5,     15,   60,    300};
 
-  std::array<std::uint64_t, bounds.size() + 1> at_most{};  ///< cumulated
+  std::array<std::uint64_t, bounds.size() + 1> at_most{};  ///< cumulative
   double sum_s = 0;
 
   void add(duration time);
 };
 
-/// The requests of clients that were answered, by route and status, and how long they took. Pure;
-/// not thread safe: use it on the event loop's thread.
+/// Counts the answered requests of clients by route and status, and their times. Pure; not thread
+/// safe: use it on the event loop's thread.
 class request_counts {
  public:
-  /// `route`: one of the server's own, never a path of a client. `status` 0: it was not answered.
+  /// `route`: a route of the server, never a path of a client. `status`: 0 if the request was not
+  /// answered.
   void add(std::string_view route, int status, duration took);
 
-  /// How long the answers of a route took, and how many there were of each status.
+  /// The times of a route's answers, and the number of answers for each status.
   struct route_counts : time_classes {
     std::map<int, std::uint64_t> by_status;
   };

@@ -6,11 +6,11 @@
 
 namespace sluice::server {
 
-/// The header that names a request in its answer, in the access log and at the client.
+/// The header that carries the id of a request. The id is also in the access log.
 inline constexpr std::string_view request_id_field = "X-Request-Id";
 
-/// The id of a request: the client's own if it is up to 128 letters, digits and -_.:/+=@, so that
-/// it is safe in a header and in a log; otherwise a new one.
+/// Returns the id of a request. It is the client's own id if that consists of up to 128 letters,
+/// digits and -_.:/+=@, so that it is safe in a header and in a log. Otherwise it is a new id.
 std::string request_id_of(std::optional<std::string_view> given);
 
 }  // namespace sluice::server

@@ -15,7 +15,7 @@ std::int64_t step_number(double unix_time) {
       std::floor(unix_time / static_cast<double>(server_figures::step_s)));
 }
 
-// Totals can go back: a failed request that is sent again has no result until it ends.
+// Totals can decrease: a failed request that is sent again has no result until it ends.
 template <typename Number>
 Number grown(Number before, Number now) {
   return now > before ? now - before : Number{};
@@ -32,7 +32,7 @@ void add_cost(std::optional<usd>& to, const usd& more) {
   to = to.value_or(usd{}) + more;
 }
 
-// As much of `whole` as falls into the first `part` of it.
+// Returns the part of `whole` that belongs to the share `part` (0 to 1).
 template <typename Number>
 Number portion(Number whole, double part) {
   return static_cast<Number>(std::llround(static_cast<double>(whole) * part));
@@ -60,7 +60,7 @@ server_figures::batch_figures figures_of(const job_totals& totals) {
 
 }  // namespace
 
-// The name under which a model counts in the sums, from now on.
+// Returns the name under which the sums count a model from now on.
 std::string server_figures::counted_as(const std::string& model) {
   const bool known = !is_known_ || is_known_(model);
   const bool alone = known && (sums_.models.contains(model) || sums_.models.size() < most_models);
@@ -270,7 +270,7 @@ void server_figures::move_to(owner_figures& to, std::int64_t number) {
   to.last_step = std::max(to.last_step, number);
 }
 
-// What was done between two reports is spread evenly over the steps between them.
+// Spreads the results between two reports evenly over the steps between them.
 void server_figures::add(owner_figures& to, const step& done, double from, double until) {
   const std::int64_t last = step_number(until);
   move_to(to, last);
@@ -289,7 +289,7 @@ void server_figures::add(owner_figures& to, const step& done, double from, doubl
     here.tokens += until_here.tokens - placed.tokens;
     placed = until_here;
   }
-  // The clock may have gone back: then it counts for the newest step.
+  // If the clock was set back, the newest step counts the results.
   step& here = to.steps[static_cast<std::size_t>(std::max(number, oldest) % most)];
   here.completed += done.completed - placed.completed;
   here.failed += done.failed - placed.failed;

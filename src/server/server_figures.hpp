@@ -19,42 +19,46 @@
 
 namespace sluice::server {
 
-/// The store's form of a job's totals.
+/// Converts a job's totals to the form in the store.
 store::batch_progress progress_of(const job_totals& totals);
 
-/// How an interactive call has ended.
+/// The end of an interactive call.
 struct call_end {
-  int status = 0;       ///< of the answer; 0: it was not sent whole
-  std::string error{};  ///< its class, as in a batch: a code, or the HTTP status; empty: none
-  duration took{};      ///< from the end of the request to the end of the answer
-  std::optional<duration> first_byte{};  ///< to the first byte of a relay's reply
+  int status = 0;  ///< status of the answer; 0: it was not sent completely
+  /// The class of the failure, as in a batch: a code, or the HTTP status. Empty: no failure.
+  std::string error{};
+  duration took{};  ///< from the end of the request to the end of the answer
+  /// From the end of the request to the first byte of a relay's reply.
+  std::optional<duration> first_byte{};
 };
 
-/// What batches and interactive calls have done since the server started: the one place that counts
-/// them, for /metrics, for the status and for the page. It has sums of all clients, and for each
-/// owner the results of the last hour, errors by class and successes by model. It starts empty:
-/// what the batches have done in all is in the store. Pure: takes totals and times. Not thread
-/// safe: use it on the event loop's thread.
+/// Counts what batches and interactive calls have done since the server started. It is the only
+/// place that counts them, for /metrics, for the status and for the page. It has sums over all
+/// clients. For each owner it has the results of the last hour, errors by class and successes by
+/// model. It starts empty; the store has the results of batches from before. Pure: takes totals and
+/// times. Not thread safe: use it on the event loop's thread.
 class server_figures {
  public:
   static constexpr std::int64_t step_s = 10;  ///< seconds of one step of the last hour
   static constexpr std::size_t most_steps = 360;
-  /// It remembers this number of batches one by one; of older ones, only the sums by owner.
+  /// The number of batches whose figures are kept separately. Of older ones, only the sums by owner
+  /// are kept.
   static constexpr std::size_t most_batches = 10'000;
-  /// Clients and relays choose some of the names of models and classes of errors. So each sum has
-  /// up to these numbers of them one by one, and the rest under `others`.
+  /// Clients and relays choose some of the names of models and error classes. So each sum counts at
+  /// most this number of names separately, and the rest under `others`.
   static constexpr std::size_t most_models = 200;
   static constexpr std::size_t most_errors = 64;
-  /// The same for the models of calls, of all owners together.
+  /// The same limit for the models of calls, over all owners.
   static constexpr std::size_t most_call_models = 1000;
   static constexpr std::string_view others = "other";
 
-  /// `is_known`: models that the sums of all clients may count one by one; empty: all.
+  /// `is_known`: returns whether the sums over all clients may count a model separately; empty: all
+  /// models.
   explicit server_figures(double unix_now,
                           std::function<bool(std::string_view model)> is_known = {})
       : started_at_(unix_now), is_known_(std::move(is_known)) {}
 
-  // Calls keep the places of their owners, which a copy would not have.
+  // Not copyable, because calls store pointers to the entries of their owners.
   server_figures(const server_figures&) = delete;
   server_figures& operator=(const server_figures&) = delete;
   server_figures(server_figures&&) = default;
@@ -65,44 +69,46 @@ class server_figures {
 
   // Batches.
 
-  /// A run begins. `totals` hold what earlier runs have done, which is not done now.
+  /// A run begins. `totals` contain the results of earlier runs, which are not counted again.
   void batch_began(std::string_view batch, std::string_view owner, const job_totals& totals,
                    double unix_now);
-  /// What the run of a batch has done until now.
+  /// Updates the totals of a running batch.
   void batch_progressed(std::string_view batch, const job_totals& totals, double unix_now);
-  /// Its run is over. The batch may get another one.
+  /// The run of the batch has ended. The batch may get another run.
   void batch_stopped(std::string_view batch, const job_totals& totals, double unix_now);
   /// The batch has ended.
   void batch_ended(store::batch_status with) { ++sums_.ended[with]; }
-  /// The store could not be used.
+  /// Counts an error of the store.
   void store_failed() { ++sums_.store_errors; }
 
   // Interactive calls.
 
-  /// Names a call's owner and model; valid as long as this object.
+  /// Identifies a call's owner and model. It is valid for the lifetime of this object.
   using call_place = std::size_t;
   call_place call_began(const std::string& owner, const std::string& model, time_point now);
-  /// A request to a relay begins for the call.
+  /// A request to a relay begins for this call.
   void attempt_began(call_place call);
-  /// `sent`: the relay may have seen it. `again`: it was not the first one of the call.
+  /// `sent`: the relay may have received the request. `again`: it was not the first request for
+  /// this call.
   void attempt_ended(call_place call, bool sent, bool again);
   void call_ended(call_place call, const call_end& end, double unix_now);
-  /// What a call with a reply has used; nothing: unknown. Also after its end.
+  /// Counts the usage of a call with a reply; nothing: unknown. May be called after the end of the
+  /// call.
   void call_used(call_place call, const std::optional<token_usage>& tokens,
                  const std::optional<usd>& cost, double unix_now);
 
-  // Sums of all clients: numbers that only grow, except `open`.
+  // Sums over all clients. These numbers only grow, except `open`.
 
   struct model_sums {
     token_usage tokens;
-    std::optional<usd> cost;  ///< nothing: nothing had a price
+    std::optional<usd> cost;  ///< nothing if nothing had a price
   };
   struct call_sums {
     std::uint64_t started = 0;
-    std::uint64_t open = 0;  ///< have no complete answer yet
+    std::uint64_t open = 0;  ///< calls without a complete answer so far
     std::uint64_t succeeded = 0;
     std::uint64_t failed = 0;
-    std::uint64_t gone = 0;  ///< the client went away first
+    std::uint64_t gone = 0;  ///< calls that ended because the client closed the connection
     std::uint64_t unpriced = 0;
     std::map<std::string, model_sums> models;
     std::map<std::string, std::uint64_t> errors;
@@ -110,13 +116,13 @@ class server_figures {
     time_classes first_byte;
   };
   struct sums {
-    // Lines of batches.
+    // The lines of batches.
     std::uint64_t succeeded = 0;
     std::uint64_t failed = 0;
     std::map<std::string, std::uint64_t> errors;
-    std::map<store::batch_status, std::uint64_t> ended;  ///< batches, by their last status
+    std::map<store::batch_status, std::uint64_t> ended;  ///< number of batches by their last status
     call_sums calls;
-    // Both together.
+    // Batches and calls together.
     std::uint64_t unpriced = 0;
     std::uint64_t attempts = 0;
     std::uint64_t retries = 0;
@@ -125,9 +131,9 @@ class server_figures {
   };
   sums all() const;
 
-  // Figures of one owner.
+  // The figures of one owner.
 
-  /// Results of one step.
+  /// The results in one step.
   struct step {
     std::uint64_t completed = 0;
     std::uint64_t failed = 0;
@@ -135,12 +141,14 @@ class server_figures {
   };
   struct recent_hour {
     std::int64_t begins_at = 0;  ///< Unix time of the first step, a multiple of step_s
-    std::vector<step> steps;     ///< the last one has only begun
+    std::vector<step> steps;     ///< the last step has not ended
   };
-  /// Batches and calls, since the start of the server, but at most one hour.
+  /// Returns the results of batches and calls since the start of the server, but at most of one
+  /// hour.
   recent_hour recent(std::string_view owner, double unix_now) const;
 
-  /// The failures of all batches that ran here, also those of their runs before the start.
+  /// Returns the failures of all batches that ran here, including those of their runs before the
+  /// start.
   std::map<std::string, std::uint64_t> batch_errors(std::string_view owner) const;
 
   struct owner_calls {
@@ -154,7 +162,7 @@ class server_figures {
     std::uint64_t unpriced = 0;
     token_usage tokens;
     usd cost;
-    std::map<std::string, job_totals::share> models;  ///< successes
+    std::map<std::string, job_totals::share> models;  ///< successes by model
     std::map<std::string, std::uint64_t> errors;
   };
   owner_calls calls(std::string_view owner, time_point now) const;
@@ -166,15 +174,16 @@ class server_figures {
     std::uint64_t attempts = 0;
     std::uint64_t retries = 0;
   };
-  /// Null: no run of the batch is known. Valid until the next change.
+  /// Returns the figures of a batch; null if none of its runs is known. Valid until the next
+  /// change.
   const batch_figures* batch(std::string_view id) const;
 
  private:
   static constexpr std::size_t seconds = 60;
-  /// Of each second of the last minute.
+  /// The number of starts in each second of the last minute.
   struct minute {
     std::array<std::uint32_t, seconds> starts{};
-    std::int64_t second = 0;  // of the last start
+    std::int64_t second = 0;  // second of the last start
     void advance(time_point now);
     void add(time_point now);
     std::uint64_t sum() const;
@@ -182,22 +191,22 @@ class server_figures {
   struct watched {
     std::string owner;
     batch_figures now;
-    double at = 0;  // of the last report
+    double at = 0;  // time of the last report
     bool running = false;
   };
   struct owner_figures {
-    std::int64_t last_step = 0;  // since 1970, of the newest in `steps`
+    std::int64_t last_step = 0;  // number of the newest step, counted from 1970
     std::array<step, most_steps> steps{};
-    std::map<std::string, std::uint64_t> old_errors;  // of batches that are not known any more
+    std::map<std::string, std::uint64_t> old_errors;  // errors of batches that were forgotten
     owner_calls calls;
     minute starts;
     std::map<std::string, call_place> places;  // by model
   };
-  // The calls of one owner to one model: what each of them changes is here.
+  // The calls of one owner to one model, with the figures that each call changes.
   struct call_row {
     owner_figures* owner;
-    std::string model;    // for the owner
-    std::string counted;  // for the sums of all clients
+    std::string model;    // name for the owner
+    std::string counted;  // name in the sums over all clients
     job_totals::share used;
     std::uint64_t unpriced = 0;
   };
@@ -214,7 +223,7 @@ class server_figures {
   std::function<bool(std::string_view)> is_known_;
   sums sums_;
   std::map<std::string, watched, std::less<>> batches_;
-  std::deque<std::string> order_;  // ids, oldest first
+  std::deque<std::string> order_;  // ids of batches, oldest first
   std::map<std::string, owner_figures, std::less<>> owners_;
   std::vector<call_row> calls_;
 };

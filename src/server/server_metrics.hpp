@@ -15,7 +15,7 @@
 
 namespace sluice::server {
 
-/// Everything that the answer of GET /metrics is made of.
+/// The data for the answer to GET /metrics.
 struct metrics_facts {
   const request_counts& requests;
   server_figures::sums figures;
@@ -24,12 +24,12 @@ struct metrics_facts {
   unsigned requests_per_minute = 0;  ///< 0: no limit
   std::vector<relay_status> relays;
   std::map<store::batch_status, std::uint64_t> open_batches;
-  std::size_t batches_at_work = 0;  ///< of these, those that this process works on
+  std::size_t batches_at_work = 0;  ///< the part of `open_batches` that this process is running
   std::uint64_t connections = 0;
   process_figures process;
 };
 
-/// The answer of GET /metrics, in Prometheus' text format. Pure.
+/// Returns the answer to GET /metrics in Prometheus' text format. Pure.
 std::string server_metrics(const metrics_facts& facts);
 
 }  // namespace sluice::server

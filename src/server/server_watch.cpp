@@ -17,7 +17,8 @@ namespace {
 
 namespace asio = boost::asio;
 
-// Stands for the route of a request that has none: a path of a client could be anything.
+// The name for a request without a route. The path of a client is not used, because it could
+// contain anything.
 constexpr std::string_view no_route = "other";
 
 header_fields fields_of(std::string_view content_type) {
@@ -52,7 +53,7 @@ asio::awaitable<void> server_watch::show_health(watched_call& call) {
   co_await call.send(200, fields, R"({"status":"ok"})");
 }
 
-// The store is asked, since its disk may have gone.
+// Checks the store, because its disk may have failed.
 asio::awaitable<void> server_watch::show_readiness(watched_call& call) {
   std::string reason;
   if (stopping_) {
@@ -61,7 +62,7 @@ asio::awaitable<void> server_watch::show_readiness(watched_call& call) {
     try {
       co_await with_.disk.run([this] { (void)with_.records.has_file({}); });
     } catch (const store::store_error&) {
-      // Its words may hold a path, and this route needs no key.
+      // The message of the store may contain a path, and this route needs no key.
       reason = "the store cannot be used; the log of the server has more";
     }
   }
@@ -88,7 +89,8 @@ asio::awaitable<void> server_watch::show_metrics(watched_call& call) {
   } catch (const store::store_error&) {
     failed = true;
   }
-  // The other figures are worth most when something is wrong.
+  // The answer is sent without the store's figures: the other figures are most useful when
+  // something is wrong.
   if (failed) with_.figures.store_failed();
   const std::string body =
       server_metrics({.requests = requests_,

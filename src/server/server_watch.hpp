@@ -19,28 +19,28 @@
 
 namespace sluice::server {
 
-/// What those who run the server see of it: /healthz, /readyz and /metrics, which need no key, and
-/// the access log. Not thread safe: use it on the event loop's thread.
+/// What operators see of the server: /healthz, /readyz and /metrics, which need no
+/// key, and the access log. Not thread safe: use it on the event loop's thread.
 class server_watch {
  public:
-  /// All references outlive it.
+  /// The objects that it uses. All references must outlive it.
   struct needs {
     clock& time;
     background& disk;
     store::batch_store& records;
     engine& sender;
     batch_runner& runner;
-    std::function<std::size_t()> connections;  ///< of clients
+    std::function<std::size_t()> connections;  ///< number of open client connections
     server_figures& figures;
     access_log log;  ///< may be empty
   };
   explicit server_watch(needs with) : with_(std::move(with)) {}
 
-  /// Answers the request if it is for one of these routes. False: it is not.
+  /// Answers the request if it is for one of these routes. Returns false if it is not.
   boost::asio::awaitable<bool> serve(watched_call& call);
-  /// The request was answered. Counts and logs it.
+  /// Counts and logs a request that was answered.
   void answered(const watched_call& call, time_point began);
-  /// The answer to a request that has no well-formed head: it is counted and logged, too.
+  /// Counts and logs a request without a well-formed head, and returns its answer.
   http_server::refusal_answer refused(int status, std::string body);
   /// From now on the server is not ready.
   void stop() noexcept { stopping_ = true; }

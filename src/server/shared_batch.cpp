@@ -31,7 +31,7 @@ void require(const std::error_code& error, const std::string& path) {
 
 }  // namespace
 
-// A file of the copy that tells what is written to it.
+// A file of the copy that reports its changes to the owner.
 class shared_batch::shared_file final : public file {
  public:
   shared_file(shared_batch& owner, std::int64_t number, std::unique_ptr<file> copy)
@@ -215,13 +215,13 @@ std::error_code shared_batch::wait_for_store() {
   return fault_ ? fault_ : std::make_error_code(std::errc::timed_out);
 }
 
-// The thread that stores the changes.
+// The function of the thread that stores the changes.
 void shared_batch::work() {
   std::unique_lock lock(guard_);
   for (;;) {
     woken_.wait(lock, [this] { return ending_ || (!lost_ && !pending_.empty()); });
     if (pending_.empty() || lost_) return;
-    // What comes in the next moment goes along.
+    // Waits a moment, to store the next changes together with these.
     woken_.wait_for(lock, options_.collect, [this] { return ending_ || waiting_ > 0; });
     lock.unlock();
     const bool done = store_some();
@@ -233,7 +233,7 @@ void shared_batch::work() {
   }
 }
 
-// False: the store could not be used, and the changes are still pending.
+// Returns false if the store could not be used; the changes are then still pending.
 bool shared_batch::store_some() {
   std::vector<store::file_change> some;
   {

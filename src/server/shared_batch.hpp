@@ -19,31 +19,31 @@
 
 namespace sluice::server {
 
-/// The folder of a running batch on this machine, whose files the servers of a store share. It
-/// holds a copy; the truth is in the store. What is written goes to the copy at once and to the
-/// store shortly after, together with all else that was written meanwhile. A file's sync() waits
-/// until the store has it, so a record or result that this server counts on is there for another
-/// one. Once the claim is lost, every write fails.
+/// The folder of a running batch in a store that several servers share. The local folder is a copy;
+/// the store has the authoritative data. Each write goes to the copy at once. A background thread
+/// stores it shortly after, together with other writes. A file's sync() waits until the store has
+/// the data, so that another server can continue from there. Once the claim is lost, every write
+/// fails.
 ///
-/// All files are directly in the folder. Thread safe as file_system is.
+/// All files are directly in the folder. It has the thread safety of file_system.
 class shared_batch final : public file_system {
  public:
   struct options {
-    /// Changes are collected for this long, unless somebody waits for them.
+    /// How long changes are collected, unless a caller waits for them.
     std::chrono::milliseconds collect{20};
-    /// How long a sync() waits for a store that is away.
+    /// How long a sync() waits for a store that cannot be reached.
     std::chrono::milliseconds patience{15'000};
-    /// Until a store that failed is tried again.
+    /// The pause before another try after a failure of the store.
     std::chrono::milliseconds pause{500};
   };
 
-  /// Makes the copy from what the store has; other files in the folder than `input` are removed.
-  /// Blocks. Throws store_error. `shared` must outlive the object.
+  /// Makes the copy from the store. Other files in the folder, except `input`, are removed. Blocks.
+  /// Throws store_error. `shared` must outlive the object.
   shared_batch(store::shared_files& shared, store::claim held, std::string folder,
                std::string_view input, options how);
-  /// Stores what is left, if the store takes it.
+  /// Tries once more to store the pending changes.
   ~shared_batch() override;
-  /// Another server has the batch.
+  /// Returns whether the claim is lost: another server has the batch.
   bool is_lost();
   shared_batch(const shared_batch&) = delete;
   shared_batch& operator=(const shared_batch&) = delete;
@@ -70,7 +70,7 @@ class shared_batch final : public file_system {
 
   void restore(std::string_view input);
   void change(store::file_change what);
-  /// Waits until the store has all that was written before the call.
+  /// Waits until the store has everything that was written before this call.
   std::error_code wait_for_store();
   void work();
   bool store_some();
@@ -81,18 +81,18 @@ class shared_batch final : public file_system {
   const options options_;
   std::unique_ptr<file_system> copy_;
 
-  std::mutex guard_;  // guards what follows
+  std::mutex guard_;  // guards the following members
   std::condition_variable woken_;
-  std::map<std::string, std::int64_t, std::less<>> numbers_;  // of the files, by name
+  std::map<std::string, std::int64_t, std::less<>> numbers_;  // numbers of the files, by name
   std::int64_t last_number_ = 0;
   std::vector<store::file_change> pending_;
-  std::uint64_t written_ = 0;  // changes so far
-  std::uint64_t stored_ = 0;   // of these
-  std::size_t waiting_ = 0;    // callers of wait_for_store()
-  std::error_code fault_;      // of the last try
+  std::uint64_t written_ = 0;  // number of changes so far
+  std::uint64_t stored_ = 0;   // number of changes that are stored
+  std::size_t waiting_ = 0;    // number of callers in wait_for_store()
+  std::error_code fault_;      // error of the last try
   bool lost_ = false;
   bool ending_ = false;
-  std::thread thread_;  // last: it uses all of the above
+  std::thread thread_;  // last member: it uses all of the above
 };
 
 }  // namespace sluice::server

@@ -16,14 +16,14 @@ namespace {
 
 constexpr std::string_view messages_path = "/v1/messages";
 
-// Fields of one connection (RFC 9110, section 7.6.1), and those that frame a body.
+// Fields that apply to one connection (RFC 9110, section 7.6.1), and fields that frame a body.
 constexpr std::array<std::string_view, 10> of_connection{
     "Connection",          "Keep-Alive", "Proxy-Authenticate", "TE",      "Proxy-Connection",
     "Proxy-Authorization", "Trailer",    "Transfer-Encoding",  "Upgrade", "Content-Length"};
-// Of a request: for this server alone, or set for the relay by the HTTP client.
+// Request fields that are only for this server, or that the HTTP client sets for the relay.
 constexpr std::array<std::string_view, 7> for_server{
     "Host", "Authorization", "X-Api-Key", "Cookie", "Expect", "Accept-Encoding", "Idempotency-Key"};
-// Of a response: about the relay's host, or about an encoding that was removed.
+// Response fields about the relay's host, or about an encoding that was removed.
 constexpr std::array<std::string_view, 6> of_relay{
     "Date", "Server", "Content-Encoding", "Alt-Svc", "Set-Cookie", "Strict-Transport-Security"};
 
@@ -32,7 +32,7 @@ bool is_one_of(std::string_view name, std::span<const std::string_view> names) {
                      [&](std::string_view one) { return same_name(one, name); });
 }
 
-// Whether a Connection field names this one, so that it is for the next hop alone.
+// Returns whether a Connection field lists this field, so that it is only for the next hop.
 bool is_named_by_connection(std::string_view name, const header_fields& fields) {
   for (const auto& [field, value] : fields) {
     if (!same_name(field, "Connection")) continue;
@@ -90,7 +90,8 @@ header_fields fields_for_relay(const header_fields& came, const single_call& cal
   for (const auto& [name, value] : came) {
     if (is_one_of(name, of_connection) || is_one_of(name, for_server)) continue;
     if (is_named_by_connection(name, came)) continue;
-    // The body is JSON, whatever a program like `curl -d` says of it; relays may believe that.
+    // The body is JSON even if a program such as `curl -d` declares another type. Relays may use
+    // the declared type, so it is not passed on.
     if (same_name(name, "Content-Type") && value.find("json") == std::string_view::npos) continue;
     has_version = has_version || same_name(name, "anthropic-version");
     kept.add(name, value);

@@ -47,7 +47,8 @@ std::optional<std::uint64_t> position_in(const std::string& text) {
   return error == std::errc{} && stop == end ? std::optional(position) : std::nullopt;
 }
 
-// The error file of a batch, or what there is of it while the batch runs; null: none.
+// Opens the error file of a batch. While the batch runs, it is the part that exists so far. Null:
+// there is none.
 std::unique_ptr<file> open_errors(api_parts& parts, const store::batch_record& batch) {
   std::error_code error;
   const auto open = [&](const std::string& path) {
@@ -101,7 +102,7 @@ asio::awaitable<void> list_failed_lines(api_parts& parts, const api_call& call) 
       if (!found || !from) return;
       auto opened = open_errors(parts, *batch);
       if (!opened && !batch->error_file_id) {
-        // It may have ended just now, and taken its files with it.
+        // The batch may have ended just now. Then its folder is gone.
         batch = parts.records.find_batch(call.client.name, call.id);
         if (batch) opened = open_errors(parts, *batch);
       }

@@ -4,7 +4,8 @@
 
 #include "server/api.hpp"
 
-// Routes beside OpenAI's, for the page: what the server does for a key, and what failed in a batch.
+// Additional routes for the page, not in OpenAI's API: what the server does for a key, and which
+// requests of a batch failed.
 
 namespace sluice::server {
 

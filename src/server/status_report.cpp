@@ -92,10 +92,10 @@ ordered_json key_of(const status_facts& facts, const usd& spent) {
           {"spent_usd", spent.to_string()}};
 }
 
-// Successes of one model, in the batches and calls of one key.
+// The successes of one model in the batches and calls of one key.
 struct model_sum {
   std::uint64_t requests = 0;
-  std::uint64_t calls = 0;  // part of them
+  std::uint64_t calls = 0;  // the part of `requests` that are calls
   std::int64_t input_tokens = 0;
   std::int64_t output_tokens = 0;
   usd cost;
@@ -148,7 +148,8 @@ class model_sums {
     sum.output_tokens += more.output_tokens;
     sum.cost += more.cost;
   }
-  std::map<std::string, model_sum> sums_;  // without a name: several models, and which is not known
+  // By model. An empty name: batches with several models, whose shares are unknown.
+  std::map<std::string, model_sum> sums_;
 };
 
 ordered_json recent_of(const status_facts& facts) {

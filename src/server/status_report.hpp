@@ -14,26 +14,26 @@
 
 namespace sluice::server {
 
-/// Everything that a report of the server's status is made of.
+/// The data for a report of the server's status.
 struct status_facts {
   time_point now{};
   double unix_now = 0;
   const client_key& client;
   bool has_keys = false;  ///< clients need a key
-  run_status runs;        ///< of all keys together
+  run_status runs;        ///< the runs of all keys together
   std::vector<relay_status> relays;
   unsigned requests_per_minute = 0;  ///< 0: no limit
   std::uint64_t tokens_per_minute = 0;
   batch_runner::own_runs own;
-  batch_sums sums;  ///< of the client's batches
+  batch_sums sums;  ///< sums of the client's batches
   const server_figures& figures;
-  usd spent_by_calls;  ///< of the client's budget; part of it may be reserved
+  usd spent_by_calls;  ///< the part of the client's budget that calls have spent or reserved
 };
 
-/// The answer of GET /sluice/status. Pure.
+/// Returns the answer to GET /sluice/status. Pure.
 nlohmann::ordered_json status_report(const status_facts& facts);
 
-/// Why the next request waits, in a sentence; empty: it does not.
+/// Returns why the next request waits, as a sentence; empty if it does not wait.
 std::string wait_sentence(const run_status& runs, double seconds);
 
 }  // namespace sluice::server

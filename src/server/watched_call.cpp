@@ -9,7 +9,7 @@ namespace asio = boost::asio;
 watched_call::watched_call(http_server::exchange& call)
     : call_(call), id_(request_id_of(call.head().fields.last(request_id_field))) {}
 
-// A relay's answer that is passed on may have an id of its own.
+// Sets this server's id, and removes the relay's: an answer that is passed on may contain one.
 header_fields watched_call::with_id(const header_fields& fields) const {
   header_fields all;
   for (const auto& field : fields) {

@@ -9,22 +9,22 @@
 
 namespace sluice::server {
 
-/// A request that is watched while it is answered: its answer gets the request's id, and its bytes
-/// and its status are noted. Otherwise it is the exchange that it stands for. Not thread safe.
+/// Wraps an exchange. It adds the request's id to the answer, and records the status and the number
+/// of bytes. Otherwise it forwards to the wrapped exchange. Not thread safe.
 class watched_call final : public http_server::exchange {
  public:
   /// `call` must outlive it.
   explicit watched_call(http_server::exchange& call);
 
-  /// The route that answers it: a text that lives as long as the program.
+  /// Sets the route that answers the request. The text must live as long as the program.
   void set_route(std::string_view route) noexcept { route_ = route; }
-  /// The name of the client's key.
+  /// Sets the name of the client's key.
   void set_client(std::string name) { client_ = std::move(name); }
 
   const std::string& id() const noexcept { return id_; }
   std::string_view route() const noexcept { return route_; }
   const std::string& client_name() const noexcept { return client_; }
-  int status() const noexcept { return status_; }  ///< 0: no answer was begun
+  int status() const noexcept { return status_; }  ///< 0 if no answer was begun
   std::uint64_t bytes_in() const noexcept { return bytes_in_; }
   std::uint64_t bytes_out() const noexcept { return bytes_out_; }
 

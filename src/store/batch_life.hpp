@@ -7,16 +7,16 @@
 
 namespace sluice::store {
 
-// The life of a batch: what each decision of batch_store changes in its record. All stores use
-// these functions, so that a batch lives by the same rules in each. Pure.
+// The changes that each decision of batch_store makes in the record of a batch. All stores use
+// these functions, so all of them follow the same rules. Pure.
 
-/// Asks for the end of a batch. False: it stays as it is.
+/// Requests the end of a batch. Returns false if the batch stays unchanged.
 bool cancel(batch_record& batch, std::int64_t now);
 void accept(batch_record& batch, const accepted_lines& lines, std::int64_t now);
 void refuse(batch_record& batch, const std::vector<batch_error>& errors, std::int64_t now);
-/// False: its end was decided before, and it stays as it is.
+/// Returns false if its end was decided before; then the batch stays unchanged.
 bool decide_end(batch_record& batch, const finalizing& how, std::int64_t now);
-/// Throws std::logic_error if its end is not decided.
+/// Throws std::logic_error if the end of the batch is not decided.
 void end(batch_record& batch, const finished_batch& results, std::int64_t now);
 
 }  // namespace sluice::store

@@ -13,7 +13,7 @@
 
 namespace sluice::store {
 
-/// The store cannot be used. `full`: the disk has no room.
+/// Thrown if the store cannot be used. `full`: the disk is full.
 class store_error : public std::runtime_error {
  public:
   explicit store_error(const std::string& what, bool full = false)
@@ -24,10 +24,10 @@ class store_error : public std::runtime_error {
   bool full_;
 };
 
-/// Where a batch is in its life, in OpenAI's words.
+/// The status of a batch, with OpenAI's names.
 enum class batch_status : std::uint8_t {
   validating,
-  failed,  ///< its lines are not good; nothing was sent
+  failed,  ///< its lines are not valid; nothing was sent
   in_progress,
   finalizing,
   completed,
@@ -35,20 +35,20 @@ enum class batch_status : std::uint8_t {
   cancelling,
   cancelled,
 };
-/// OpenAI's name of the status.
+/// Returns OpenAI's name of the status.
 std::string_view name_of(batch_status status) noexcept;
 std::optional<batch_status> status_named(std::string_view name) noexcept;
-/// Whether a batch with this status has ended.
+/// Returns whether a batch with this status has ended.
 constexpr bool has_ended(batch_status status) noexcept {
   return status == batch_status::failed || status == batch_status::completed ||
          status == batch_status::expired || status == batch_status::cancelled;
 }
 
-/// Why a batch has failed: one line of its input that is not good, or the whole of it.
+/// A reason why a batch has failed: one line of its input that is not valid, or the whole input.
 struct batch_error {
   std::string code;
   std::string message;
-  std::optional<std::string> param;   ///< the member that is wrong
+  std::optional<std::string> param;   ///< the member that is not valid
   std::optional<std::uint64_t> line;  ///< 1-based line of the input file
 
   bool operator==(const batch_error&) const = default;
@@ -72,13 +72,14 @@ struct batch_usage {
   bool operator==(const batch_usage&) const = default;
 };
 
-/// What has been done of a batch.
+/// The results of a batch so far.
 struct batch_progress {
   batch_counts counts;
   batch_usage usage;
-  usd cost;                    ///< of all results that have a price
+  usd cost;                    ///< the cost of all results that have a price
   std::uint64_t unpriced = 0;  ///< successful requests without a price
-  /// Cost, and the reservations of attempts whose outcome is unknown. Counts for the key's budget.
+  /// The cost, plus the reservations of attempts with an unknown outcome. It counts for the key's
+  /// budget.
   usd spent;
 
   bool operator==(const batch_progress&) const = default;
@@ -86,10 +87,10 @@ struct batch_progress {
 
 struct accepted_lines {
   std::uint64_t total = 0;           ///< number of requests
-  std::optional<std::string> model;  ///< of all requests; nothing: they name several
+  std::optional<std::string> model;  ///< the model of all requests; nothing if they name several
 };
 
-/// How a batch ends, decided before its result files are written.
+/// How a batch will end. It is decided before its result files are written.
 struct finalizing {
   batch_status ending = batch_status::completed;  ///< completed, expired or cancelled
   std::string output_file_id;
@@ -100,23 +101,23 @@ struct finalizing {
 
 struct finished_batch {
   batch_progress progress;
-  std::optional<file_record> output;  ///< nothing: no request succeeded
-  std::optional<file_record> errors;  ///< nothing: none failed
+  std::optional<file_record> output;  ///< nothing if no request succeeded
+  std::optional<file_record> errors;  ///< nothing if no request failed
 };
 
 struct batch_record {
   std::string id;     ///< "batch_…"
-  std::string owner;  ///< name of the API key it belongs to
+  std::string owner;  ///< name of the API key to which it belongs
   std::string endpoint;
   std::string input_file_id;
-  std::string completion_window;  ///< as it was given: "24h"
+  std::string completion_window;  ///< as the client gave it: "24h"
   batch_status status = batch_status::validating;
   std::optional<std::string> model;
   std::vector<batch_error> errors;
   std::optional<std::string> output_file_id;
   std::optional<std::string> error_file_id;
 
-  // Unix times.
+  // The following times are Unix times.
   std::int64_t created_at = 0;
   std::int64_t expires_at = 0;
   std::optional<std::int64_t> in_progress_at;
@@ -129,13 +130,14 @@ struct batch_record {
 
   batch_progress progress;
   std::map<std::string, std::string> metadata;
-  bool has_metadata = false;                         ///< false: none was given
-  std::optional<std::int64_t> output_expires_after;  ///< seconds after the result files are made
-  int priority = 0;                                  ///< higher ones are claimed first
-  std::string estimate;                              ///< JSON text; empty: none
-  std::optional<std::string> retry_of;               ///< the batch whose failed requests these are
+  bool has_metadata = false;  ///< false if the client gave none
+  /// In seconds, from the creation of the result files.
+  std::optional<std::int64_t> output_expires_after;
+  int priority = 0;                     ///< batches with a higher priority are claimed first
+  std::string estimate;                 ///< JSON text; empty if there is none
+  std::optional<std::string> retry_of;  ///< the batch from which the failed requests come
 
-  /// Set while it is finalizing or cancelling with its end decided: see batch_store.
+  /// Set while the batch is finalizing, or cancelling with its end decided: see batch_store.
   std::optional<finalizing> end;
 
   bool operator==(const batch_record&) const = default;

@@ -22,7 +22,7 @@ void find(void* loaded, const char* name, Function& into) {
 }
 
 libpq_functions load() {
-  // It stays loaded: connections may live until the process ends.
+  // The library is never unloaded, because connections may exist until the process ends.
   void* const loaded = dlopen(library, RTLD_NOW | RTLD_LOCAL);
   if (loaded == nullptr) {
     const char* const why = dlerror();

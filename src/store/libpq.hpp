@@ -4,8 +4,8 @@
 
 namespace sluice::store {
 
-/// The functions of libpq that this program calls. The library is loaded when it is first needed:
-/// the program starts without it, and a program that is linked statically can use it.
+/// The functions of libpq that this program calls. The library is loaded when it is first needed.
+/// So the program starts without it, and a statically linked program can use it.
 struct libpq_functions {
   decltype(&::PQclear) PQclear = nullptr;
   decltype(&::PQcmdStatus) PQcmdStatus = nullptr;
@@ -39,8 +39,8 @@ struct libpq_functions {
   decltype(&::PQtransactionStatus) PQtransactionStatus = nullptr;
 };
 
-/// Loads the library at the first call. Throws store_error, with what to install, if it is not
-/// there. Thread safe.
+/// Loads the library at the first call. If it is missing, throws store_error with a message that
+/// says what to install. Thread safe.
 const libpq_functions& libpq();
 
 }  // namespace sluice::store

@@ -37,7 +37,7 @@ const PGresult* native(const std::unique_ptr<void, Deleter>& result) {
   return static_cast<const PGresult*>(result.get());
 }
 
-// libpq's messages have several lines, and end with one.
+// Joins a message of libpq into one line. Such messages have several lines and end with a newline.
 std::string in_one_line(std::string_view text) {
   std::string line;
   for (const char c : text) {
@@ -54,27 +54,28 @@ std::string_view field(const PGresult* result, int which) {
   return text == nullptr ? std::string_view() : std::string_view(text);
 }
 
-// A server that ends the connection, or that is about to.
+// Returns whether the error means that the server ends the connection, or is about to end it.
 bool ends_connection(std::string_view state) {
   return state.starts_with("57P") || state.starts_with("08") || state == "25P03" ||
-         // The server has become a standby: another one takes writes now.
+         // The server has become a standby; another server accepts writes now.
          state == "25006";
 }
 
-// Errors of a COMMIT after which nothing of the transaction is stored.
+// Returns whether a COMMIT with this error has stored nothing of the transaction.
 bool refuses_commit(std::string_view state) {
   return state.starts_with("23") || state.starts_with("40") || state.starts_with("25");
 }
 
 [[noreturn]] void refuse_url(std::string_view why) {
-  // Not the URL itself: it may hold a password.
+  // The message leaves out the URL, because it may contain a password.
   throw store_error(
       fmt::format("--store: {}; write postgresql://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE, with "
                   "special characters of the password as %XX",
                   why));
 }
 
-// What libpq would complain about by quoting it: the rest of a password with special characters.
+// Checks the URL before libpq does. For these faults, libpq's message would quote the rest of a
+// password with special characters.
 void check_url(std::string_view url) {
   if (!is_postgres_url(url)) refuse_url("is not the URL of a PostgreSQL");
   url.remove_prefix(url.find("://") + 3);
@@ -100,7 +101,7 @@ void check_url(std::string_view url) {
   }
 }
 
-// As it is written there.
+// Returns the password as the URL contains it, without decoding it.
 std::string_view password_in(std::string_view url) {
   if (const auto given = url.find("password="); given != url.npos) {
     url.remove_prefix(given + std::string_view("password=").size());
@@ -148,16 +149,16 @@ postgres_parameters& postgres_parameters::put_bytes(std::string_view bytes) {
   return *this;
 }
 
-// An array of one dimension in PostgreSQL's binary form.
+// Adds an array of one dimension in PostgreSQL's binary form.
 postgres_parameters& postgres_parameters::put_array(unsigned array_type, unsigned type,
                                                     std::span<const std::string_view> values) {
   std::string bytes;
   add_number(bytes, values.empty() ? 0 : 1, 4);
-  add_number(bytes, 0, 4);  // no NULL
+  add_number(bytes, 0, 4);  // flag: the array has no NULL
   add_number(bytes, type, 4);
   if (!values.empty()) {
     add_number(bytes, values.size(), 4);
-    add_number(bytes, 1, 4);  // index of the first
+    add_number(bytes, 1, 4);  // index of the first element
   }
   for (const std::string_view value : values) {
     add_number(bytes, value.size(), 4);
@@ -222,7 +223,7 @@ std::int64_t postgres_rows::number(std::size_t row, std::size_t column) const {
     std::from_chars(value.data(), value.data() + value.size(), number);
     return number;
   }
-  // The first byte has the sign.
+  // The first byte contains the sign.
   std::int64_t number = value.empty() ? 0 : static_cast<signed char>(value.front());
   for (const char byte : value.substr(std::min<std::size_t>(1, value.size()))) {
     number = number * 256 + static_cast<unsigned char>(byte);
@@ -249,7 +250,8 @@ std::optional<std::int64_t> postgres_rows::optional_number(std::size_t row,
 struct postgres_connection::parts {
   explicit parts(const postgres_options& options)
       : statement_timeout(options.statement_timeout),
-        // For this transaction alone, as a pooler may give the next one another connection.
+        // SET LOCAL applies only to this transaction, because a pooler may use another connection
+        // for the next one.
         begin(fmt::format("BEGIN; SET LOCAL statement_timeout = {}; "
                           "SET LOCAL idle_in_transaction_session_timeout = {}",
                           options.statement_timeout.count(), options.idle_timeout.count())) {
@@ -268,12 +270,12 @@ struct postgres_connection::parts {
       names.push_back(parameter);
       values.push_back(value);
     };
-    // The URL wins over what comes before it.
+    // Parameters before `dbname` are defaults: the URL replaces them.
     const std::string timeout = fmt::to_string(options.connect_timeout.count());
     if (std::getenv("PGCONNECT_TIMEOUT") == nullptr) add("connect_timeout", timeout.c_str());
     const std::string unanswered = fmt::to_string(options.statement_timeout.count());
     add("tcp_user_timeout", unanswered.c_str());
-    // Of several hosts, the one that takes writes.
+    // If the URL has several hosts, connect to the one that accepts writes.
     if (std::getenv("PGTARGETSESSIONATTRS") == nullptr) add("target_session_attrs", "read-write");
     add("dbname", options.url.c_str());
     add("client_encoding", "UTF8");
@@ -294,7 +296,7 @@ struct postgres_connection::parts {
     libpq().PQsetNoticeReceiver(
         open,
         [](void* self, const PGresult* notice) {
-          // A COMMIT that does not wait for the standby any more says so in a warning.
+          // If a COMMIT stops waiting for the standby, PostgreSQL reports it only as a warning.
           if (field(notice, PG_DIAG_SQLSTATE) == "01000") static_cast<parts*>(self)->warned = true;
         },
         this);
@@ -315,7 +317,8 @@ struct postgres_connection::parts {
 
   [[noreturn]] void lost(std::string_view why) {
     broken = true;
-    // PostgreSQL ends at once when its log has no room; what libpq adds to that says nothing new.
+    // PostgreSQL terminates at once when the disk of its log is full. The text that libpq adds has
+    // no further information.
     if (why.find("No space left on device") != why.npos) {
       why = why.substr(0, why.find(" server closed the connection"));
       throw connection_lost(fmt::format("{}: {} ({})", name, disk_is_full, why));
@@ -323,7 +326,7 @@ struct postgres_connection::parts {
     throw connection_lost(fmt::format("{}: the connection was lost: {}", name, why));
   }
 
-  // Waits until the socket is ready. Gives what it is ready for.
+  // Waits until the socket is ready. Returns the events for which it is ready.
   short wait(short events, clock_type::time_point until) {
     for (;;) {
       const auto left =
@@ -337,19 +340,20 @@ struct postgres_connection::parts {
     }
   }
 
-  // Throws if the server has ended the connection meanwhile.
+  // Throws if the server has ended the connection since the last call.
   void notice_end() {
     if (broken) lost("it is closed");
     pollfd socket{.fd = libpq().PQsocket(open), .events = POLLIN, .revents = 0};
     while (poll(&socket, 1, 0) > 0) {
       if (libpq().PQconsumeInput(open) == 0) lost(last_message());
-      libpq().PQisBusy(open);  // takes up what came
+      libpq().PQisBusy(open);  // processes the received data
     }
   }
 
-  // All that was sent is answered here: the last result, or the first that is an error.
+  // Receives the answers to everything that was sent. Returns the last result, or throws for the
+  // first error.
   postgres_rows receive() {
-    // PostgreSQL itself ends a statement of a transaction first.
+    // PostgreSQL's own statement timeout comes first.
     patience = statement_timeout + std::chrono::seconds{5};
     const auto until = clock_type::now() + patience;
     for (int left = libpq().PQflush(open); left != 0; left = libpq().PQflush(open)) {
@@ -399,7 +403,7 @@ struct postgres_connection::parts {
   }
 
   PGconn* open = nullptr;
-  std::string url_password;  // as it stands in the URL
+  std::string url_password;  // the password as the URL contains it
   const PGresult* last = nullptr;
   std::string name;
   std::chrono::milliseconds statement_timeout;
@@ -447,7 +451,7 @@ void postgres_connection::begin() {
 }
 
 void postgres_connection::commit() {
-  // Until COMMIT is sent, a lost connection means that nothing is stored.
+  // A connection that is lost before COMMIT is sent means that nothing is stored.
   parts_->notice_end();
   if (libpq().PQtransactionStatus(parts_->open) != PQTRANS_INTRANS) {
     roll_back();

@@ -16,62 +16,63 @@
 
 namespace sluice::store {
 
-// A thin layer over libpq. Every error is a store_error with one sentence that names the host and
-// the database, and never a password. Statements are unnamed and no state outlives a transaction,
-// so that a pooler between may give each transaction another connection (pgbouncer's transaction
-// mode).
+// A thin layer over libpq. Every error is a store_error with one sentence. The sentence names the
+// host and the database, and never contains a password. Statements are unnamed, and no state
+// outlives a transaction. So a pooler may use another connection for each transaction (pgbouncer's
+// transaction mode).
 
 struct postgres_options {
-  /// "postgresql://[user[:password]@][host[:port],…][/database][?parameter=value&…]". What it does
-  /// not say comes from a service file, from PG* variables, or is libpq's default, as for psql.
+  /// "postgresql://[user[:password]@][host[:port],…][/database][?parameter=value&…]". Missing parts
+  /// come from a service file, from PG* variables, or are libpq's defaults, as with psql.
   std::string url;
-  /// For one host of the URL. The URL, a service file or PGCONNECT_TIMEOUT may name another.
+  /// Time limit for each host of the URL. The URL, a service file or PGCONNECT_TIMEOUT may set
+  /// another limit.
   std::chrono::seconds connect_timeout{10};
-  /// A statement that takes longer is ended, and so is the connection.
+  /// If a statement takes longer, it is ended together with its connection.
   std::chrono::milliseconds statement_timeout{30'000};
-  /// PostgreSQL ends a transaction that waits for its client longer: a frozen process holds no
-  /// lock.
+  /// If a transaction waits longer for its client, PostgreSQL ends it. So a frozen process does not
+  /// hold locks.
   std::chrono::milliseconds idle_timeout{10'000};
-  /// How long a call tries again while the database is away.
+  /// How long a call retries while the database cannot be reached.
   std::chrono::milliseconds patience{10'000};
-  /// Open connections, at most; a call waits for one to be free.
+  /// Maximum number of open connections. If all are in use, a call waits for a free one.
   std::size_t most_connections = 4;
 };
 
-/// PostgreSQL refused a statement.
+/// PostgreSQL has refused a statement.
 class postgres_error : public store_error {
  public:
   postgres_error(const std::string& what, std::string state);
-  /// SQLSTATE: five characters.
+  /// The SQLSTATE code: five characters.
   const std::string& state() const noexcept { return state_; }
 
  private:
   std::string state_;
 };
 
-/// What an error says, after the server's name, when the server has no room.
+/// If the server's disk is full, the error message has this text after the server's name.
 inline constexpr std::string_view disk_is_full = "its disk is full; make room on it";
 
-/// The connection could not be made, or ended. What had not been committed is lost.
+/// The connection could not be made, or it ended. Changes that were not committed are lost.
 class connection_lost : public store_error {
   using store_error::store_error;
 };
 
-/// COMMIT was sent, and its answer did not come: all of the transaction is stored, or nothing, or
-/// it is still being stored.
+/// COMMIT was sent, but its answer did not arrive. The whole transaction is stored, nothing of it
+/// is stored, or it is still being stored.
 class commit_unclear : public store_error {
   using store_error::store_error;
 };
 
-/// The values of $1, $2, … in a statement. Their types are those that the statement expects, unless
-/// said otherwise.
+/// The values of $1, $2, … in a statement. They have the types that the statement expects, unless
+/// noted otherwise.
 class postgres_parameters {
  public:
   postgres_parameters& put(std::int64_t value);
   postgres_parameters& put(std::uint64_t value) { return put(static_cast<std::int64_t>(value)); }
   postgres_parameters& put(int value) { return put(static_cast<std::int64_t>(value)); }
   postgres_parameters& put(bool value);
-  /// Valid UTF-8 without NUL characters.
+  /// The text must be valid UTF-8 without NUL characters.
   postgres_parameters& put(std::string_view text);
   postgres_parameters& put(const char* text) { return put(std::string_view(text)); }
   template <typename Value>
@@ -88,7 +89,7 @@ class postgres_parameters {
   friend class postgres_connection;
   struct bound {
     std::string bytes;
-    unsigned type = 0;  // OID; 0: what the statement expects
+    unsigned type = 0;  // OID of the type; 0: the type that the statement expects
     bool binary = false;
     bool null = false;
   };
@@ -98,18 +99,18 @@ class postgres_parameters {
   std::vector<bound> values_;
 };
 
-/// What a statement gave. Rows and columns count from 0.
+/// The result of a statement. Rows and columns count from 0.
 class postgres_rows {
  public:
   explicit postgres_rows(void* result) : result_(result) {}
 
   std::size_t size() const noexcept;
   bool empty() const noexcept { return size() == 0; }
-  /// Rows that an INSERT, UPDATE or DELETE changed.
+  /// The number of rows that an INSERT, UPDATE or DELETE changed.
   std::uint64_t changed() const;
 
   bool is_null(std::size_t row, std::size_t column) const noexcept;
-  /// The bytes of a value as they came; empty for NULL. They live as long as this object.
+  /// The bytes of a value as received; empty for NULL. They are valid as long as this object.
   std::string_view text(std::size_t row, std::size_t column) const noexcept;
   /// A whole number; 0 for NULL.
   std::int64_t number(std::size_t row, std::size_t column) const;
@@ -124,34 +125,34 @@ class postgres_rows {
   std::unique_ptr<void, clearer> result_;
 };
 
-/// How the values of a result come. Numbers, texts and flags read alike from both; the bytes of a
-/// bytea are those of text() only in `binary`.
+/// The format in which PostgreSQL sends the values of a result. Numbers, texts and flags can be
+/// read from both formats. For a bytea, text() returns the bytes only in `binary`.
 enum class result_format : std::uint8_t { text, binary };
 
-/// One connection. Not thread safe; its calls block.
+/// One connection. Not thread safe. Its calls block.
 class postgres_connection {
  public:
-  /// Connects. Throws connection_lost, and store_error if the URL is not one.
+  /// Connects. Throws connection_lost, or store_error if the URL is not valid.
   explicit postgres_connection(const postgres_options& options);
   postgres_connection(const postgres_connection&) = delete;
   postgres_connection& operator=(const postgres_connection&) = delete;
   ~postgres_connection();
 
-  /// One statement. Outside of a transaction it is one of its own, and if it writes, it is not
-  /// known after connection_lost whether it did.
+  /// Runs one statement. Outside of a transaction it is its own transaction. If it writes and
+  /// connection_lost is thrown, it is unknown whether the change was stored.
   postgres_rows run(const std::string& sql, const postgres_parameters& values = {},
                     result_format format = result_format::text);
-  /// Any number of statements without values; rows are dropped. Together they are one transaction
-  /// unless one is open.
+  /// Runs any number of statements without values; their rows are ignored. Together they are one
+  /// transaction, unless a transaction is already open.
   void run_all(const std::string& sql);
 
   void begin();
-  /// When this returns, the transaction is stored. Throws commit_unclear; after any other error
-  /// nothing of it is stored.
+  /// Commits: when it returns, the transaction is stored. Throws commit_unclear. After any other
+  /// error nothing of the transaction is stored.
   void commit();
   void roll_back() noexcept;
 
-  /// False: no call can succeed any more.
+  /// Returns false if no call can succeed any more.
   bool usable() const noexcept;
   /// "PostgreSQL at HOST:PORT, database NAME".
   const std::string& name() const noexcept;
@@ -161,7 +162,7 @@ class postgres_connection {
   std::unique_ptr<parts> parts_;
 };
 
-/// What the work of a transaction runs its statements on.
+/// The interface through which the work of a transaction runs its statements.
 class postgres_transaction {
  public:
   explicit postgres_transaction(postgres_connection& connection) : connection_(connection) {}
@@ -175,27 +176,28 @@ class postgres_transaction {
   postgres_connection& connection_;
 };
 
-/// What to do when the answer to a COMMIT is lost.
+/// What to do if the answer to a COMMIT is lost.
 enum class if_unclear : std::uint8_t {
-  say_so,     ///< throw commit_unclear
-  run_again,  ///< the work gives the same end where an earlier run of it was stored
+  say_so,  ///< throw commit_unclear
+  /// Run the work again. Its result must be the same if an earlier run was stored.
+  run_again,
 };
 
-/// A database: opens connections when they are needed, and again when they were lost. Thread safe;
-/// its calls block, so do not call it on the event loop.
+/// A database. Thread safe. It opens connections when they are needed, and replaces lost ones. Its
+/// calls block, so do not call it on the event loop.
 class postgres_database {
  public:
-  /// Opens the first connection, so that a mistake is found at once. Throws store_error.
+  /// Opens the first connection, so that a wrong setting is found at once. Throws store_error.
   explicit postgres_database(postgres_options options);
   postgres_database(const postgres_database&) = delete;
   postgres_database& operator=(const postgres_database&) = delete;
   ~postgres_database();
 
-  /// Runs `work(postgres_transaction&)` in a transaction, commits, and returns what it returned.
-  /// After a deadlock or a serialization failure, and when the connection was lost before COMMIT,
-  /// the work runs again, so it must change nothing but the database. An exception of the work
-  /// rolls back. The level is PostgreSQL's default, READ COMMITTED; the work may begin with SET
-  /// TRANSACTION.
+  /// Runs `work(postgres_transaction&)` in a transaction, commits, and returns the result of the
+  /// work. After a deadlock, after a serialization failure, and if the connection was lost before
+  /// COMMIT, the work runs again. So it must change nothing but the database. If the work throws,
+  /// the transaction is rolled back. The isolation level is PostgreSQL's default, READ COMMITTED;
+  /// the work may begin with SET TRANSACTION.
   template <typename Work>
   std::invoke_result_t<Work&, postgres_transaction&> transact(
       Work work, if_unclear unclear = if_unclear::say_so) {
@@ -208,7 +210,7 @@ class postgres_database {
       return *std::move(value);
     }
   }
-  /// One statement that only reads. It runs again when the connection was lost.
+  /// Runs one statement that only reads. If the connection was lost, it runs the statement again.
   postgres_rows read(const std::string& sql, const postgres_parameters& values = {},
                      result_format format = result_format::text);
 
@@ -222,7 +224,7 @@ class postgres_database {
   std::unique_ptr<parts> parts_;
 };
 
-/// Whether an option's value is meant as the URL of a PostgreSQL.
+/// Returns whether the text is meant as the URL of a PostgreSQL.
 bool is_postgres_url(std::string_view text);
 
 }  // namespace sluice::store

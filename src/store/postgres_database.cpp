@@ -15,7 +15,7 @@ using clock_type = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds first_pause{20};
 constexpr std::chrono::milliseconds longest_pause{1000};
 
-// PostgreSQL ended the transaction for the sake of another one.
+// Returns whether PostgreSQL has ended the transaction because of a conflict with another one.
 bool may_succeed_now(const postgres_error& fault) {
   return fault.state() == "40001" || fault.state() == "40P01";
 }
@@ -42,7 +42,8 @@ struct postgres_database::parts {
     free.notify_one();
   }
 
-  // A connection lost its peer: the idle ones have, too, and each would cost a failure to find out.
+  // Closes the idle connections. If one connection is lost, the others are probably lost too, and
+  // each of them would cost one more failure.
   void drop_idle() {
     const std::lock_guard lock(guard);
     idle.clear();
@@ -58,15 +59,16 @@ struct postgres_database::parts {
 
 namespace {
 
-// When to try again, and when to give up.
+// Decides when to try again and when to give up.
 class retries {
  public:
   explicit retries(std::chrono::milliseconds patience) : until_(clock_type::now() + patience) {}
-  /// False: it is time to give up. Otherwise waits a little.
+  /// Waits a little and returns true; returns false if it is time to give up.
   bool another() {
     if (clock_type::now() + pause_ > until_) return false;
     static thread_local std::minstd_rand random{std::random_device{}()};
-    // From half of the pause to all of it, so that those who clash do not clash again.
+    // The pause is random, from half of its length to its full length, so that conflicting clients
+    // do not conflict again.
     const auto part = std::uniform_real_distribution(0.5, 1.0)(random);
     std::this_thread::sleep_for(pause_ * part);
     pause_ = std::min(pause_ * 2, longest_pause);
@@ -93,11 +95,12 @@ std::string postgres_database::name() const {
   return parts_->name;
 }
 
-// Runs `attempt` on a connection until it succeeds.
+// Runs `work` in a transaction until it succeeds.
 void postgres_database::transact_erased(const std::function<void(postgres_transaction&)>& work,
                                         if_unclear unclear) {
   retries again(parts_->options.patience);
-  // Why the server went down says more than that it cannot be reached any more.
+  // The reason why the server went down is more useful than the later message that it cannot be
+  // reached.
   std::optional<std::string> full;
   const auto note = [&full](const store_error& fault) {
     const std::string_view why = fault.what();

@@ -10,10 +10,10 @@ namespace {
 
 using parameters = postgres_parameters;
 
-// Of a file's bytes in one row, before compression.
+// Number of bytes of a file in one row, before compression.
 constexpr std::size_t piece_size = std::size_t{1} << 20;
 constexpr int zstd_level = 1;
-// Rows that are read at a time: up to 16 MiB.
+// Number of rows that are read at once: up to 16 MiB.
 constexpr std::int64_t pieces_at_once = 16;
 
 constexpr std::string_view is_open =
@@ -72,7 +72,7 @@ class postgres_files final : public shared_files {
       const auto row =
           database_.read("SELECT bytes FROM sluice.pieces WHERE id = $1 AND number = $2",
                          parameters().put(id).put(number), result_format::binary);
-      if (row.empty()) return false;  // it was removed meanwhile
+      if (row.empty()) return false;  // the file was removed meanwhile
       const std::string piece = expand(row.text(0, 0));
       if (piece.empty() || piece.size() > left) damaged(id);
       write(piece);
@@ -96,7 +96,7 @@ class postgres_files final : public shared_files {
   bool write(const claim& held, std::span<const file_change> changes) override {
     return database_.transact(
         [&](postgres_transaction& in) {
-          // Nobody takes the batch over while this is being stored.
+          // The row lock prevents other servers from taking the batch over during this transaction.
           if (in.run("SELECT 1 FROM sluice.batches WHERE id = $1 AND epoch = $2 AND server IS NOT "
                      "NULL FOR SHARE",
                      parameters().put(held.batch).put(held.epoch))
@@ -180,7 +180,7 @@ class postgres_files final : public shared_files {
   }
 
  private:
-  // A condition on a row of sluice.contents.
+  // Returns an SQL condition for a row of sluice.contents.
   static std::string is_needed() {
     return fmt::format(
         "(EXISTS (SELECT 1 FROM sluice.files WHERE files.id = contents.id) OR "
@@ -207,14 +207,14 @@ class postgres_files final : public shared_files {
     return bytes;
   }
 
-  // The number of appends in a row from there.
+  // Returns the number of consecutive appends from the position `from` on.
   static std::size_t appends_at(std::span<const file_change> changes, std::size_t from) {
     std::size_t to = from;
     while (to < changes.size() && changes[to].what == file_change::kind::append) ++to;
     return to - from;
   }
 
-  // Appends that follow each other in one file become one row.
+  // Writes consecutive appends to one file as one row.
   static void append(postgres_transaction& in, std::string_view batch,
                      std::span<const file_change> changes) {
     std::vector<std::int64_t> files;

@@ -7,8 +7,8 @@
 
 namespace sluice::store {
 
-/// Shared files in the schema `sluice`, which open_postgres_store() makes. The database must
-/// outlive the object.
+/// Opens the shared files in the schema `sluice`, which open_postgres_store() creates. The database
+/// must outlive the object.
 std::unique_ptr<shared_files> open_postgres_files(postgres_database& database);
 
 }  // namespace sluice::store

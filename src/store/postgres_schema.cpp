@@ -8,10 +8,10 @@
 namespace sluice::store {
 namespace {
 
-// The key of the lock under which tables are made: "sluice".
+// Key of the lock for creating tables: "sluice".
 constexpr std::int64_t schema_lock = 0x736c75696365;
 
-// `sequence` is the order of insertion: it orders records of the same second. Times are Unix
+// `sequence` is the order of insertion; it orders records of the same second. Times are Unix
 // seconds. Amounts are decimal texts, as usd::to_string() writes them.
 constexpr std::array<std::string_view, 3> steps{
     // 1: files, batches, and their bytes.
@@ -112,14 +112,14 @@ constexpr std::array<std::string_view, 3> steps{
     ) WITH (autovacuum_vacuum_scale_factor = 0.02);
     ALTER TABLE sluice.batch_pieces ALTER COLUMN bytes SET STORAGE EXTERNAL;
     )",
-    // 2: what single calls have cost.
+    // 2: the cost of single calls.
     R"(
     CREATE TABLE sluice.call_spend (
       owner text PRIMARY KEY,
       spent text NOT NULL
     );
     )",
-    // 3: ends of batches that webhooks announce.
+    // 3: announcements of ended batches to webhooks.
     R"(
     CREATE TABLE sluice.announcements (
       batch text PRIMARY KEY,
@@ -130,7 +130,7 @@ constexpr std::array<std::string_view, 3> steps{
     )",
 };
 
-// Nothing: there is no such part yet.
+// Returns the version of the part; nothing if the part does not exist yet.
 std::optional<std::int64_t> version_of(postgres_transaction& in, const std::string& part) {
   if (in.run("SELECT to_regclass('sluice.versions')").is_null(0, 0)) return std::nullopt;
   const auto found = in.run("SELECT version FROM sluice.versions WHERE part = $1",
@@ -162,7 +162,7 @@ void migrate(postgres_database& database, const postgres_part& part) {
                           database.name(), encoding.text(0, 0)));
         }
         in.run("SELECT pg_advisory_xact_lock($1)", postgres_parameters().put(schema_lock));
-        // Another process may have made it before this one had the lock.
+        // Another process may have created the part before this one got the lock.
         const auto version = version_of(in, part.name);
         if (is_present(version)) return;
         in.run_all(

@@ -8,20 +8,20 @@
 
 namespace sluice::store {
 
-/// A part of the schema `sluice` that has versions of its own.
+/// A part of the schema `sluice` that has its own version number.
 struct postgres_part {
   std::string name;
-  /// The steps from nothing to the present tables: the n-th makes version n out of version n - 1.
-  /// A step that was released never changes.
+  /// The steps from an empty schema to the current tables: step n makes version n from version n -
+  /// 1. A released step never changes.
   std::span<const std::string_view> steps;
 };
 
-/// Makes the schema and the tables of a part, or brings those of an older version to the present
-/// one, in one transaction. Several processes may do so at once. Where all is there, it needs no
-/// right to make tables. Throws store_error if a newer version made them.
+/// Creates the schema and the tables of a part, or upgrades older tables, in one transaction.
+/// Several processes may call it at the same time. If the tables are up to date, it needs no right
+/// to create tables. Throws store_error if a newer version made the tables.
 void migrate(postgres_database& database, const postgres_part& part);
 
-/// The tables of batch_store, and of the bytes of files and batches.
+/// The tables of batch_store, and those for the bytes of files and batches.
 postgres_part postgres_batches();
 
 }  // namespace sluice::store

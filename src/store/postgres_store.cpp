@@ -17,7 +17,7 @@ namespace {
 
 using parameters = postgres_parameters;
 
-// One row, read from the first column on.
+// Reads one row, from the first column on.
 class postgres_row {
  public:
   postgres_row(const postgres_rows& rows, std::size_t number, const std::string& database)
@@ -54,8 +54,9 @@ std::int64_t limit_of(std::size_t most) {
   return static_cast<std::int64_t>(std::min(most, limit));
 }
 
-// Every change reads under a row lock what it decides by, and gives the same end when it runs
-// again, as it does when the answer to COMMIT was lost.
+// Files and batches in a PostgreSQL database. Thread safe. Each change first locks the rows on
+// which it depends. If the answer to COMMIT is lost, the change runs again and gives the same
+// result.
 class postgres_store final : public batch_store {
  public:
   postgres_store(postgres_database& database, lease_clock clock)
@@ -86,8 +87,8 @@ class postgres_store final : public batch_store {
   }
 
   bool remove_file(std::string_view owner, std::string_view id) override {
-    // What an earlier run has removed is gone: that this one finds nothing does not mean that there
-    // was nothing.
+    // An earlier run may have removed the file. So if this run finds nothing, there may still have
+    // been a file.
     bool removed = false;
     change([&](postgres_transaction& in, bool) {
       removed |= in.run("DELETE FROM sluice.files WHERE owner = $1 AND id = $2",
@@ -98,7 +99,8 @@ class postgres_store final : public batch_store {
   }
 
   std::vector<file_record> remove_expired_files(std::int64_t now, std::size_t most) override {
-    // What an unclear COMMIT may have removed is returned, too: it had expired.
+    // The result includes files that a commit of unknown outcome may have removed: they had
+    // expired.
     std::vector<file_record> expired;
     change([&](postgres_transaction& in, bool again) {
       if (!again) expired.clear();
@@ -128,7 +130,8 @@ class postgres_store final : public batch_store {
 
   bool create_batch(const batch_record& batch) override {
     return change([&](postgres_transaction& in, bool again) {
-      // The lock keeps the file until the batch is stored, which then keeps its bytes.
+      // The lock keeps the file until the batch is stored. From then on the batch keeps the file's
+      // bytes.
       if (in.run("SELECT 1 FROM sluice.files WHERE owner = $1 AND id = $2 FOR KEY SHARE",
                  parameters().put(batch.owner).put(batch.input_file_id))
               .empty()) {
@@ -187,7 +190,8 @@ class postgres_store final : public batch_store {
     return spent;
   }
 
-  // An end that is unclear is an error: a second run would add the amount twice.
+  // If the outcome of COMMIT is unknown, this is an error, because a second run would add the
+  // amount twice.
   usd add_call_spend(std::string_view owner, usd amount) override {
     return database_.transact([&](postgres_transaction& in) {
       in.run("INSERT INTO sluice.call_spend VALUES ($1, '0') ON CONFLICT (owner) DO NOTHING",
@@ -234,7 +238,8 @@ class postgres_store final : public batch_store {
 
   void renew_claims(std::string_view server, std::int64_t now, std::int64_t lease_s) override {
     change([&](postgres_transaction& in, bool) {
-      // In the order of the key, so that two calls wait for each other and do not lock each other.
+      // Locks the rows in the order of the key, so that two calls wait for each other instead of
+      // ending in a deadlock.
       in.run(fmt::format("WITH own AS (SELECT id FROM sluice.batches WHERE server = $2 AND "
                          "id = ANY ($4) AND {} ORDER BY id FOR NO KEY UPDATE) "
                          "UPDATE sluice.batches SET lease_until = {} + $3::double precision "
@@ -263,7 +268,7 @@ class postgres_store final : public batch_store {
     return change([&](postgres_transaction& in, bool) {
       const auto batch = held_in(in, held);
       if (!batch) return false;
-      // One claim of an owner after the other.
+      // Only one claim of an owner at a time passes this lock.
       in.run("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
              parameters().put("sluice owner " + batch->owner));
       const bool others =
@@ -305,7 +310,7 @@ class postgres_store final : public batch_store {
   bool finish(const claim& held, const finished_batch& results, std::int64_t now) override {
     return change([&](postgres_transaction& in, bool again) {
       auto batch = held_in(in, held);
-      // An earlier run has ended it.
+      // An earlier run may have ended the claim.
       if (!batch) return again && ended_under(in, held);
       end(*batch, results, now);
       replace(in, *batch);
@@ -330,7 +335,8 @@ class postgres_store final : public batch_store {
     });
   }
 
-  // An end that is unclear is an error: a second run would begin another try.
+  // If the outcome of COMMIT is unknown, this is an error, because a second run would begin another
+  // try.
   std::optional<announcement> next_announcement(std::int64_t now, std::int64_t again_at) override {
     return database_.transact([&](postgres_transaction& in) -> std::optional<announcement> {
       const auto due =
@@ -367,11 +373,11 @@ class postgres_store final : public batch_store {
   }
 
  private:
-  // The batch of a claim, unless the claim is lost.
+  // Condition for the batch of a claim, unless the claim is lost.
   static constexpr std::string_view is_held = "id = $1 AND epoch = $2 AND server IS NOT NULL";
   static constexpr std::string_view no_server = "server = NULL, lease_until = 0, sole = false";
 
-  // A list of one owner's records.
+  // Describes a list of one owner's records.
   struct record_list {
     std::string_view table;
     std::string_view columns;
@@ -382,7 +388,7 @@ class postgres_store final : public batch_store {
 
   static parameters of(const claim& held) { return parameters().put(held.batch).put(held.epoch); }
 
-  // Runs `work(transaction, again)`. `again`: an earlier run may have been stored.
+  // Runs `work(transaction, again)`. `again`: an earlier run of the work may have been stored.
   template <typename Work>
   std::invoke_result_t<Work&, postgres_transaction&, bool> change(Work work) {
     bool again = false;
@@ -447,11 +453,11 @@ class postgres_store final : public batch_store {
     throw store_error(fmt::format("{}: {} exists", name_, id));
   }
 
-  // `again`: it may be there from an earlier run of the transaction.
+  // `again`: an earlier run of the transaction may have stored the record.
   void insert(postgres_transaction& in, const file_record& file, bool again) const {
     parameters values;
     put_file(values, file);
-    // Waits for an earlier run that is still being stored.
+    // The INSERT waits for an earlier run that is still being stored.
     const auto added =
         in.run(fmt::format("INSERT INTO sluice.files ({}) VALUES ({}) ON CONFLICT DO NOTHING",
                            file_columns, numbered_placeholders(file_columns)),
@@ -463,7 +469,7 @@ class postgres_store final : public batch_store {
     if (!again || stored != file) exists(file.id);
   }
 
-  // Whether it is this batch that is stored with its id, whatever it has done since.
+  // Returns whether the stored batch with this id is this batch, even if it has changed since.
   static bool is_stored(postgres_transaction& in, const batch_record& batch) {
     return !in.run(
                   "SELECT 1 FROM sluice.batches WHERE id = $1 AND owner = $2 AND "
@@ -472,7 +478,7 @@ class postgres_store final : public batch_store {
                 .empty();
   }
 
-  // The batch of a claim, locked; nothing: the claim is lost.
+  // Locks and returns the batch of a claim; nothing if the claim is lost.
   std::optional<batch_record> held_in(postgres_transaction& in, const claim& held) const {
     return first<batch_record>(
         in.run(fmt::format("SELECT {} FROM sluice.batches WHERE {} FOR NO KEY UPDATE",
@@ -484,7 +490,7 @@ class postgres_store final : public batch_store {
     in.run(fmt::format("UPDATE sluice.batches SET {} WHERE {}", no_server, is_held), of(held));
   }
 
-  // Writes a record over that of the same id.
+  // Replaces the record with the same id.
   static void replace(postgres_transaction& in, const batch_record& batch) {
     parameters values = parameters().put(batch.id);
     put_batch(values, batch);
@@ -493,12 +499,13 @@ class postgres_store final : public batch_store {
            values);
   }
 
-  // Changes the batch of a claim, and ends the claim if the batch ends. False: the claim is lost.
+  // Changes the batch of a claim, and ends the claim if the batch ends. Returns false if the claim
+  // is lost.
   template <typename Change>
   bool change_held(const claim& held, Change how) {
     return change([&](postgres_transaction& in, bool again) {
       auto batch = held_in(in, held);
-      // An earlier run has ended it.
+      // An earlier run may have ended the claim.
       if (!batch) return again && ended_under(in, held);
       how(*batch);
       replace(in, *batch);
@@ -509,7 +516,7 @@ class postgres_store final : public batch_store {
     });
   }
 
-  // Whether the batch ended under this claim.
+  // Returns whether the batch ended under this claim.
   static bool ended_under(postgres_transaction& in, const claim& held) {
     return !in.run(fmt::format("SELECT 1 FROM sluice.batches WHERE id = $1 AND epoch = $2 AND "
                                "server IS NULL AND NOT ({})",
@@ -518,8 +525,8 @@ class postgres_store final : public batch_store {
                 .empty();
   }
 
-  // The batches that this server works on. A claim that was stored without an answer is not among
-  // them: it is not renewed, and free when its lease has run out.
+  // Returns the batches that this server works on. It leaves out a claim that was stored without an
+  // answer to this server. Such a claim is not renewed, and ends when its lease expires.
   std::vector<std::string> handed_out() {
     const std::lock_guard lock(guard_);
     std::vector<std::string> batches;
@@ -534,8 +541,9 @@ class postgres_store final : public batch_store {
 
   postgres_database& database_;
   const std::string name_;
-  const std::string now_;  // Unix time by the clock of the leases; $1 is the caller's
-  std::mutex guard_;       // guards what follows
+  // SQL expression for the Unix time by the clock of the leases; $1 is the caller's time.
+  const std::string now_;
+  std::mutex guard_;  // guards the following members
   std::map<std::string, std::uint64_t> handed_out_;
 };
 

@@ -14,9 +14,9 @@
 
 namespace sluice::store {
 
-// How records are stored in rows of any database. `Into` has put() for each kind of value, `Row`
-// the get…() functions for the next column, and damaged(), which throws. Both take the columns in
-// the order of these lists.
+// Maps records to rows of any database. `Into` has put() for each kind of value. `Row` has the
+// get…() functions, which read the next column, and damaged(), which throws. Both use the columns
+// in the order of these lists.
 
 inline constexpr std::string_view file_columns =
     "id, owner, filename, purpose, bytes, created_at, expires_at";
@@ -34,11 +34,11 @@ inline constexpr std::string_view progress_columns =
     "requests_total, requests_completed, requests_failed, input_tokens, cached_tokens, "
     "output_tokens, reasoning_tokens, total_tokens, cost, unpriced, spent";
 
-/// The condition of batches that have not ended. The indexes of both schemas have the same words.
+/// Condition for batches that have not ended. The indexes of both schemas use the same text.
 inline constexpr std::string_view is_open_batch =
     "status IN ('validating', 'in_progress', 'finalizing', 'cancelling')";
 
-/// Reads a column that holds an amount of money.
+/// Reads a column with an amount of money.
 template <typename Row>
 usd get_amount(Row& row) {
   const std::string text = row.get_text();

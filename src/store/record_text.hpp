@@ -10,8 +10,8 @@
 
 namespace sluice::store {
 
-// Parts of a record that a store keeps as JSON text. Readers return nothing for a text that the
-// writer did not make. Pure.
+// Converts parts of a record to and from JSON text. A reader returns nothing if the writer did not
+// make the text. Pure.
 
 std::string metadata_text(const std::map<std::string, std::string>& metadata);
 std::optional<std::map<std::string, std::string>> read_metadata(std::string_view text);

@@ -10,11 +10,12 @@
 namespace sluice::store {
 namespace {
 
-// In milliseconds. Only another program waits here, such as a backup: this one has one connection.
+// In milliseconds. This program has only one connection, so it waits here only for other programs,
+// such as a backup.
 constexpr int longest_wait = 10'000;
 
-// `error` is the errno that the failed call has left, 0 before it: sqlite3_system_errno() does not
-// know what a commit met.
+// `error`: the errno after the failed call, which was 0 before the call. sqlite3_system_errno()
+// does not report errors of a commit.
 bool is_full(int code, int error) {
   const int kind = code & 0xff;
   if (kind == SQLITE_FULL) return true;
@@ -107,7 +108,7 @@ sqlite_statement& sqlite_statement::put(std::int64_t value) {
 }
 
 sqlite_statement& sqlite_statement::put(std::string_view text) {
-  // A null pointer would bind NULL.
+  // SQLite would bind a null pointer as NULL.
   const char* const data = text.data() == nullptr ? "" : text.data();
   database_.check(sqlite3_bind_text64(statement_.get(), ++parameter_, data, text.size(),
                                       SQLITE_TRANSIENT, SQLITE_UTF8));
@@ -165,7 +166,7 @@ sqlite_transaction::sqlite_transaction(sqlite_database& database) : database_(da
 }
 
 sqlite_transaction::~sqlite_transaction() {
-  // Many errors, such as a full disk, have ended the transaction already.
+  // Many errors, such as a full disk, end the transaction at once.
   if (!database_.in_transaction()) return;
   sqlite3_exec(database_.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
 }

@@ -10,8 +10,8 @@
 
 namespace sluice::store {
 
-// A thin layer over SQLite's C interface. Every error is a store_error with a sentence that names
-// the file. Not thread safe: one call at a time.
+// A thin layer over SQLite's C interface. Not thread safe: one call at a time. Every error is a
+// store_error with a sentence that names the file.
 
 /// An open database.
 class sqlite_database {
@@ -19,18 +19,18 @@ class sqlite_database {
   /// Opens the file, or creates it.
   explicit sqlite_database(std::string file);
 
-  /// Runs SQL text of any number of statements; rows are dropped.
+  /// Runs SQL text with any number of statements; their rows are ignored.
   void run(const std::string& sql);
-  /// Rows that the last INSERT, UPDATE or DELETE changed.
+  /// The number of rows that the last INSERT, UPDATE or DELETE changed.
   std::int64_t changed_rows() const noexcept;
-  /// Whether a transaction is open.
+  /// Returns whether a transaction is open.
   bool in_transaction() const noexcept;
 
   const std::string& file() const noexcept { return file_; }
   sqlite3* handle() const noexcept { return handle_.get(); }
-  /// Throws what a result code of SQLite means, if it means an error.
+  /// Throws if SQLite's result code is an error.
   void check(int code) const;
-  /// Throws: the file does not hold what this program wrote.
+  /// Throws an error that says that this program did not write the content of the file.
   [[noreturn]] void damaged(std::string_view why) const;
 
  private:
@@ -57,16 +57,16 @@ class sqlite_statement {
   }
   sqlite_statement& put_null();
 
-  /// Goes to the next row. False: there is none.
+  /// Goes to the next row. Returns false if there is none.
   bool step();
-  /// For a statement without rows.
+  /// Runs a statement that returns no rows.
   void run();
 
   std::int64_t get_number();
   std::string get_text();
   std::optional<std::int64_t> get_optional_number();
   std::optional<std::string> get_optional_text();
-  /// Throws: the row does not hold what this program wrote.
+  /// Throws an error that says that this program did not write the row.
   [[noreturn]] void damaged(std::string_view why) const { database_.damaged(why); }
 
  private:
@@ -74,15 +74,15 @@ class sqlite_statement {
     void operator()(sqlite3_stmt* statement) const noexcept { sqlite3_finalize(statement); }
   };
 
-  bool is_null() const noexcept;  // the next column
+  bool is_null() const noexcept;  // of the next column
 
   const sqlite_database& database_;
   std::unique_ptr<sqlite3_stmt, finalizer> statement_;
-  int parameter_ = 0;  // last one that was bound
-  int column_ = 0;     // next one to read
+  int parameter_ = 0;  // number of the last bound parameter
+  int column_ = 0;     // number of the next column to read
 };
 
-/// A transaction that writes: no other connection can write while it lasts. Without a commit() it
+/// A transaction that writes. No other connection can write while it is open. Without commit() it
 /// is rolled back.
 class sqlite_transaction {
  public:
@@ -91,7 +91,7 @@ class sqlite_transaction {
   sqlite_transaction& operator=(const sqlite_transaction&) = delete;
   ~sqlite_transaction();
 
-  /// When this returns, the changes are on disk.
+  /// Commits: when it returns, the changes are on disk.
   void commit();
 
  private:

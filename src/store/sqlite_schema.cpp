@@ -9,10 +9,10 @@
 namespace sluice::store {
 namespace {
 
-// Marks a database as one of this program: "slce".
+// Marks a database of this program: "slce".
 constexpr std::int64_t application_id = 0x736c6365;
 
-// `sequence` is the order of insertion: it orders records of the same second. Times are Unix
+// `sequence` is the order of insertion; it orders records of the same second. Times are Unix
 // seconds. Amounts are decimal texts, as usd::to_string() writes them.
 constexpr std::array<std::string_view, 4> schema_steps{
     // 1: files and batches.
@@ -77,7 +77,7 @@ constexpr std::array<std::string_view, 4> schema_steps{
     CREATE INDEX batches_open ON batches (created_at)
       WHERE status IN ('validating', 'in_progress', 'finalizing', 'cancelling');
     )",
-    // 2: priorities, estimates, and batches that retry others.
+    // 2: priorities, estimates, and batches that retry other batches.
     R"(
     ALTER TABLE batches ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE batches ADD COLUMN estimate TEXT NOT NULL DEFAULT '';
@@ -86,14 +86,14 @@ constexpr std::array<std::string_view, 4> schema_steps{
     CREATE INDEX batches_open ON batches (priority DESC, created_at)
       WHERE status IN ('validating', 'in_progress', 'finalizing', 'cancelling');
     )",
-    // 3: what single calls have cost.
+    // 3: the cost of single calls.
     R"(
     CREATE TABLE call_spend (
       owner TEXT PRIMARY KEY,
       spent TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     )",
-    // 4: ends of batches that webhooks announce.
+    // 4: announcements of ended batches to webhooks.
     R"(
     CREATE TABLE announcements (
       batch TEXT PRIMARY KEY,

@@ -23,8 +23,8 @@ std::string placeholders(std::string_view columns) {
   return places;
 }
 
-// Files and batches in an SQLite database. A call that reads before it writes does both in one
-// transaction; one statement alone is a transaction of its own.
+// Files and batches in an SQLite database. Thread safe. A call that reads before it writes does
+// both in one transaction. A single statement is its own transaction.
 class sqlite_store final : public batch_store {
  public:
   explicit sqlite_store(const std::string& file) : file_(file), database_(file_.path()) {
@@ -296,11 +296,11 @@ class sqlite_store final : public batch_store {
   }
 
  private:
-  // The batch of a claim, unless the claim is lost.
+  // Condition for the batch of a claim, unless the claim is lost.
   static constexpr std::string_view is_held = "id = ? AND epoch = ? AND server IS NOT NULL";
   static constexpr std::string_view no_server = "server = NULL, lease_until = 0";
 
-  // A list of one owner's records.
+  // Describes a list of one owner's records.
   struct record_list {
     std::string_view table;
     std::string_view columns;
@@ -356,7 +356,7 @@ class sqlite_store final : public batch_store {
     insertion.run();
   }
 
-  // Writes a record over that of the same id.
+  // Replaces the record with the same id.
   void replace(const batch_record& batch) {
     auto update = prepare("UPDATE batches SET ({}) = ({}) WHERE id = ?", batch_columns,
                           placeholders(batch_columns));
@@ -364,7 +364,8 @@ class sqlite_store final : public batch_store {
     update.put(batch.id).run();
   }
 
-  // Changes the batch of a claim, and ends the claim if the batch ends. False: the claim is lost.
+  // Changes the batch of a claim, and ends the claim if the batch ends. Returns false if the claim
+  // is lost.
   template <typename Change>
   bool change(const claim& held, Change how) {
     sqlite_transaction transaction(database_);
@@ -382,7 +383,7 @@ class sqlite_store final : public batch_store {
     return row.put(owner).step() ? get_amount(row) : usd{};
   }
 
-  // The batch to claim next, and the epoch of its last claim.
+  // Returns the batch to claim next, and the epoch of its last claim.
   std::optional<claim> first_free(const std::vector<std::string>& skipped, std::int64_t now) {
     auto row = prepare(
         "SELECT id, epoch FROM batches WHERE {} AND (server IS NULL OR lease_until <= ?) "
@@ -398,8 +399,9 @@ class sqlite_store final : public batch_store {
     return std::nullopt;
   }
 
-  std::recursive_mutex one_at_a_time_;  // a call may use another one
-  locked_file file_;                    // first: the lock is held as long as the database is open
+  std::recursive_mutex one_at_a_time_;  // recursive, because a call may use another one
+  // Declared before the database, so that the lock is held as long as the database is open.
+  locked_file file_;
   sqlite_database database_;
 };
 

@@ -7,10 +7,10 @@
 
 namespace sluice::cli {
 
-/// The service manager that started the program, usually systemd. It is told when the program is
-/// ready, what it does, and that it is alive (sd_notify(3)). Every message is one datagram to the
-/// socket in $NOTIFY_SOCKET. If there is no socket, or nothing reads it, the message is dropped.
-/// Never blocks. For one thread at a time.
+/// The service manager that started the program, usually systemd. This class reports to it that the
+/// program is ready, what it does, and that it is alive (sd_notify(3)). Every message is one
+/// datagram to the socket in $NOTIFY_SOCKET. If there is no socket, or nothing reads it, the
+/// message is dropped. Never blocks. Not thread safe: use it on one thread at a time.
 class service_manager {
  public:
   /// Reads the environment.

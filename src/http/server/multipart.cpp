@@ -20,9 +20,9 @@ std::size_t find(std::string_view text, std::string_view what, std::size_t from 
                        : static_cast<std::size_t>(static_cast<const char*>(at) - text.data());
 }
 
-// Takes a token or a quoted string from the start of `text`. In a quoted string a backslash stands
-// before a quote or a backslash; before other characters it is a character itself, as in the paths
-// of some browsers.
+// Takes a token or a quoted string from the start of `text`. In a quoted string, a backslash
+// escapes a quote or a backslash. Before any other character it is a normal character, because some
+// browsers send paths with backslashes.
 std::optional<std::string> take_value(std::string_view& text) {
   std::string value;
   if (!text.starts_with('"')) {
@@ -111,7 +111,7 @@ std::optional<std::string> multipart_parser::boundary_of(std::string_view conten
   return plain && boundary->back() != ' ' ? boundary : std::nullopt;
 }
 
-// The body is read as if a line end stood before it, so that the first boundary is found like the
+// Starts with a line end in the buffer, so that the parser finds the first boundary like the
 // others.
 multipart_parser::multipart_parser(std::string_view boundary, receiver to)
     : delimiter_(std::string(crlf) + "--" + std::string(boundary)),
@@ -139,7 +139,7 @@ bool multipart_parser::finish() {
   return fail("it ends before the last boundary");
 }
 
-// False: more bytes are needed, or there is a fault.
+// Takes one step. Returns false if it needs more bytes, or if the body has a fault.
 bool multipart_parser::step() {
   switch (state_) {
     case state::preamble:
@@ -169,7 +169,7 @@ bool multipart_parser::skip_preamble() {
   return true;
 }
 
-// Two dashes end the body. Otherwise the line ends, perhaps after blanks.
+// Two dashes after a boundary end the body. Otherwise only blanks may stand before the line end.
 bool multipart_parser::read_after_boundary() {
   if (pending_.size() >= 2 && pending_.starts_with("--")) {
     state_ = state::epilogue;
@@ -178,14 +178,15 @@ bool multipart_parser::read_after_boundary() {
   const std::size_t end = find(pending_, crlf);
   const std::string_view line = std::string_view(pending_).substr(0, end);
   const bool complete = end != std::string::npos;
-  // The last byte of an incomplete line may be the CR of its end.
+  // An incomplete line may already contain the CR of its line end.
   const std::size_t longest = longest_boundary + (complete ? 0 : 1);
   if (line.size() > longest || (complete && !trimmed(line, http_white_space).empty())) {
     return fail("a boundary is not followed by a line end");
   }
   if (end == std::string::npos) return false;
   if (++parts_ > max_parts) return fail("it has too many parts");
-  // The line end stays: the empty line after the head is found even if the head is empty.
+  // The line end stays in the buffer. So the empty line after the head is found even if the head is
+  // empty.
   pending_.erase(0, end);
   state_ = state::head;
   return true;
@@ -194,7 +195,7 @@ bool multipart_parser::read_after_boundary() {
 bool multipart_parser::read_head() {
   constexpr std::string_view end_of_head = "\r\n\r\n";
   const std::size_t end = find(pending_, end_of_head);
-  // An incomplete head may hold the begin of its end.
+  // An incomplete head may already contain the first bytes of "\r\n\r\n".
   const std::size_t longest =
       max_part_head + (end == std::string::npos ? end_of_head.size() - 1 : 0);
   if (std::min(end, pending_.size()) > longest) return fail("the head of a part is too long");
@@ -203,8 +204,8 @@ bool multipart_parser::read_head() {
   const auto head = read_fields(fields.substr(std::min(crlf.size(), fields.size())));
   if (!head) return fail("the head of a part has no Content-Disposition with a name");
   to_.on_part(*head);
-  // The last line end stays, as an empty part is followed by its boundary at once. It is not
-  // content.
+  // The last line end stays in the buffer, because the boundary follows an empty part at once.
+  // `to_skip_` keeps it out of the content.
   pending_.erase(0, end + crlf.size());
   to_skip_ = crlf.size();
   state_ = state::content;
@@ -228,7 +229,7 @@ bool multipart_parser::read_content() {
     state_ = state::after_boundary;
     return true;
   }
-  // The last bytes may be the begin of a boundary.
+  // The last bytes may be the first bytes of a boundary.
   std::size_t keep = std::min(pending_.size(), delimiter_.size() - 1);
   while (keep > 0 &&
          !delimiter_.starts_with(std::string_view(pending_).substr(pending_.size() - keep))) {

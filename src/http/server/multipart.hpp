@@ -9,14 +9,14 @@
 
 namespace sluice::http_server {
 
-/// Splits a multipart/form-data body (RFC 7578) that arrives in pieces. It stores no more than a
-/// part's head and a boundary, whatever the size of the body. Pure; not thread safe.
+/// Splits a multipart/form-data body (RFC 7578) that arrives in pieces. It buffers at most the head
+/// of one part and one boundary, however large the body is. Pure; not thread safe.
 class multipart_parser {
  public:
   struct part_head {
     std::string name;
-    std::optional<std::string> filename;  ///< nothing: a field, not a file
-    std::string content_type;             ///< empty: not given
+    std::optional<std::string> filename;  ///< nothing if the part is a field, not a file
+    std::string content_type;             ///< empty if the part has none
   };
   /// Receives the parts, in the order of the body.
   struct receiver {
@@ -28,15 +28,17 @@ class multipart_parser {
   static constexpr std::size_t max_part_head = std::size_t{8} * 1024;
   static constexpr std::size_t max_parts = 64;
 
-  /// The boundary of a Content-Type, or nothing if it is not multipart/form-data with one.
+  /// Returns the boundary of a Content-Type. Nothing if it is not multipart/form-data or has no
+  /// boundary.
   static std::optional<std::string> boundary_of(std::string_view content_type);
 
   multipart_parser(std::string_view boundary, receiver to);
-  /// The next piece of the body. False: it is not well formed (see fault()); takes no more then.
+  /// Takes the next piece of the body. Returns false if the body is not well formed (see fault());
+  /// the parser then takes no more pieces.
   bool feed(std::string_view piece);
-  /// The body has ended. False: it ended too early.
+  /// Ends the body. Returns false if it ended too early.
   bool finish();
-  /// One sentence, without its full stop; empty: there is none.
+  /// What is wrong with the body: one sentence without its full stop. Empty if there is no fault.
   const std::string& fault() const noexcept { return fault_; }
 
  private:
@@ -53,8 +55,8 @@ class multipart_parser {
   const std::string delimiter_;  // CRLF, two dashes and the boundary
   receiver to_;
   state state_ = state::preamble;
-  std::string pending_;      // bytes that were not taken yet
-  std::size_t to_skip_ = 0;  // bytes of pending_ that are no content
+  std::string pending_;      // bytes that were not processed yet
+  std::size_t to_skip_ = 0;  // bytes at the start of pending_ that are not content
   std::size_t parts_ = 0;
   std::string fault_;
 };

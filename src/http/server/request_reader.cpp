@@ -18,7 +18,7 @@ std::string_view as_view(boost::beast::string_view text) {
   return {text.data(), text.size()};
 }
 
-// Nothing: an escape is broken, or it stands for a NUL.
+// Returns nothing if an escape is broken or stands for a NUL.
 std::optional<std::string> percent_decoded(std::string_view text) {
   std::string decoded;
   decoded.reserve(text.size());
@@ -37,7 +37,8 @@ std::optional<std::string> percent_decoded(std::string_view text) {
   return decoded;
 }
 
-// A request line may hold a whole URL, as for a proxy: only its path and query count.
+// A request line may contain a whole URL, as requests to a proxy do. Only the path and the query
+// are used.
 std::string_view without_origin(std::string_view target) {
   constexpr std::string_view scheme_end = "://";
   const std::size_t scheme = target.find(scheme_end);
@@ -46,7 +47,8 @@ std::string_view without_origin(std::string_view target) {
   return path == std::string_view::npos ? std::string_view("/") : target.substr(path);
 }
 
-// A field that goes on in the next line: obsolete, and read in different ways.
+// Returns whether a field continues on the next line. This syntax is obsolete, and programs read it
+// in different ways.
 bool has_folded_field(std::string_view head) {
   return head.find("\r\n ") != std::string_view::npos ||
          head.find("\r\n\t") != std::string_view::npos;
@@ -54,11 +56,11 @@ bool has_folded_field(std::string_view head) {
 
 constexpr std::string_view line_end = "\r\n";
 constexpr std::string_view end_of_head = "\r\n\r\n";
-// Of a line between chunks, and of all fields behind them.
+// Limit for a line between chunks, and for all trailer fields together.
 constexpr std::size_t longest_chunk_line = std::size_t{16} * 1024;
 
-// Control characters, also a line end that lacks its CR or its LF. The last byte may be a CR whose
-// LF has not arrived.
+// Returns whether the text contains control characters. A CR without LF and an LF without CR count
+// too. The last byte may be a CR, because its LF may not have arrived yet.
 bool has_control(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);
@@ -80,13 +82,13 @@ request_reader::refusal control_refusal() {
   return {400, "the head of the request has a control character"};
 }
 
-// Beast's HTTP/1.1 parser, without its storage: the fields go directly into the head, and the body
-// into the place that the caller gives.
+// Beast's HTTP/1.1 parser without its storage: it writes the fields directly into the head, and the
+// body into the caller's buffer.
 class request_parser final : public http::basic_parser<true> {
  public:
   explicit request_parser(request_head& head) : head_(head) {}
 
-  /// Where the body goes. What does not fit is left to the next call of put().
+  /// Sets the buffer for the body. Bytes that do not fit are left for the next call of put().
   void give_room(char* into, std::size_t size) {
     into_ = into;
     room_ = size;
@@ -95,7 +97,7 @@ class request_parser final : public http::basic_parser<true> {
 
   int version() const noexcept { return version_; }
   const std::string& target() const noexcept { return target_; }
-  /// Of a field that matters here: how often it is there, and its first value.
+  /// How often the request has a field, and the first value.
   struct found {
     std::size_t count = 0;
     std::string value;
@@ -115,7 +117,7 @@ class request_parser final : public http::basic_parser<true> {
   }
   void on_response_impl(int, view, int, error_code&) override {}
   void on_field_impl(http::field id, view name, view value, error_code&) override {
-    if (head_is_read_) return;  // of a trailer
+    if (head_is_read_) return;  // trailer fields are ignored
     head_.fields.add(as_view(name), as_view(value));
     if (id == http::field::host) note(host_, value);
     if (id == http::field::content_length) note(length_, value);
@@ -154,8 +156,8 @@ class request_parser final : public http::basic_parser<true> {
   std::size_t room_ = 0;
 };
 
-// Why a head is refused, even before its end has arrived. The first fault counts, so that it does
-// not matter in which pieces the head arrives.
+// Returns why the head is refused, even if its end has not arrived yet. It reports the first fault,
+// so the answer does not depend on the pieces in which the head arrives.
 std::optional<request_reader::refusal> check_begin(std::string_view begin) {
   const std::size_t line = begin.find(line_end);
   if (line == std::string_view::npos) {
@@ -164,7 +166,7 @@ std::optional<request_reader::refusal> check_begin(std::string_view begin) {
   if (has_control(begin.substr(0, line + line_end.size()))) return control_refusal();
   request_head unused;
   request_parser alone(unused);
-  // Beast looks at a version only if 8 more bytes are there.
+  // Beast checks the version only if at least 8 more bytes follow.
   const std::string padded = std::string(begin.substr(0, line)) + "\r\n\r\n\r\n\r\n";
   error_code error;
   alone.put(boost::asio::buffer(padded.data(), padded.size()), error);
@@ -175,8 +177,8 @@ std::optional<request_reader::refusal> check_begin(std::string_view begin) {
   return std::nullopt;
 }
 
-// The last chunk, but not the end behind it. Beast 1.81 must not see it twice (its assertion
-// fails).
+// Returns whether `bytes` begin with the last chunk but do not yet contain its end. Beast 1.81 must
+// not parse such bytes twice, because an assertion fails.
 bool is_incomplete_end(std::string_view bytes) {
   constexpr std::string_view shortest = "0\r\n\r\n";
   return bytes.size() < shortest.size() && bytes.starts_with('0') &&
@@ -189,7 +191,7 @@ struct request_reader::parts {
   std::size_t max_head_bytes = 0;
   request_head head;
   request_parser parser{head};
-  bool stuck = false;  // the body goes on when more bytes are there
+  bool stuck = false;  // decoding continues when more bytes have arrived
 
   std::optional<refusal> check(std::string_view text) const;
 };
@@ -197,7 +199,7 @@ struct request_reader::parts {
 request_reader::request_reader(std::size_t max_head_bytes) : parts_(std::make_unique<parts>()) {
   parts_->max_head_bytes = max_head_bytes;
   parts_->parser.header_limit(static_cast<std::uint32_t>(max_head_bytes));
-  parts_->parser.body_limit(boost::none);  // the handler bounds what it takes
+  parts_->parser.body_limit(boost::none);  // the handler has its own limit
 }
 
 request_reader::~request_reader() = default;
@@ -234,7 +236,8 @@ std::optional<std::variant<std::size_t, request_reader::refusal>> request_reader
   const std::size_t end = allowed.find(end_of_head);
   const bool complete = end != std::string_view::npos;
   const std::string_view text = complete ? allowed.substr(0, end + end_of_head.size()) : allowed;
-  // Beast takes the request line as soon as it is complete; here, a head is taken as a whole.
+  // Beast parses the request line as soon as it is complete. This reader passes only whole heads to
+  // it.
   if (!complete) {
     if (auto why = check_begin(text)) return outcome(*std::move(why));
     if (allowed.size() < parts_->max_head_bytes) return std::nullopt;
@@ -294,7 +297,7 @@ request_reader::body_step request_reader::read_body(std::string_view bytes, char
   step.taken = parser.put(boost::asio::buffer(bytes.data(), bytes.size()), error);
   step.produced = size - parser.room();
   step.failed = error && error != http::error::need_more && error != http::error::need_buffer;
-  // A line that never ends must not fill the memory.
+  // A line that never ends must not use up the memory.
   parts_->stuck = step.taken == 0 && step.produced == 0 && !parser.is_done();
   if (parts_->stuck && bytes.size() > longest_chunk_line) step.failed = true;
   return step;

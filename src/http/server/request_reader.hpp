@@ -12,9 +12,9 @@
 
 namespace sluice::http_server {
 
-/// Reads one HTTP/1.1 request from bytes: its head, then its body. Strict where a lenient reader
-/// could be made to see another request than a proxy in front of it does (request smuggling). Pure;
-/// not thread safe; one object for each request.
+/// Reads one HTTP/1.1 request from bytes: its head, then its body. It is strict: otherwise a proxy
+/// in front of the server could see a different request in the same bytes (request smuggling).
+/// Pure; not thread safe; use one object for each request.
 class request_reader {
  public:
   /// Why a request is refused; the connection must be closed after the answer.
@@ -28,27 +28,29 @@ class request_reader {
   request_reader(const request_reader&) = delete;
   request_reader& operator=(const request_reader&) = delete;
 
-  /// Takes the head from the begin of `bytes`, all that has arrived of it. Nothing: more bytes are
-  /// needed. Otherwise the number of bytes that it took, or why it is refused.
+  /// Parses the head at the start of `bytes`, which must contain everything that has arrived of it.
+  /// Returns nothing if more bytes are needed. Otherwise it returns the number of bytes that it
+  /// used, or why it refuses the request.
   std::optional<std::variant<std::size_t, refusal>> read_head(std::string_view bytes);
 
-  // Once the head was read.
+  // The following functions may be called after the head was read.
 
   request_head& head() noexcept;
   bool keep_alive() const noexcept;
-  /// The client waits for `100 Continue` before it sends the body.
+  /// Returns whether the client waits for `100 Continue` before it sends the body.
   bool expects_continue() const noexcept;
-  /// HTTP/1.0 knows no chunks.
+  /// Returns whether the client understands chunks; HTTP/1.0 has none.
   bool takes_chunks() const noexcept;
 
   struct body_step {
-    std::size_t taken = 0;     ///< bytes of the input
-    std::size_t produced = 0;  ///< bytes of the body; both zero: more input is needed
-    bool failed = false;       ///< the body is not well framed
+    std::size_t taken = 0;  ///< bytes used of the input
+    /// Bytes written of the body. If both numbers are zero, more input is needed.
+    std::size_t produced = 0;
+    bool failed = false;  ///< the framing of the body is not valid
   };
   /// Decodes some of the body into `into`.
   body_step read_body(std::string_view bytes, char* into, std::size_t size);
-  /// The whole body was read.
+  /// Returns whether the whole body was read.
   bool body_is_done() const noexcept;
 
  private:

@@ -24,7 +24,7 @@ namespace ssl = boost::asio::ssl;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-// How long no connection is accepted after the process has run out of open files.
+// How long the server accepts no connection after the process has run out of file descriptors.
 constexpr std::chrono::milliseconds pause_without_files{100};
 
 std::optional<ssl::context> read_certificate(const server_options& options) {
@@ -80,7 +80,7 @@ struct server::parts {
         acceptor(listen(loop, settings.options)),
         port(acceptor.local_endpoint().port()) {}
 
-  // `kept`: the server may be destroyed before this begins.
+  // `kept` keeps the parts alive: the server may be destroyed before this coroutine begins.
   asio::awaitable<void> accept_all(std::shared_ptr<parts> kept) {
     while (acceptor.is_open()) {
       if (connections.size() >= settings.options.max_connections) {
@@ -108,7 +108,7 @@ struct server::parts {
     try {
       co_await connection->serve();
     } catch (...) {
-      connection->abort();  // it ends, the others go on
+      connection->abort();  // only this connection ends
     }
     connections.erase(place);
     changed.wake_all();
@@ -134,7 +134,7 @@ struct server::parts {
   tcp::acceptor acceptor;
   const std::uint16_t port;
   std::list<server_connection*> connections;
-  wait_queue changed;  // woken when a connection has ended, or no more are accepted
+  wait_queue changed;  // woken when a connection has ended, or when the server stops accepting
 };
 
 server::server(asio::io_context& loop, clock& time, server_options options, request_handler handler,

@@ -24,7 +24,8 @@ using boost::system::error_code;
 
 constexpr std::size_t read_size = std::size_t{16} * 1024;
 constexpr std::size_t write_size = std::size_t{64} * 1024;
-// Of a body that the handler did not read. More is not worth the wait: the connection is closed.
+// The most bytes that are dropped of a body that the handler did not read. If the body is longer,
+// closing the connection is cheaper.
 constexpr std::size_t most_dropped = std::size_t{256} * 1024;
 constexpr duration goodbye_timeout = std::chrono::seconds{2};
 constexpr duration look_interval = std::chrono::seconds{1};
@@ -41,8 +42,8 @@ std::string_view reason_of(int status) {
   return {reason.data(), reason.size()};
 }
 
-// The value of a Date field. All replies of a second share it, since it costs more to write than
-// the rest of a head.
+// Returns the value of a Date field. All replies of one second share it, because formatting it
+// costs more than the rest of a head.
 std::string_view date_at(std::time_t now) {
   thread_local std::time_t written = -1;
   thread_local std::string text;
@@ -76,7 +77,8 @@ server_connection::~server_connection() {
   if (watch_) *watch_ = false;
 }
 
-// Timeouts: one alarm, which looks at `due_` when it rings, so that most changes cost nothing.
+// Timeouts use one alarm. When it rings, it checks `due_`. So most changes of the timeout cost
+// nothing.
 
 void server_connection::expect_within(duration wait) {
   timed_out_ = false;
@@ -87,7 +89,7 @@ void server_connection::expect_within(duration wait) {
   alarm_ = time_.call_at(due_, [this] { ring(); });
 }
 
-// A connection that was aborted may outlive the clock, and has no alarm any more.
+// An aborted connection may outlive the clock; it has no alarm any more.
 void server_connection::cancel_alarm() noexcept {
   if (alarm_ != 0) time_.cancel(std::exchange(alarm_, 0));
 }
@@ -131,9 +133,10 @@ void server_connection::consume(std::size_t size) noexcept {
   if (taken_ == filled_) taken_ = filled_ = 0;
 }
 
-// Returns 0 if nothing more comes: the client has closed, is too slow, or the connection is broken.
+// Reads more bytes. Returns 0 if no more will come: the client has closed the connection, is too
+// slow, or the connection is broken.
 asio::awaitable<std::size_t> server_connection::read_more() {
-  // The time may have passed just after bytes had arrived, so that there was no read to end.
+  // The timeout may have passed just after bytes had arrived, when there was no read to cancel.
   if (timed_out_ || gone_) co_return 0;
   if (taken_ > 0) {
     in_.erase(0, taken_);
@@ -152,21 +155,22 @@ asio::awaitable<std::size_t> server_connection::read_more() {
   co_return size;
 }
 
-// `head` is kept until it is sent.
+// Takes `head` by value, to keep it until it is sent.
 asio::awaitable<bool> server_connection::write_all(std::string head, std::string_view second) {
   if (gone_) co_return false;
   std::string_view first = head;
   error_code error;
   bool direct = !tls_;
-  // A client must take each piece in time, not the whole at once.
+  // The timeout applies to each piece that the client takes, not to the whole reply.
   while (!error && first.size() + second.size() > 0) {
     const std::string_view a = first.substr(0, write_size);
     const std::string_view b = second.substr(0, write_size - a.size());
     const std::array<asio::const_buffer, 2> bytes{asio::buffer(a.data(), a.size()),
                                                   asio::buffer(b.data(), b.size())};
     std::size_t written = 0;
-    // Almost every reply fits into the socket's buffer; a direct write saves a turn of the event
-    // loop. A long one lets others have their turns.
+    // Almost every reply fits into the socket's buffer, and a direct write saves a turn of the
+    // event loop. The rest of a long reply is written asynchronously, so that other connections get
+    // their turn.
     if (std::exchange(direct, false)) written = socket_.write_some(bytes, error);
     if (error == asio::error::would_block) error = {};
     if (written == 0 && !error) {
@@ -206,8 +210,9 @@ asio::awaitable<void> server_connection::serve() {
   socket_.close(ignored);
 }
 
-// A close while bytes of the client are unread would reset the connection, and the client could
-// lose the reply. So the end is sent, and what comes is dropped for a while.
+// If the server closed the socket while bytes of the client are unread, TCP would reset the
+// connection, and the client could lose the reply. So the server sends its FIN first, and drops
+// what still arrives for a while.
 asio::awaitable<void> server_connection::say_goodbye() {
   error_code ignored;
   expect_within(goodbye_timeout);
@@ -223,7 +228,7 @@ asio::awaitable<void> server_connection::say_goodbye() {
   expect_nothing();
 }
 
-// Reads the next request and has it answered. False: the connection ends.
+// Reads the next request and answers it. Returns false if the connection must be closed.
 asio::awaitable<bool> server_connection::answer_next() {
   reader_ = std::make_unique<request_reader>(settings_.options.max_head_bytes);
   replied_ = complete_ = head_only_ = timed_out_ = continued_ = false;
@@ -275,7 +280,7 @@ asio::awaitable<void> server_connection::refuse(int status, std::string_view mes
   co_await send(status, answer.fields, answer.body);
 }
 
-// False: the connection cannot be used any more.
+// Returns false if the connection cannot be used any more.
 asio::awaitable<bool> server_connection::call_handler() {
   bool failed = false;
   try {
@@ -288,13 +293,13 @@ asio::awaitable<bool> server_connection::call_handler() {
   if (watch_) *std::exchange(watch_, nullptr) = false;
   if (gone_) co_return false;
   if (!replied_) co_await refuse(500, "the server had an error");
-  // A reply that was broken off must not look complete.
+  // A reply that the handler did not finish must not look complete.
   if (!complete_) gone_ = true;
   co_return !failed && complete_ && !gone_;
 }
 
 asio::awaitable<bool> server_connection::drop_body() {
-  // The client has not sent it, and will not after this reply.
+  // The client has not sent the body, and will not send it after this reply.
   if (reader_->expects_continue() && !reader_->body_is_done()) co_return false;
   std::size_t dropped = 0;
   while (!reader_->body_is_done()) {
@@ -319,7 +324,7 @@ asio::awaitable<std::string_view> server_connection::read_piece() {
     if (!sent) throw body_error(0, "the client is gone");
   }
   piece_.resize(read_size);
-  // Only the time in which this server waits for the client counts.
+  // The timeout counts only the time in which this server waits for the client.
   expect_within(received_ == 0 ? settings_.options.body_timeout : body_time_left_);
   for (;;) {
     const auto step = reader_->read_body(unread(), piece_.data(), piece_.size());
@@ -392,7 +397,8 @@ asio::awaitable<bool> server_connection::send(int status, const header_fields& f
   return write_all(std::move(head), with_body ? body : std::string_view());
 }
 
-// What reads need no more until the next request: an answer in pieces may take hours.
+// Frees the buffers that are not needed before the next request. An answer in pieces may take
+// hours.
 void server_connection::free_buffers() {
   if (reader_->body_is_done()) std::string().swap(piece_);
   if (unread().empty()) std::string().swap(in_);
@@ -460,14 +466,14 @@ void server_connection::on_client_gone(std::function<void()> act) {
   client_gone_ = std::move(act);
   if (watch_) return;
   watch_ = std::make_shared<bool>(true);
-  // Something arrives while the request is being answered.
+  // This wait ends when something arrives while the request is being answered.
   socket_.async_wait(asio::ip::tcp::socket::wait_read, [this, alive = watch_](error_code) {
     if (*alive) look_at_client();
   });
 }
 
-// Bytes that are not read yet, of the next request or of the end of TLS, hide the end of the
-// connection from a wait. So it is looked at from time to time.
+// Checks whether the client has closed the connection. Unread bytes (of the next request, or of the
+// end of TLS) would make a wait on the socket return at once, so this polls at intervals.
 void server_connection::look_at_client() {
   if (client() == client_state::connected) {
     watch_alarm_.set(time_.now() + look_interval, [this] { look_at_client(); });

@@ -21,15 +21,15 @@
 
 namespace sluice::http_server {
 
-/// What all connections of a server share.
+/// The settings and objects that all connections of a server share.
 struct connection_settings {
   server_options options;
   request_handler handler;
   refusal_form refusal;
 };
 
-/// One connection of a client: reads its requests, one after the other, and has them answered. Not
-/// thread safe: use it on the event loop's thread.
+/// One connection of a client: reads its requests one after another and answers them. Not thread
+/// safe: use it on the event loop's thread.
 class server_connection final : public exchange {
  public:
   /// `tls`: null for plain TCP. All references must outlive it.
@@ -39,9 +39,9 @@ class server_connection final : public exchange {
   server_connection(const server_connection&) = delete;
   server_connection& operator=(const server_connection&) = delete;
 
-  /// Returns when the connection is closed.
+  /// Serves the connection, and returns when it is closed.
   boost::asio::awaitable<void> serve();
-  /// Closes it after the reply to the current request; at once if there is none.
+  /// Closes the connection after the reply to the current request; at once if there is no request.
   void close_when_idle();
   void abort();
 
@@ -90,27 +90,27 @@ class server_connection final : public exchange {
   const connection_settings& settings_;
   const std::string peer_;
 
-  // Bytes that were received and not taken yet.
+  // The buffer for received bytes. The bytes from `taken_` to `filled_` are not processed yet.
   std::string in_;
   std::size_t filled_ = 0;
   std::size_t taken_ = 0;
-  std::string piece_;  // of the body
+  std::string piece_;  // the current piece of the body
 
   std::unique_ptr<request_reader> reader_;
-  bool idle_ = true;      // between two requests
-  bool closing_ = false;  // after the current reply
+  bool idle_ = true;      // the connection is between two requests
+  bool closing_ = false;  // the connection will be closed after the current reply
   bool timed_out_ = false;
-  bool gone_ = false;  // the client, or this connection was aborted
+  bool gone_ = false;  // the client has closed the connection, or this program has aborted it
   bool head_only_ = false;
   bool continued_ = false;  // `100 Continue` was sent
   bool replied_ = false;    // the head of the reply was sent
-  bool complete_ = false;   // the reply is complete, unless the client has gone
+  bool complete_ = false;   // the reply is complete, unless `gone_`
   framing framing_ = framing::none;
-  std::uint64_t left_ = 0;    // bytes of a counted body
-  std::size_t received_ = 0;  // bytes of the body since its time began
+  std::uint64_t left_ = 0;    // bytes that are left of a counted body
+  std::size_t received_ = 0;  // bytes of the body since the current `body_timeout` began
   duration body_time_left_{};
   std::function<void()> client_gone_;
-  std::shared_ptr<bool> watch_;  // false: the watch of the client is over
+  std::shared_ptr<bool> watch_;  // false: on_client_gone() does not watch any more
   alarm watch_alarm_;
 
   time_point due_ = time_point::max();

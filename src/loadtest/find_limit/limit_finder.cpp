@@ -25,7 +25,7 @@ constexpr unsigned burst_stop = 3;
 constexpr double burst_pace = 20;  // starts per second, and one more for each 8 allowed calls
 constexpr double burst_growth = 8;
 constexpr double fastest_pace = 150;
-// calls allowed after a refusal; so many mean that a bucket is being refilled
+// Calls allowed after a refusal. This number of them means that a bucket is being refilled.
 constexpr unsigned most_drops = 15;
 constexpr double longest_clear_burst = 50;
 constexpr double lone_gap = 0.25;
