@@ -59,7 +59,7 @@ std::string new_object_id(std::string_view prefix) {
 bool is_object_id(std::string_view text, std::string_view prefix) noexcept {
   if (!text.starts_with(prefix)) return false;
   text.remove_prefix(prefix.size());
-  return text.size() == length && std::all_of(text.begin(), text.end(), is_digit);
+  return text.size() == length && std::all_of(text.begin(), text.end(), is_letter_or_digit);
 }
 
 }  // namespace sluice::server
