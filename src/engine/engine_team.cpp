@@ -110,8 +110,8 @@ class threaded_engine {
 
   /// The last status that the engine reported, from any thread. Asks for the next one.
   run_status status() {
-    asio::post(loop_, [this] { report(); });
     const std::lock_guard lock(mutex_);
+    if (!std::exchange(asked_, true)) asio::post(loop_, [this] { report(); });
     return status_;
   }
   /// Call it on its thread.
@@ -119,6 +119,7 @@ class threaded_engine {
     const run_status fresh = runner_.now();
     const std::lock_guard lock(mutex_);
     status_ = fresh;
+    asked_ = false;
   }
 
  private:
@@ -128,6 +129,7 @@ class threaded_engine {
   engine runner_;
   std::mutex mutex_;
   run_status status_;
+  bool asked_ = false;  // a report is on its way
 };
 
 struct engine_team::parts {
