@@ -172,6 +172,7 @@ struct engine_team::parts {
   std::optional<private_folder> folder;
   std::size_t all_in_flight = 0;
   const std::shared_ptr<joint_starts> starts = std::make_shared<joint_starts>();
+  joint_job* job = nullptr;  // of the run; null: there is none
   std::optional<engine> first;
   std::vector<std::unique_ptr<threaded_engine>> others;
 };
@@ -219,6 +220,7 @@ void engine_team::set_limits(const live_limits& fresh) {
   part.concurrency = share_of(all, engines, 0);
   parts_->first->set_limits(part);
   parts_->all_in_flight = all;
+  if (parts_->job != nullptr) parts_->job->set_in_flight(part.concurrency);
   for (std::size_t i = 1; i < engines; ++i) {
     part.concurrency = share_of(all, engines, i);
     threaded_engine& other = *parts_->others[i - 1];
@@ -234,11 +236,13 @@ void engine_team::set_limits(const live_limits& fresh) {
 
 struct team_run::parts {
   parts(engine_team::parts& team, request_source& requests, result_sink& results)
-      : parent(team), job(requests, results) {
+      : parent(team),
+        job(requests, results, share_of(team.all_in_flight, team.others.size() + 1, 0)) {
     if (parent.others.empty()) {
       runs.emplace_back(std::make_unique<engine_run>(*parent.first, requests, results));
       return;
     }
+    parent.job = &job;
     members.push_back(
         job.add([this] { asio::post(parent.loop, [this] { runs.front()->funds_changed(); }); }));
     runs.push_back(std::make_unique<engine_run>(*parent.first, *members.back(), *members.back()));
@@ -251,6 +255,10 @@ struct team_run::parts {
           std::make_unique<engine_run>(each->runner(), *members.back(), *members.back()));
     }
   }
+
+  parts(const parts&) = delete;
+  parts& operator=(const parts&) = delete;
+  ~parts() { parent.job = nullptr; }
 
   // Calls the run of every engine on its thread.
   template <typename Call>

@@ -19,9 +19,44 @@ joint_job::member::~member() {
   std::erase(job_.members_, this);
 }
 
+// Counts one more request. False: the run needs no more.
+bool joint_job::member::wait_for_room() {
+  std::unique_lock lock(stock_);
+  if (unfinished_ >= 2 * job_.in_flight_.load()) {
+    waits_for_room_ = true;
+    room_.wait(lock, [this] {
+      const std::size_t most = 2 * job_.in_flight_.load();
+      // Not for every request: each wake-up is a system call.
+      return cancelled_ || unfinished_ < most - most / 4;
+    });
+    waits_for_room_ = false;
+  }
+  if (!cancelled_) ++unfinished_;
+  return !cancelled_;
+}
+
+void joint_job::member::finished_one() {
+  {
+    const std::lock_guard lock(stock_);
+    if (unfinished_ > 0) --unfinished_;  // look_ahead() gives requests, too
+    if (!waits_for_room_) return;
+  }
+  room_.notify_one();
+}
+
 std::optional<request> joint_job::member::next() {
+  if (!wait_for_room()) return std::nullopt;
   const std::lock_guard lock(job_.reading_);
   return job_.source_.next();
+}
+
+void joint_job::member::cancel() {
+  {
+    const std::lock_guard lock(stock_);
+    cancelled_ = true;
+  }
+  room_.notify_one();
+  job_.source_.cancel();
 }
 
 std::size_t joint_job::member::jobs() const {
@@ -117,10 +152,12 @@ reply_verdict joint_job::member::examine(request& asked, const result& finished)
 void joint_job::member::left_pending(const request& left) {
   const auto lock = job_.hold();
   job_.sink_.left_pending(left);
+  finished_one();
 }
 
 void joint_job::member::put(result&& finished) {
   const auto lock = job_.hold();
+  finished_one();
   job_.sink_.put(std::move(finished));
   tell_the_others();
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <atomic>
+#include <condition_variable>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -15,10 +17,14 @@ namespace sluice {
 /// engine has a member, and uses it as its own source and sink.
 ///
 /// The source gives each request to one member. The sink sees one call at a time, as from one
-/// event loop.
+/// event loop. A member takes requests only while it has fewer than twice as many unfinished ones
+/// as it may have in flight. So at the end of the job no member has many left while others have
+/// none.
 class joint_job {
  public:
-  joint_job(request_source& source, result_sink& sink) : source_(source), sink_(sink) {}
+  /// `in_flight`: how many requests an engine may have in flight.
+  joint_job(request_source& source, result_sink& sink, std::size_t in_flight)
+      : source_(source), sink_(sink), in_flight_(in_flight) {}
   joint_job(const joint_job&) = delete;
   joint_job& operator=(const joint_job&) = delete;
 
@@ -27,12 +33,16 @@ class joint_job {
   /// `funds_changed` is called on any thread: result_sink::reserve() may now give another answer.
   std::unique_ptr<member> add(std::function<void()> funds_changed);
 
+  /// Sets another number of requests that an engine may have in flight.
+  void set_in_flight(std::size_t each) { in_flight_.store(each); }
+
   /// While the lock is held, no member uses the sink.
   std::unique_lock<std::recursive_mutex> hold() { return std::unique_lock(mutex_); }
 
  private:
   request_source& source_;
   result_sink& sink_;
+  std::atomic<std::size_t> in_flight_;
   std::mutex reading_;  // one next() at a time; it may block
   // For all other calls. Recursive, since a sink may call back at once, and the engine then may use
   // the sink.
@@ -48,7 +58,7 @@ class joint_job::member final : public request_source, public result_sink {
   ~member() override;
 
   std::optional<request> next() override;
-  void cancel() override { job_.source_.cancel(); }
+  void cancel() override;
   std::string_view identity(std::size_t job) const override { return job_.source_.identity(job); }
   std::size_t jobs() const override;
   bool has_several_models() const override;
@@ -76,10 +86,18 @@ class joint_job::member final : public request_source, public result_sink {
 
  private:
   void tell_the_others();
+  bool wait_for_room();
+  void finished_one();
 
   joint_job& job_;
   std::function<void()> funds_changed_;
   bool waits_for_funds_ = false;
+
+  std::mutex stock_;  // for the members below; no other lock is taken while it is held
+  std::condition_variable room_;
+  std::size_t unfinished_ = 0;  // requests that next() gave and that have no end yet
+  bool waits_for_room_ = false;
+  bool cancelled_ = false;
 };
 
 }  // namespace sluice

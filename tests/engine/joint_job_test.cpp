@@ -41,7 +41,7 @@ TEST(joint_job, gives_each_request_to_one_member_and_the_sink_one_call_at_a_time
   test::memory_source source;
   test::memory_sink sink(time);
   for (std::size_t i = 0; i < count; ++i) source.requests.push_back(test::make_request(0, i + 1));
-  joint_job job(source, sink);
+  joint_job job(source, sink, 8);
   std::vector<std::unique_ptr<joint_job::member>> members;
   for (int i = 0; i < 4; ++i) members.push_back(job.add([] {}));
   {
@@ -65,10 +65,41 @@ TEST(joint_job, gives_each_request_to_one_member_and_the_sink_one_call_at_a_time
   for (const auto& [id, often] : times) EXPECT_EQ(often, 1) << id;
 }
 
+TEST(joint_job, a_member_does_not_take_the_requests_of_the_others) {
+  test::manual_clock time;
+  test::memory_source source;
+  test::memory_sink sink(time);
+  for (std::size_t i = 0; i < 100; ++i) source.requests.push_back(test::make_request(0, i + 1));
+  joint_job job(source, sink, 4);
+  const auto member = job.add([] {});
+  std::atomic<std::size_t> taken{0};
+  std::jthread reader([&] {
+    while (member->next()) ++taken;
+  });
+  const auto wait_for = [&](std::size_t count) {
+    while (taken.load() < count) std::this_thread::yield();
+  };
+  wait_for(8);
+  // Two ended requests are not enough to wake the reader, the third one is.
+  member->put(result{});
+  member->left_pending(source.requests.front());
+  EXPECT_EQ(taken.load(), 8U);
+  member->put(result{});
+  wait_for(11);
+  job.set_in_flight(10);
+  member->put(result{});
+  wait_for(24);
+  EXPECT_EQ(taken.load(), 24U);
+  member->cancel();
+  reader.join();
+  EXPECT_EQ(taken.load(), 24U);
+  EXPECT_EQ(sink.results.size(), 3U);
+}
+
 TEST(joint_job, wakes_the_members_that_wait_for_money_of_another_one) {
   test::memory_source source;
   one_at_a_time sink;
-  joint_job job(source, sink);
+  joint_job job(source, sink, 8);
   std::vector<int> calls(3);
   const auto first = job.add([&] { ++calls[0]; });
   const auto second = job.add([&] { ++calls[1]; });
