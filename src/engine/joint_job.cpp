@@ -19,16 +19,19 @@ joint_job::member::~member() {
   std::erase(job_.members_, this);
 }
 
+// Whether a reader that waits should go on. It does not wake for every request, because each
+// wake-up is a system call. Call it while holding `stock_`.
+bool joint_job::member::has_much_room() const {
+  const std::size_t most = 2 * job_.in_flight_.load();
+  return unfinished_ < most - most / 4;
+}
+
 // Counts one more request. False: the run needs no more.
 bool joint_job::member::wait_for_room() {
   std::unique_lock lock(stock_);
   if (unfinished_ >= 2 * job_.in_flight_.load()) {
     waits_for_room_ = true;
-    room_.wait(lock, [this] {
-      const std::size_t most = 2 * job_.in_flight_.load();
-      // Not for every request: each wake-up is a system call.
-      return cancelled_ || unfinished_ < most - most / 4;
-    });
+    room_.wait(lock, [this] { return cancelled_ || has_much_room(); });
     waits_for_room_ = false;
   }
   if (!cancelled_) ++unfinished_;
@@ -39,7 +42,7 @@ void joint_job::member::finished_one() {
   {
     const std::lock_guard lock(stock_);
     if (unfinished_ > 0) --unfinished_;  // look_ahead() gives requests, too
-    if (!waits_for_room_) return;
+    if (!waits_for_room_ || !has_much_room()) return;
   }
   room_.notify_one();
 }

@@ -86,6 +86,7 @@ class joint_job::member final : public request_source, public result_sink {
 
  private:
   void tell_the_others();
+  bool has_much_room() const;
   bool wait_for_room();
   void finished_one();
 
