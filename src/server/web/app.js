@@ -1,4 +1,4 @@
-// The page: its parts around the content, the routes, and the clock that asks the server again and again.
+// The frame around the content, the routes, and the timer that polls the server.
 import { batchView } from './batch.js';
 import { Gone, Refusal, baseUrl, forgetKey, key, keyNeeded, setKey } from './client.js';
 import { element, setAttribute, setText, show } from './dom.js';
@@ -87,7 +87,7 @@ function leave() {
   open();
 }
 
-/// Asks for the key, and shows what it may see.
+/// Asks for a key, and then shows what this key may see.
 function askKey(fault) {
   ++turn;
   clearTimeout(timer);
@@ -126,7 +126,7 @@ function askKey(fault) {
   field.focus();
 }
 
-/// The server has answered, or not.
+/// Shows whether the last call reached the server.
 function answered() {
   last = Date.now();
   wait = often;
@@ -142,7 +142,7 @@ function gone() {
   say(last > 0 ? t('gone', { time: moment(last / 1000) }) : t('gone_first'), 'warn');
 }
 
-/// What went wrong with a call; the words for the reader, or nothing where the page has said it by itself.
+/// The message for a call that failed. Nothing if the page already shows the problem in another way.
 function faultWords(fault) {
   if (fault instanceof Refusal && fault.status === 401) {
     forgetKey();

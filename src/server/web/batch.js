@@ -1,4 +1,4 @@
-// One batch in depth: what it did, what failed, and what can be done with it.
+// The page of one batch: its progress, its failures, and its actions.
 import { Refusal, download, server } from './client.js';
 import { confirmed, element, progressBar, section, setAttribute, setText, show, table, tiles } from './dom.js';
 import { Paces, count, dollars, duration, hasEnded, moment, nameOf, none } from './format.js';
@@ -54,7 +54,7 @@ function factsOf(batch, now) {
   ].filter(Boolean);
 }
 
-/// Lines of the error file, more at a time. A running batch writes more of them.
+/// Lines of the error file, some at a time. A running batch adds lines to it.
 function failedLines(id, report) {
   let known = [];
   let next = '';
@@ -101,7 +101,7 @@ function failedLines(id, report) {
       stop = page.has_more;
     } catch (fault) {
       if (fault instanceof Refusal && fault.status === 400) {
-        // The batch has begun its error file anew, after a restart.
+        // The error file is new: the batch was started again.
         known = [];
         next = '';
         rows.update(known);
@@ -115,7 +115,7 @@ function failedLines(id, report) {
   }
   return {
     node: element('div', {}, empty, gone, said, rows.node, more),
-    /// Reads on while the batch has failures that are not shown, up to the first full page.
+    /// Reads more lines while some failures are not shown, up to the first full page.
     async fill(batch) {
       const failures = hasEnded(batch) ? (batch.error_file_id ? Infinity : 0) : batch.request_counts.failed;
       show(empty, failures === 0 && known.length === 0);
@@ -288,7 +288,7 @@ export function batchView(id) {
     async refresh(isCurrent) {
       let fresh;
       try {
-        // One that has ended does not change any more; the status says whether the server is there.
+        // A finished batch no longer changes. The status call is enough to see whether the server answers.
         fresh = batch && hasEnded(batch) ? batch : await server.batch(id);
       } catch (why) {
         if (!(why instanceof Refusal) || why.status !== 404) throw why;

@@ -1,4 +1,4 @@
-// Calls of the server's routes, with the key of who sits in front of the page.
+// Calls of the server's routes, with the key that the user entered.
 
 const place = 'sluice-key';
 export const keyNeeded = () => document.documentElement.dataset.keys === 'needed';
@@ -6,17 +6,17 @@ export const key = () => sessionStorage.getItem(place);
 export const setKey = (value) => sessionStorage.setItem(place, value);
 export const forgetKey = () => sessionStorage.removeItem(place);
 
-/// The base URL for SDKs: the address of this page, which may be that of a proxy.
+/// The base URL for SDKs: the address of this page. It may be the address of a proxy.
 export const baseUrl = () => `${location.origin}/v1`;
 
-/// The server refuses a call, in its words.
+/// The server refused a call. The message is from the server.
 export class Refusal extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;
   }
 }
-/// The server cannot be reached, or a proxy in front of it says so.
+/// The server cannot be reached, or a proxy in front of it reports this.
 export class Gone extends Error {}
 
 const longestWait = 20_000;
@@ -26,7 +26,7 @@ async function refusalOf(answer) {
   try {
     message = (await answer.json()).error.message;
   } catch {
-    // Not from this server.
+    // This answer is not from sluice.
   }
   return [502, 503, 504].includes(answer.status) ? new Gone(message) : new Refusal(answer.status, message);
 }
@@ -63,7 +63,7 @@ const query = (fields) => {
   const known = Object.entries(fields).filter(([, value]) => value !== null && value !== undefined && value !== '');
   return known.length > 0 ? `?${new URLSearchParams(known)}` : '';
 };
-// Without a limit of time: the server reads the whole job before it answers.
+// No timeout: the server reads the whole job before it answers.
 const post = (path, body) =>
   json(path, {
     method: 'POST',
@@ -83,7 +83,7 @@ export const server = {
   create: (wanted) => post('/v1/batches', wanted),
 };
 
-/// Sends a file. `moved` is called with the share that was sent, from 0 to 1. fetch() does not tell that.
+/// Sends a file. Calls `moved` with the part that was sent, from 0 to 1. fetch() does not report progress.
 export function upload(file, moved) {
   return new Promise((done, failed) => {
     const form = new FormData();
@@ -103,7 +103,7 @@ export function upload(file, moved) {
   });
 }
 
-/// Saves a file of the server under a name. Without a key, the browser fetches it by itself, however large it is.
+/// Saves a file of the server under a name. Without a key, the browser downloads it directly, at any size.
 export async function download(id, name) {
   const path = `/v1/files/${encodeURIComponent(id)}/content`;
   const url = key() ? URL.createObjectURL(await (await call(path)).blob()) : path;

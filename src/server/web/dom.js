@@ -1,6 +1,6 @@
-// Elements. All text, wherever it comes from, becomes text nodes and attributes, never markup.
+// Makes and updates elements. All text becomes text nodes or attributes, never markup.
 
-/// `attributes`: `on…` are listeners, `vars` are custom properties of the style, false and null are left out.
+/// `attributes`: `on…` are listeners, `vars` are custom properties of the style; false and null are skipped.
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -17,7 +17,7 @@ export function setVars(node, vars) {
   for (const [name, value] of Object.entries(vars)) node.style.setProperty(name, value);
 }
 
-/// Changes a node only where it is different, so that selections and readers are left in peace.
+/// Changes only the parts of a node that differ. So selections stay, and screen readers do not read it again.
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -29,7 +29,7 @@ export function setAttribute(node, name, value) {
 }
 export const show = (node, visible) => setAttribute(node, 'hidden', !visible);
 
-/// Children that stand for items: made once for each id, filled at each call, in the order of the items.
+/// One child for each item, in the order of the items. It is made once for an id, and filled at each call.
 export function keyed(parent, idOf, make) {
   const known = new Map();
   return (items) => {
@@ -96,7 +96,7 @@ export function table({ caption, columns, className, idOf, cells }) {
   return { node: element('div', { class: 'scroll' }, node), table: node, update };
 }
 
-/// The key figures: {label, id}, each filled with a value and a line under it.
+/// The key figures: {label, id}. Each shows a value and a line of text under it.
 export function tiles(figures) {
   const made = Object.fromEntries(
     figures.map(({ id, label }) => {
@@ -120,7 +120,7 @@ export function tiles(figures) {
   };
 }
 
-/// A bar of what is done and what has failed.
+/// A bar with the parts that are done and that failed.
 export function progressBar(label) {
   const node = element(
     'div',
@@ -140,7 +140,7 @@ export function progressBar(label) {
   };
 }
 
-/// Asks before something that cannot be taken back. Resolves to true or false.
+/// Asks before an action that cannot be undone. Resolves to true or false.
 export function confirmed(question, yes, no) {
   return new Promise((answer) => {
     const dialog = element(

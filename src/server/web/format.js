@@ -1,11 +1,11 @@
-// Numbers and times as a reader wants them. What is not known is a dash.
+// Numbers and times as text. An unknown value is a dash.
 import { t } from './words.js';
 
 export const none = '–';
 const isNumber = (value) => typeof value === 'number' && Number.isFinite(value);
 
 export const count = (value) => (isNumber(value) ? value.toLocaleString('en-US', { maximumFractionDigits: 0 }) : none);
-/// Exact, as the server says it.
+/// The exact amount, as the server sent it.
 export const dollars = (text) => (typeof text === 'string' ? `$${text}` : none);
 
 export function bytes(value) {
@@ -36,7 +36,7 @@ export function duration(seconds) {
 }
 
 const two = (number) => String(number).padStart(2, '0');
-/// By the clock of the reader's machine; with the day where it is another one than today.
+/// In the time zone of the browser; with the date if it is not today.
 export function moment(unix, now = Date.now() / 1000) {
   if (!isNumber(unix)) return none;
   const [then, today] = [new Date(unix * 1000), new Date(now * 1000)];
@@ -49,24 +49,24 @@ export function hourAndMinute(unix) {
   return `${two(then.getHours())}:${two(then.getMinutes())}`;
 }
 
-/// OpenAI's name of a batch's state, in the reader's language.
+/// OpenAI's name of a batch's state, in the language of the page.
 export const stateName = (status) => t(`state_${status}`, {}, status);
 export const hasEnded = (batch) => ['completed', 'failed', 'expired', 'cancelled'].includes(batch.status);
-/// What people call a batch: its metadata may say.
+/// The name of a batch: from its metadata, if there is one.
 export const nameOf = (batch) => batch.metadata?.name || batch.metadata?.description || batch.id;
 
-/// A sentence for what requests wait for.
+/// A sentence that says what the requests wait for.
 export function waitText(waits) {
   const left = duration(Math.ceil(waits.seconds ?? 0));
   if (waits.cause === 'pause' && waits.http_status) return t('wait_pause_http', { status: waits.http_status, left });
   return t(`wait_${waits.cause}`, { left }, waits.text);
 }
 
-/// How long batches still take, from what they did in the last minute.
+/// Estimates how long batches still take, from their progress in the last minute.
 export class Paces {
   #samples = new Map();
-  /// How long the batch still takes, in words; empty: not known. Under a limit, results come in bursts, so a short look
-  /// says less than the limit.
+  /// How long the batch still takes, as text; empty: unknown. Under a limit, results come in bursts, so the limit
+  /// gives a better estimate than a short time of measurement.
   words(batch, now = Date.now() / 1000) {
     const { total, completed, failed } = batch.request_counts;
     const todo = total - completed - failed;
@@ -76,7 +76,7 @@ export class Paces {
     if (batch.status !== 'in_progress' || total === 0 || !atLimit) return '';
     return t('eta_limit', { left: duration((60 * atLimit * todo) / total) });
   }
-  /// The time since the first sample of the last minute, and what was done in it.
+  /// The time since the first sample of the last minute, and the number of results since then.
   #look(batch, now) {
     const { total, completed, failed } = batch.request_counts;
     const done = completed + failed;

@@ -1,10 +1,10 @@
-// A first look at a job before it is uploaded: its endpoint, its models, and lines that cannot be requests. The server
+// Reads a job before it is uploaded: finds its endpoint, its models, and the lines that are not requests. The server
 // checks every line again.
 
 export const endpoints = ['/v1/chat/completions', '/v1/completions', '/v1/embeddings', '/v1/responses'];
 const mostFaults = 100;
 
-/// What is wrong with a line, as the key of a sentence, or its url and its model. The rules are the server's.
+/// The fault of a line, as the key of a sentence in words.js; or its url and its model. The server has the same rules.
 function readLine(text, ids) {
   let line;
   try {
@@ -23,7 +23,7 @@ function readLine(text, ids) {
   return { url: line.url, model: line.body.model };
 }
 
-/// {lines, bytes, models: [names], endpoint, faults: [{line, fault, id}], more}. `moved` gets the share that was read.
+/// {lines, bytes, models: [names], endpoint, faults: [{line, fault, id}], more}. Calls `moved` with the part that is read.
 export async function look(file, moved) {
   const found = { lines: 0, bytes: file.size, models: new Set(), endpoint: null, faults: [], more: 0 };
   const ids = new Set();

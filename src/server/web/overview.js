@@ -1,4 +1,4 @@
-// All batches of a key, and what the server does.
+// All batches of a key, and the activity of the server.
 import { baseUrl, keyNeeded, server } from './client.js';
 import { element, keyed, progressBar, section, setAttribute, setText, setVars, show, table, tiles } from './dom.js';
 import { Paces, count, dollars, duration, hasEnded, moment, nameOf, none, stateName, waitText } from './format.js';
@@ -7,13 +7,13 @@ import { t } from './words.js';
 
 const pageSize = 20;
 
-/// What a program is given to use this server, at the address that the browser has for it.
+/// The settings with which a program can use this server. The address is the one that the browser uses.
 const howToStart = () =>
   `export OPENAI_BASE_URL=${baseUrl()} OPENAI_API_KEY=${keyNeeded() ? t('your_key') : 'any'}`;
 
 export const endOf = (batch) => batch.completed_at ?? batch.failed_at ?? batch.expired_at ?? batch.cancelled_at;
 
-/// A label for a state, with a colour that only repeats what its word says.
+/// A label for a state. Its colour adds no information to its word.
 export function stateMark() {
   const node = element('span', { class: 'state' });
   return {
@@ -71,7 +71,7 @@ function batchRow(batch, paces) {
   };
 }
 
-/// The list, some at a time: the ids in front of each page that was passed lead back.
+/// The list of batches, one page at a time. It keeps the ids before each earlier page to go back.
 function batchList(refreshNow) {
   const paces = new Paces();
   const before = [];
@@ -219,7 +219,7 @@ function errorTable() {
   });
 }
 
-/// A gauge under the number of the last minute: how much of the cap is used.
+/// A gauge under the requests of the last minute: the used part of the cap.
 function gauge() {
   const node = element('div', { class: 'gauge', 'aria-hidden': 'true' }, element('span'));
   return {
@@ -275,7 +275,7 @@ export function overviewView() {
         node,
         fill({ text, cause }) {
           setText(node, text);
-          // That a limit holds is what it is for.
+          // Waiting for a limit is normal, so it is not shown as a warning.
           const usual = ['limit', 'pacing', 'concurrency', 'unknown'].includes(cause);
           setAttribute(node, 'class', `note ${usual ? 'info' : 'warn'}`);
         },

@@ -1,11 +1,11 @@
-// Plots of the last hour as SVG: bars that stand on one another, one for each step.
+// Plots of the last hour as SVG: one stacked bar for each step.
 import { element, setAttribute, setText } from './dom.js';
 import { count, hourAndMinute, moment } from './format.js';
 import { t } from './words.js';
 
 const height = 190;
 const margin = { left: 46, right: 8, top: 10, bottom: 24 };
-// Seconds that are shown at a time, and between two words under them.
+// The seconds that a plot shows, and the seconds between two labels under it.
 const spans = [600, 1500, 3600];
 const apart = { 600: 120, 1500: 300, 3600: 600 };
 
@@ -16,7 +16,7 @@ function drawn(tag, attributes, text) {
   return made;
 }
 
-/// The next round number that is not less.
+/// The smallest round number that is not less.
 function roundTop(most) {
   if (most <= 4) return 4;
   const power = 10 ** Math.floor(Math.log10(most));
@@ -54,7 +54,7 @@ export function plot({ id, title, about, series }) {
   );
   let data;
   let svg;
-  // The shortest of `spans` that shows all that the server remembers.
+  // The shortest of `spans` that shows all data of the server.
   let span = spans[0];
 
   const stepAt = (at) => series.map((one) => data.values[one.name][at] ?? 0);
@@ -112,7 +112,7 @@ export function plot({ id, title, about, series }) {
     const paths = series.map(() => '');
     for (let at = 0; at < steps; ++at) {
       const left = Math.max(x(begins_at + at * step_s), margin.left);
-      // The last step has only begun.
+      // The last step is not complete yet.
       const right = Math.min(x(begins_at + (at + 1) * step_s), width - margin.right);
       if (right <= left) continue;
       let under = 0;

@@ -1,4 +1,4 @@
-// A job becomes a batch: choose the file, see what is wrong with it, say how it shall run.
+// Starts a batch: choose the file, see its faults, and choose how it runs.
 import { server, upload } from './client.js';
 import { element, setAttribute, setText, show, table } from './dom.js';
 import { bytes, count } from './format.js';
@@ -195,7 +195,7 @@ export function uploadView() {
     element('div', { class: 'actions' }, start, moved),
     said,
   );
-  // The same file may be chosen again, once it is corrected.
+  // Allows to choose the same file again after it was corrected.
   input.addEventListener('click', () => {
     input.value = '';
   });

@@ -1,4 +1,4 @@
-// Every word of the page, in English and in Chinese.
+// All texts of the page, in English and in Chinese.
 
 export const words = {
   switch_language: ['切换到中文', 'Switch to English'],
@@ -257,7 +257,7 @@ export function setLanguage(chosen) {
   localStorage.setItem(place, chosen);
 }
 
-/// The words of a key, with `{name}` replaced by the value of that name. `fallback`: for a key that is not there.
+/// The text of a key, with `{name}` replaced by the value of that name. `fallback`: the text for an unknown key.
 export function t(name, values = {}, fallback = undefined) {
   const known = words[name];
   if (!known) return fallback ?? name;
