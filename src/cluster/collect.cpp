@@ -9,7 +9,7 @@
 
 #include "base/refuse.hpp"
 #include "jobs/own_files.hpp"
-#include "jobs/result_line.hpp"
+#include "jobs/stored_line.hpp"
 #include "store/batch_record.hpp"
 
 namespace sluice::cluster {

@@ -16,7 +16,7 @@
 #include "dataset/draft.hpp"
 #include "dataset/prepare.hpp"
 #include "dataset/result_lines.hpp"
-#include "jobs/result_line.hpp"
+#include "jobs/stored_line.hpp"
 #include "json/object.hpp"
 #include "json/text.hpp"
 

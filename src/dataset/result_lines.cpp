@@ -10,7 +10,7 @@
 
 #include "base/hash.hpp"
 #include "base/refuse.hpp"
-#include "jobs/result_line.hpp"
+#include "jobs/stored_line.hpp"
 #include "json/members.hpp"
 #include "json/text.hpp"
 

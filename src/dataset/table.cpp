@@ -12,6 +12,7 @@
 #include "dataset/jsonl_table.hpp"
 #include "dataset/text_source.hpp"
 #include "json/members.hpp"
+#include "json/plain_prefix.hpp"
 #include "json/text.hpp"
 
 namespace sluice::dataset {

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "files/line_reader.hpp"
-#include "jobs/result_line.hpp"
+#include "jobs/stored_line.hpp"
 
 namespace sluice {
 namespace {}  // namespace

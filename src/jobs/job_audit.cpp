@@ -10,8 +10,8 @@
 #include "base/id_table.hpp"
 #include "files/line_reader.hpp"
 #include "jobs/job_reader.hpp"
-#include "jobs/result_line.hpp"
 #include "jobs/shared_openings.hpp"
+#include "jobs/stored_line.hpp"
 
 namespace sluice {
 namespace {

@@ -20,8 +20,8 @@
 #include "base/refuse.hpp"
 #include "files/file_system.hpp"
 #include "files/locks.hpp"
-#include "jobs/result_line.hpp"
 #include "jobs/state_file.hpp"
+#include "jobs/stored_line.hpp"
 
 namespace sluice {
 namespace {

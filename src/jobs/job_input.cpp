@@ -1,8 +1,10 @@
 #include "jobs/job_input.hpp"
 
+#include <fmt/compile.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <iterator>
 #include <string_view>
 #include <utility>
 
@@ -37,8 +39,10 @@ void job_fingerprint::add(const request_or_bad_line& line) {
                                 to_string(bad.code), bad.custom_id, bad.message));
     return;
   }
-  lines = hash_of(fmt::format("{}\n{}\n{}\n{}", std::string_view(chain), line->line,
-                              line->custom_id, line->digest));
+  fmt::memory_buffer text;
+  fmt::format_to(std::back_inserter(text), FMT_COMPILE("{}\n{}\n{}\n{}"), std::string_view(chain),
+                 line->line, line->custom_id, line->digest);
+  lines = hash_of({text.data(), text.size()});
 }
 
 job_input::job_input(const std::string& path, const job_options& options, job_fingerprint scanned)

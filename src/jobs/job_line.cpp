@@ -24,15 +24,16 @@ class body_text {
  public:
   explicit body_text(std::string_view text) : text_(text) { scan(); }
   // For members that are already known; their views point into `text`.
-  body_text(std::string_view text, std::vector<json_member> known)
-      : text_(text), members_(std::move(known)) {
-    const auto place = [&](const char* at) { return static_cast<std::size_t>(at - text.data()); };
+  body_text(std::string_view text, std::vector<json_member> known) : members_(std::move(known)) {
+    constexpr std::size_t usual_additions = 64;
+    text_.reserve(text.size() + usual_additions);
+    text_ = text;
     for (json_member& member : members_) {
-      member.begin = place(member.key.data()) - 1;
-      member.end = place(member.value.data()) + member.value.size();
-      member.key = {text_.data() + place(member.key.data()), member.key.size()};
-      member.value = {text_.data() + place(member.value.data()), member.value.size()};
+      member.begin = static_cast<std::size_t>(member.key.data() - text.data()) - 1;
+      member.end =
+          static_cast<std::size_t>(member.value.data() - text.data()) + member.value.size();
     }
+    move_views();
   }
   body_text(const body_text&) = delete;
   body_text& operator=(const body_text&) = delete;
@@ -45,8 +46,16 @@ class body_text {
   // Adds `"key":value` at the end of the object.
   void append(std::string_view key, std::string_view value) {
     const std::size_t close = text_.rfind('}');
-    text_.insert(close, fmt::format("{}\"{}\":{}", members_.empty() ? "" : ",", key, value));
-    scan();
+    std::string written(members_.empty() ? "" : ",");
+    const std::size_t begin = close + written.size();
+    written.append("\"").append(key).append("\":").append(value);
+    text_.insert(close, written);
+    members_.push_back({.key = key,
+                        .escaped = false,
+                        .value = value,
+                        .begin = begin,
+                        .end = close + written.size()});
+    move_views();
   }
   void replace(const json_member& member, std::string_view key, std::string_view value) {
     text_.replace(member.begin, member.end - member.begin, fmt::format("\"{}\":{}", key, value));
@@ -92,6 +101,13 @@ class body_text {
     scan();
   }
   void scan() { members_ = json_object(text_).members(); }
+  // The text may be at another place in memory than before.
+  void move_views() {
+    for (json_member& member : members_) {
+      member.key = {text_.data() + member.begin + 1, member.key.size()};
+      member.value = {text_.data() + member.end - member.value.size(), member.value.size()};
+    }
+  }
 
   std::string text_;
   std::vector<json_member> members_;

@@ -1,7 +1,7 @@
 #include "jobs/job_reprice.hpp"
 
 #include "files/line_reader.hpp"
-#include "jobs/result_line.hpp"
+#include "jobs/stored_line.hpp"
 #include "json/object.hpp"
 
 namespace sluice {

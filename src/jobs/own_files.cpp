@@ -4,7 +4,7 @@
 
 #include "base/translated_error.hpp"
 #include "files/file_system.hpp"
-#include "jobs/result_line.hpp"
+#include "jobs/stored_line.hpp"
 #include "json/text.hpp"
 
 namespace sluice {

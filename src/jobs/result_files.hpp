@@ -13,8 +13,8 @@
 #include "base/hash.hpp"
 #include "jobs/job_setup.hpp"
 #include "jobs/output_file.hpp"
-#include "jobs/result_line.hpp"
 #include "jobs/state_file.hpp"
+#include "jobs/stored_line.hpp"
 #include "sluice/money.hpp"
 #include "sluice/result_sink.hpp"
 

@@ -5,18 +5,14 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <iterator>
-#include <limits>
 #include <utility>
 
 #include "base/hash.hpp"
+#include "jobs/stored_line.hpp"
 #include "json/object.hpp"
-#include "json/outline.hpp"
 #include "json/text.hpp"
-#include "openai/error_body.hpp"
-#include "openai/whole_reply.hpp"
 
 namespace sluice {
 namespace {
@@ -191,52 +187,6 @@ hex_digits id_of(const result& finished) {
   return hex_digits(hash_of(identity));
 }
 
-template <typename Number>
-Number number_of(const json_object& object, std::string_view name) {
-  const std::string_view text = object.value(name);
-  Number number{};
-  std::from_chars(text.data(), text.data() + text.size(), number);
-  return number;
-}
-
-std::optional<double> decimals_of(const json_object& object, std::string_view name) {
-  return object.has_value(name) ? std::optional(number_of<double>(object, name)) : std::nullopt;
-}
-
-std::string text_of(const json_object& object, std::string_view name) {
-  return object.text(name).value_or(std::string());
-}
-
-std::optional<usd> money_of(const json_object& object, std::string_view name) {
-  return usd::parse(text_of(object, name));
-}
-
-// An amount that may be below zero.
-std::optional<usd> balance_of(const json_object& object, std::string_view name) {
-  const std::string text = text_of(object, name);
-  const bool negative = text.starts_with('-');
-  const auto amount = usd::parse(std::string_view(text).substr(negative ? 1 : 0));
-  return amount && negative ? usd::from_units(-amount->count()) : amount;
-}
-
-// The `usage` of a line or of a rejected reply.
-std::optional<token_usage> usage_of(const json_object& of) {
-  const json_object usage = of.object("usage");
-  if (!usage.is_object()) return std::nullopt;
-  token_usage read{number_of<std::int64_t>(usage, "prompt_tokens"),
-                   number_of<std::int64_t>(usage, "cached_tokens"),
-                   number_of<std::int64_t>(usage, "completion_tokens"),
-                   number_of<std::int64_t>(usage, "reasoning_tokens"),
-                   number_of<std::int64_t>(usage, "cache_write_tokens"),
-                   number_of<std::int64_t>(usage, "cache_write_1h_tokens")};
-  for (const auto& [name, count] : apart_tokens) read.*count = number_of<std::int64_t>(usage, name);
-  return read;
-}
-
-serving serving_at(std::string tier, double started_at, double latency_ms) {
-  return {std::move(tier), started_at, started_at + latency_ms / 1000};
-}
-
 double rounded(double value, double steps) {
   return std::round(std::max(value, 0.0) * steps) / steps;
 }
@@ -249,23 +199,6 @@ std::string rejected_json(const rejected_reply& rejected) {
   return out;
 }
 
-rejected_reply parse_rejected(std::string_view json) {
-  const json_object object(json);
-  rejected_reply read;
-  read.reason = text_of(object, "reason");
-  read.relay = text_of(object, "relay");
-  read.usage = usage_of(object);
-  read.estimated = object.text("usage_source") == to_string(usage_source::estimated);
-  read.cost = money_of(object, "cost_usd");
-  read.reported_cost = money_of(object, "reported_cost_usd");
-  if (uses_cache(read.usage)) read.cache_saved = balance_of(object, "cache_saved_usd");
-  if (std::string tier = text_of(object, "service_tier"); !tier.empty())
-    read.service_tier = std::move(tier);
-  read.started_at = decimals_of(object, "started_at").value_or(0);
-  read.latency_ms = decimals_of(object, "latency_ms").value_or(0);
-  return read;
-}
-
 std::string error_name(const failure& why) {
   return why.code == errc::http_error ? std::to_string(why.http_status)
                                       : std::string(to_string(why.code));
@@ -274,11 +207,8 @@ std::string error_name(const failure& why) {
 serving serving_of(const result& finished) {
   const std::string tier =
       finished.outcome ? finished.outcome->service_tier.value_or("") : std::string();
-  return serving_at(tier, rounded(finished.started_at, 1000), rounded(finished.latency_ms, 10));
-}
-
-serving stored_line::served() const {
-  return serving_at(service_tier.value_or(""), started_at.value_or(0), latency_ms);
+  const double start = rounded(finished.started_at, 1000);
+  return {tier, start, start + rounded(finished.latency_ms, 10) / 1000};
 }
 
 line_facts facts_of(const result& finished, const std::optional<usd>& cost,
@@ -439,80 +369,6 @@ line_facts facts_of_copy(const request& equal, const stored_line& stored) {
   facts.error = stored.facts.error;
   facts.retryable = stored.facts.retryable;
   return facts;
-}
-
-std::optional<stored_line> parse_stored_line(std::string_view text) {
-  auto outline = outline_json(text, "sluice");
-  if (!outline) return std::nullopt;
-  const json_object outer(std::move(outline->members));
-  const auto id = json_string_wtf8(outer.value("custom_id"));
-  const json_member* const own = outer.find("sluice");
-  const bool is_opened =
-      outline->opened < outer.members().size() && own == &outer.members()[outline->opened];
-  const json_object extra =
-      is_opened ? json_object(std::move(outline->inner)) : outer.object("sluice");
-  if (!id || !extra.is_object()) return std::nullopt;
-
-  stored_line line;
-  line.custom_id = *id;
-  line.line = number_of<std::uint64_t>(extra, "line");
-  line.attempts = number_of<std::uint32_t>(extra, "attempts");
-  line.digest = text_of(extra, "digest");
-  line.simulated = extra.value("simulated") == "true";
-  line.streamed = extra.value("streamed") == "true";
-  line.started_at = decimals_of(extra, "started_at");
-  line.latency_ms = decimals_of(extra, "latency_ms").value_or(0);
-  line.kept = money_of(extra, "kept_usd").value_or(usd{});
-  line.facts.copied = extra.has("copied_from");
-  if (line.facts.copied) {
-    line.copied_from = json_string_wtf8(extra.value("copied_from")).value_or(std::string());
-  }
-  line.facts.retryable = extra.value("retryable") == "true";
-  line.facts.relay = text_of(extra, "relay");
-  line.facts.model = text_of(extra, "model");
-  line.facts.latency_ms = number_of<double>(extra, "latency_ms");
-  line.facts.ttft_ms = decimals_of(extra, "ttft_ms");
-
-  for (const std::string_view element : extra.list("rejected"))
-    line.facts.rejected.push_back(parse_rejected(element));
-
-  const json_object response = outer.object("response");
-  line.request_id = response.value("request_id");
-  line.reply = response.value("body");
-  line.facts.succeeded = !extra.has("retryable");
-  if (!line.facts.succeeded) {
-    const json_object error = outer.object("error");
-    line.facts.error =
-        error.empty() ? std::string(response.value("status_code")) : text_of(error, "code");
-    line.message = text_of(error, "message");
-    line.of_bad_line = line.digest.empty();
-    return line;
-  }
-  line.facts.usage = usage_of(extra);
-  if (line.facts.usage) {
-    line.facts.estimated = extra.text("usage_source") == to_string(usage_source::estimated);
-  }
-  if (std::string tier = text_of(extra, "service_tier"); !tier.empty()) {
-    line.service_tier = std::move(tier);
-  }
-  line.facts.cost = money_of(extra, line.facts.rejected.empty() ? "cost_usd" : "reply_cost_usd");
-  line.facts.reported_cost = money_of(extra, "reported_cost_usd");
-  if (uses_cache(line.facts.usage)) {
-    line.facts.cache_saved = balance_of(extra, "cache_saved_usd");
-  }
-  line.facts.finish_reasons = openai::finish_reasons(line.reply);
-  return line;
-}
-
-std::uint64_t job_line_of(std::string_view text) {
-  const json_object extra = json_object::parse(text).object("sluice");
-  const auto line = number_of<std::uint64_t>(extra, "line");
-  return line == 0 ? std::numeric_limits<std::uint64_t>::max() : line;
-}
-
-std::string failure_message(const stored_line& line) {
-  if (!line.message.empty()) return line.message;
-  return openai::read_error_body(json_string(line.reply).value_or(std::string(line.reply))).message;
 }
 
 }  // namespace sluice

@@ -11,6 +11,7 @@
 
 #include "jobs/request_bound.hpp"
 #include "jobs/result_line.hpp"
+#include "jobs/stored_line.hpp"
 #include "sluice/error.hpp"
 #include "sluice/reply_check.hpp"
 

@@ -11,6 +11,7 @@
 #include "base/translated_error.hpp"
 #include "jobs/own_files.hpp"
 #include "jobs/result_line.hpp"
+#include "jobs/stored_line.hpp"
 #include "json/text.hpp"
 #include "sluice/error.hpp"
 

@@ -3,17 +3,13 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <iterator>
 
+#include "json/plain_prefix.hpp"
 #include "json/walk.hpp"
 
 namespace sluice {
@@ -91,21 +87,6 @@ std::size_t utf8_length(std::string_view text, std::size_t at) {
   }
   return 0;
 }
-
-#ifdef __SSE2__
-constexpr std::size_t lanes = 16;
-
-/// One bit for each of 16 bytes that must be escaped in a JSON string; the lowest bit is for the
-/// first byte.
-unsigned stops_in(const char* bytes, bool ascii_only) {
-  const __m128i read = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
-  const auto are = [&](char c) { return _mm_cmpeq_epi8(read, _mm_set1_epi8(c)); };
-  const __m128i controls = _mm_cmpeq_epi8(_mm_min_epu8(read, _mm_set1_epi8(0x1F)), read);
-  __m128i stops = _mm_or_si128(controls, _mm_or_si128(are('"'), are('\\')));
-  if (ascii_only) stops = _mm_or_si128(stops, read);  // only the high bit of each byte is used
-  return static_cast<unsigned>(_mm_movemask_epi8(stops));
-}
-#endif
 
 bool is_valid_utf8(std::string_view text) {
   return simdjson::validate_utf8(text.data(), text.size());
@@ -228,22 +209,6 @@ std::string json_compact(std::string_view text) {
   }
   out.resize(size);
   return out;
-}
-
-std::size_t plain_prefix(std::string_view text, bool ascii_only) {
-  std::size_t at = 0;
-#ifdef __SSE2__
-  for (; at + lanes <= text.size(); at += lanes) {
-    const unsigned stops = stops_in(text.data() + at, ascii_only);
-    if (stops != 0) return at + static_cast<std::size_t>(std::countr_zero(stops));
-  }
-#endif
-  const auto plain = [&](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte >= 0x20 && byte != '"' && byte != '\\' && (byte < 0x80 || !ascii_only);
-  };
-  while (at < text.size() && plain(text[at])) ++at;
-  return at;
 }
 
 void append_json_quoted(std::string& out, std::string_view text) {

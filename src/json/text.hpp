@@ -26,11 +26,6 @@ bool is_nested_deeper(std::string_view text, std::size_t most);
 /// JSON.
 std::string json_compact(std::string_view text);
 
-/// The number of bytes at the start of `text` that need no escape in a JSON string: those before
-/// the first quote, backslash or control character, and with `ascii_only` also before the first
-/// byte that is not ASCII.
-std::size_t plain_prefix(std::string_view text, bool ascii_only = false);
-
 /// `text` as a JSON string with its quotes. Invalid UTF-8 becomes U+FFFD.
 std::string json_quote(std::string_view text);
 void append_json_quoted(std::string& out, std::string_view text);

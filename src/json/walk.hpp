@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "json/text.hpp"
+#include "json/plain_prefix.hpp"
 
 namespace sluice {
 
@@ -262,7 +262,7 @@ class json_walk {
   }
 
   void skip_space() {
-    while (peek() == ' ' || peek() == '\n' || peek() == '\r' || peek() == '\t') ++at_;
+    while (at_ != end_ && *at_ <= ' ' && kind_of(*at_) == kind::space) ++at_;
   }
   /// The next character, or NUL at the end, which no rule accepts.
   char peek() const { return at_ != end_ ? *at_ : '\0'; }

@@ -250,14 +250,6 @@ failure background_failure(std::string_view response) {
   return failed;
 }
 
-std::map<std::string, std::uint64_t> finish_reasons(std::string_view body) {
-  try {
-    return findings_in(body, endpoint::chat_completions).finish_reasons;
-  } catch (const simdjson::simdjson_error&) {
-    return {};
-  }
-}
-
 failure invalid_response(std::string message) {
   failure failed;
   failed.code = errc::invalid_response;

@@ -16,11 +16,6 @@ namespace sluice::openai {
 /// caller sets status and request id.
 boost::system::result<reply, failure> read_whole_reply(std::string text, endpoint target);
 
-/// How the reply with this body ended: the number of each finish reason of its choices; for a
-/// response object, its status, or why it is incomplete. A missing or null reason is not counted.
-/// Empty if it is not the body of a reply.
-std::map<std::string, std::uint64_t> finish_reasons(std::string_view body);
-
 /// The failure for a response object that the relay still generates in the background. Its content
 /// can be fetched there later by its id. The same request would be charged a second time.
 failure background_failure(std::string_view response);

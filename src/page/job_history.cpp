@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "base/histogram_json.hpp"
-#include "jobs/result_line.hpp"
+#include "jobs/stored_line.hpp"
 #include "json/members.hpp"
 #include "json/text.hpp"
 #include "openai/error_body.hpp"

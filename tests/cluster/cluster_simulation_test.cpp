@@ -21,7 +21,7 @@
 #include "cluster/enqueue.hpp"
 #include "cluster/leased_work.hpp"
 #include "cluster/window_grants.hpp"
-#include "jobs/result_line.hpp"
+#include "jobs/stored_line.hpp"
 #include "memory_job_store.hpp"
 #include "sluice/engine.hpp"
 #include "support/fake_client.hpp"

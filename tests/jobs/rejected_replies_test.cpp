@@ -13,6 +13,7 @@
 
 #include "jobs/job_reprice.hpp"
 #include "jobs/result_line.hpp"
+#include "jobs/stored_line.hpp"
 #include "sluice/job_set.hpp"
 #include "sluice/reply_check.hpp"
 #include "support/job_rig.hpp"

@@ -1,4 +1,5 @@
 #include "jobs/result_line.hpp"
+#include "jobs/stored_line.hpp"
 
 #include <gmock/gmock.h>
 

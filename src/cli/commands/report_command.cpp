@@ -32,7 +32,7 @@
 #include "jobs/job_files.hpp"
 #include "jobs/job_follower.hpp"
 #include "jobs/job_reprice.hpp"
-#include "jobs/result_line.hpp"
+#include "jobs/stored_line.hpp"
 #include "page/job_history.hpp"
 #include "sluice/version.hpp"
 #include "terminal/exit_status.hpp"

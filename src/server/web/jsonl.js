@@ -23,7 +23,7 @@ function readLine(text, ids) {
   return { url: line.url, model: line.body.model };
 }
 
-/// {lines, bytes, models: [names], endpoint, faults: [{line, fault, id}], more}. Calls `moved` with the part that is read.
+/// {lines, bytes, models: [names], endpoint, faults: [{line, fault, id}], more}. Calls `moved` with the part read.
 export async function look(file, moved) {
   const found = { lines: 0, bytes: file.size, models: new Set(), endpoint: null, faults: [], more: 0 };
   const ids = new Set();
