@@ -1,5 +1,4 @@
 #include "jobs/result_line.hpp"
-#include "jobs/stored_line.hpp"
 
 #include <gmock/gmock.h>
 
@@ -8,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "jobs/stored_line.hpp"
 #include "openai/whole_reply.hpp"
 #include "sluice/error.hpp"
 
@@ -408,6 +408,43 @@ TEST(stored_line, is_nothing_where_the_line_is_no_result) {
   }
   for (std::size_t cut = 0; cut + 1 < line.size(); ++cut) {
     ASSERT_FALSE(parse_stored_line(line.substr(0, cut))) << "torn after " << cut << " bytes";
+  }
+}
+
+// A tool may write the lines again: with spaces, in another order, or with escapes in the keys.
+TEST(stored_line, is_read_in_every_form_of_its_json) {
+  const std::string line = result_line(a_success(), usd::parse("0.25"), false, *usd::parse("0.5"));
+  const auto as_written = parse_stored_line(line);
+  ASSERT_TRUE(as_written);
+  std::string plain = line;
+  plain.replace(plain.find("1e400"), 5, "1");
+  std::string escaped_keys = line;
+  for (const auto& [key, escaped] : {std::pair{"\"sluice\"", R"("slu\u0069ce")"},
+                                     {"\"prompt_tokens\"", R"("prompt\u005ftokens")"},
+                                     {"\"choices\"", R"("choic\u0065s")"},
+                                     {"\"finish_reason\"", R"("finish\u005Freason")"},
+                                     {"\"body\"", R"("bod\u0079")"}}) {
+    escaped_keys.replace(escaped_keys.find(key), std::string_view(key).size(), escaped);
+  }
+  for (const std::string& form :
+       {json::parse(plain).dump(), json::parse(plain).dump(2), escaped_keys,
+        // The last of two members with one key counts.
+        R"({"sluice":{"line":7,"usage":{"audio_prompt_tokens":9},"retryable":true},)"
+        R"("response":{"body":{"choices":[{"finish_reason":"x"}]}},)" +
+            line.substr(1)}) {
+    const auto read = parse_stored_line(form);
+    ASSERT_TRUE(read) << form;
+    EXPECT_EQ(read->custom_id, "a") << form;
+    EXPECT_EQ(read->line, 1U) << form;
+    EXPECT_EQ(read->attempts, 2U) << form;
+    EXPECT_EQ(read->kept, *usd::parse("0.5")) << form;
+    EXPECT_EQ(read->request_id, "\"req_1\"") << form;
+    expect_same(read->facts, as_written->facts, form);
+  }
+  for (const char* const other :
+       {R"({"custom_id":"a","sluice":{"line":1},"sluice":5})", R"([{"custom_id":"a","sluice":{}}])",
+        R"({"response":{"custom_id":"a","sluice":{"line":1}}})"}) {
+    EXPECT_FALSE(parse_stored_line(other)) << other;
   }
 }
 
