@@ -38,7 +38,7 @@ constexpr std::size_t most_copied = std::size_t{16} << 20;  // bytes of lines at
 constexpr std::size_t most_read = std::size_t{1} << 20;     // bytes at a time
 constexpr std::size_t head = std::size_t{64} << 10;
 // Number of bytes of appended lines that are kept in memory.
-constexpr std::size_t most_recent = std::size_t{4} << 20;
+constexpr std::size_t most_recent = std::size_t{1} << 20;
 constexpr std::uint64_t least_room = std::uint64_t{64} << 10;
 
 }  // namespace
@@ -188,7 +188,10 @@ void output_file::append(std::string& lines) {
   const std::size_t kept = std::string_view(lines).substr(0, written).rfind('\n') + 1;
   size_ += kept;
   dirty_.store(true);
-  if (recent_.size() + kept <= most_recent) recent_.append(lines, 0, kept);
+  if (recent_.size() + kept <= most_recent) {
+    recent_.reserve(most_recent);  // growing step by step would need three times the memory
+    recent_.append(lines, 0, kept);
+  }
   lines_ += lines_in(std::string_view(lines).substr(0, kept));
   lines.erase(0, kept);
   full_ = is_lack_of_room(error);
