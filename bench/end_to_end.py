@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Measures whole runs against the built-in simulator on loopback, and compares them with wrk where possible.
 
-Prints CPU time per request as a ratio to that of wrk in the same minute, CPU time per streamed chunk, and the
-resident memory for a small and a large job, and compares two threads with one. Compare ratios: absolute times differ between machines.
+Prints CPU time per request as a ratio to that of wrk in the same minute (over TLS, too, against an nginx that answers
+at once), CPU time per streamed chunk, and the resident memory for a small and a large job, and compares two threads
+with one. Compare ratios: absolute times differ between machines.
 
     bench/end_to_end.py [--binary build/release/sluice] [--lines 100000] [--large 1000000] [--rounds 3]
+                        [--only unstreamed|tls|streamed|threads|memory]
 """
 import argparse
 import json
@@ -14,6 +16,7 @@ import platform
 import re
 import resource
 import shutil
+import socket
 import statistics
 import subprocess
 import tempfile
@@ -87,8 +90,9 @@ def peak_memory(command):
     return float(parent.stdout)
 
 
-def unstreamed(options, folder):
-    job = os.path.join(folder, "unstreamed.jsonl")
+def compare_with_wrk(name, options, folder, url):
+    """Alternates wrk and sluice on the same server, and prints the CPU time of both per request."""
+    job = os.path.join(folder, f"{name}.jsonl")
     write_job(job, options.lines, 20)
     script = os.path.join(folder, "post.lua")
     with open(script, "w") as lua:
@@ -96,20 +100,62 @@ def unstreamed(options, folder):
                   'wrk.headers["Authorization"]="Bearer bench"\n'
                   f"wrk.body='{json.dumps(body(77, 20))}'\n")
     theirs, own = [], []
-    with Simulator(options.binary, 20) as relay:
-        for _ in range(options.rounds):
-            cpu, out, _ = measured(["wrk", "-t1", "-c64", "-d4s", "-s", script,
-                                    relay.url + "/chat/completions"])
-            requests = int(re.search(r"(\d+) requests in", out).group(1))
-            theirs.append(cpu / requests * 1e6)
-            cpu, _, seconds = measured(run_command(options.binary, job, relay.url,
-                                                   os.path.join(folder, "out"), "--no-stream"))
-            own.append(cpu / options.lines * 1e6)
-            print(f"unstreamed: wrk {theirs[-1]:.1f} us, sluice {own[-1]:.1f} us of CPU per request, "
-                  f"ratio {own[-1] / theirs[-1]:.2f}; {options.lines / seconds:,.0f} requests/s")
+    for _ in range(options.rounds):
+        cpu, out, _ = measured(["wrk", "-t1", "-c64", "-d4s", "-s", script, url + "/chat/completions"])
+        requests = int(re.search(r"(\d+) requests in", out).group(1))
+        theirs.append(cpu / requests * 1e6)
+        cpu, _, seconds = measured(run_command(options.binary, job, url, os.path.join(folder, "out"), "--no-stream"))
+        own.append(cpu / options.lines * 1e6)
+        print(f"{name}: wrk {theirs[-1]:.1f} us, sluice {own[-1]:.1f} us of CPU per request, "
+              f"ratio {own[-1] / theirs[-1]:.2f}; {options.lines / seconds:,.0f} requests/s")
     # Other work on the machine only adds time, so the minimum of each is the best estimate.
-    print(f"unstreamed: median ratio {statistics.median(map(operator.truediv, own, theirs)):.2f}, "
+    print(f"{name}: median ratio {statistics.median(map(operator.truediv, own, theirs)):.2f}, "
           f"ratio of the minima {min(own) / min(theirs):.2f}")
+
+
+def unstreamed(options, folder):
+    with Simulator(options.binary, 20) as relay:
+        compare_with_wrk("unstreamed", options, folder, relay.url)
+
+
+def tls(options, folder):
+    """Like unstreamed(), over TLS: an nginx with a certificate of its own answers every call at once."""
+    if not shutil.which("nginx"):
+        return print("tls: skipped, because nginx is not installed")
+    certificate, key = os.path.join(folder, "relay.pem"), os.path.join(folder, "relay.key")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-days", "1", "-subj", "/CN=relay", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key,
+                    "-out", certificate], check=True, stderr=subprocess.DEVNULL)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    reply = json.dumps({"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini",
+                        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello! " * 10},
+                                     "finish_reason": "stop"}],
+                        "usage": {"prompt_tokens": 18, "completion_tokens": 20, "total_tokens": 38}})
+    settings = os.path.join(folder, "nginx.conf")
+    temporary = " ".join(f"{kind}_temp_path {folder};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    with open(settings, "w") as file:
+        file.write(f"""daemon off; worker_processes 1; error_log stderr crit; pid {folder}/nginx.pid;
+events {{ worker_connections 1024; }}
+http {{ access_log off; {temporary} keepalive_requests 100000000;
+  server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {certificate}; ssl_certificate_key {key};
+    default_type application/json; location / {{ return 200 '{reply}'; }} }} }}
+""")
+    server = subprocess.Popen(["nginx", "-c", settings, "-p", folder], stderr=subprocess.DEVNULL)
+    try:
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            if server.poll() is not None:
+                raise SystemExit("nginx does not start")
+            time.sleep(0.02)
+        os.environ["SSL_CERT_FILE"] = certificate
+        compare_with_wrk("tls", options, folder, f"https://127.0.0.1:{port}/v1")
+    finally:
+        os.environ.pop("SSL_CERT_FILE", None)
+        server.terminate()
+        server.wait()
 
 
 def streamed(options, folder):
@@ -170,12 +216,12 @@ def main():
     parser.add_argument("--lines", type=int, default=100_000)
     parser.add_argument("--large", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=["unstreamed", "streamed", "threads", "memory"])
+    parser.add_argument("--only", choices=["unstreamed", "tls", "streamed", "threads", "memory"])
     options = parser.parse_args()
     print(f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, "
           f"load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as folder:
-        for part in (unstreamed, streamed, threads, memory):
+        for part in (unstreamed, tls, streamed, threads, memory):
             if options.only in (None, part.__name__):
                 part(options, folder)
 

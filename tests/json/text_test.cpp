@@ -6,6 +6,8 @@
 #include <random>
 #include <string>
 
+#include "json/plain_prefix.hpp"
+
 namespace sluice {
 namespace {
 
