@@ -11,10 +11,16 @@ shows how much of core N PostgreSQL used. If this is near 100 %, the requests pe
 can serve with one core. --rpm shows how little PostgreSQL uses under a limit. --watch prints the growth of the tables
 at the end.
 
+With --store-only there is no relay, and bench/store_worker runs in place of `sluice work`. It makes the same calls to
+the database, and gives each request the same reply itself, --latency milliseconds after its attempt was stored. So
+PostgreSQL is the first limit. With --rpm, the requests are evenly spaced, and the workers ask for grants of the
+shared limit.
+
     bench/workers.py [--binary build/release/sluice] [--lines 20000] [--workers 1 2 4 8] [--concurrency 64]
-                     [--rpm 0] [--database-core N] [--watch]
+                     [--rpm 0] [--tokens 5] [--database-core N] [--watch] [--store-only [--latency 0]]
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -74,6 +80,35 @@ def pin(options, database):
     os.sched_setaffinity(0, rest)
 
 
+@contextlib.contextmanager
+def started_relay(options):
+    """A simulated relay; gives its URL."""
+    relay = subprocess.Popen([options.binary, "simulate", "--port", "0", "--rpm", "0", "--ttft", "0", "--itl", "0",
+                              "--tokens", str(options.tokens)], stderr=subprocess.PIPE, text=True)
+    try:
+        port = re.search(r"127\.0\.0\.1:(\d+)", relay.stderr.readline())[1]
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        relay.kill()
+
+
+def worker_command(options, store, relay, count):
+    limits = ["--rpm", str(options.rpm), "--concurrency", str(options.concurrency)]
+    if options.store_only:
+        program = pathlib.Path(options.binary).parent / "bench/store_worker"
+        return [program, "--store", store, "--workers", str(count), "--latency", str(options.latency),
+                "--tokens", str(options.tokens), *limits]
+    return [options.binary, "work", "--store", store, "--base-url", relay, "-q", *limits]
+
+
+def check_results(options, database, name, listed):
+    """Ends the program unless each line of the job has exactly one attempt and one result."""
+    counts = database.sql("SELECT count(*), count(DISTINCT line), min(line), max(line) FROM sluice.job_results", name)[0]
+    lines = options.lines
+    if listed["succeeded"] != lines or listed["attempts"] != lines or list(map(int, counts)) != [lines, lines, 1, lines]:
+        sys.exit(f"the job ended as {listed}, with these results (all, different, first, last): {counts}")
+
+
 def growth(database, name):
     """The size of each table, its rows and dead rows, and how often it was vacuumed."""
     lines = ["", "| table | size | rows | dead rows | vacuumed |", "|---|---|---|---|---|"]
@@ -95,8 +130,7 @@ def one(options, database, relay, folder, count):
     row = {"workers": count, "enqueue_s": time.monotonic() - began}
     before = database_seconds(database.process.pid)
     began = time.monotonic()
-    workers = [subprocess.Popen([options.binary, "work", "--store", store, "--base-url", relay, "-q",
-                                 "--rpm", str(options.rpm), "--concurrency", str(options.concurrency)],
+    workers = [subprocess.Popen(worker_command(options, store, relay, count),
                                 env={**environment, "XDG_STATE_HOME": str(folder / f"w{i}")}) for i in range(count)]
     used = 0.0
     for worker in workers:
@@ -106,16 +140,21 @@ def one(options, database, relay, folder, count):
         used += usage.ru_utime + usage.ru_stime
     row["seconds"] = time.monotonic() - began
     row["worker_us"] = used / options.lines * 1e6
+    row["worker_share"] = used / row["seconds"] * 100
     spent = database_seconds(database.process.pid) - before
     row["database_us"] = spent / options.lines * 1e6
     row["share"] = spent / row["seconds"] * 100
     listed = json.loads(subprocess.run([options.binary, "jobs", "--store", store, "--json"], env=environment, check=True,
                                        capture_output=True).stdout)["jobs"][0]
-    if listed["succeeded"] != options.lines or listed["attempts"] != options.lines:
-        sys.exit(f"the job ended as {listed}")
     row["bytes"] = int(database.sql(f"SELECT pg_database_size('{name}')")[0][0]) / options.lines
     row["dead"] = int(database.sql("SELECT coalesce(sum(n_dead_tup), 0) FROM pg_stat_user_tables", name)[0][0])
     row["growth"] = growth(database, name) if options.watch else ""
+    check_results(options, database, name, listed)
+    began = time.monotonic()
+    subprocess.run([options.binary, "jobs", "--store", store, "--remove", "job"], env=environment, check=True,
+                   capture_output=True)
+    row["remove_s"] = time.monotonic() - began
+    database.sql(f"DROP DATABASE {name}")
     return row
 
 
@@ -126,35 +165,35 @@ def main():
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--rpm", type=int, default=0)
+    parser.add_argument("--tokens", type=int, default=5)
     parser.add_argument("--database-core", type=int)
     parser.add_argument("--watch", action="store_true")
+    parser.add_argument("--store-only", action="store_true")
+    parser.add_argument("--latency", type=int, default=0)
     options = parser.parse_args()
     options.binary = str(pathlib.Path(options.binary).resolve())
-    with tempfile.TemporaryDirectory(prefix="sluice-workers-") as name, Postgres() as database:
-        folder = pathlib.Path(name)
+    with contextlib.ExitStack() as parts:
+        folder = pathlib.Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="sluice-workers-")))
+        database = parts.enter_context(Postgres())
         pin(options, database)
         write_job(folder / "job.jsonl", options.lines)
-        relay = subprocess.Popen([options.binary, "simulate", "--port", "0", "--rpm", "0", "--ttft", "0", "--itl", "0",
-                                  "--tokens", "5"], stderr=subprocess.PIPE, text=True)
-        port = re.search(r"127\.0\.0\.1:(\d+)", relay.stderr.readline())[1]
-        try:
-            print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}, "
-                  f"{options.lines} lines")
-            print(f"load before: {os.getloadavg()[0]:.1f}")
-            print("| workers | enqueue | requests/s | CPU a request, workers | CPU a request, database | "
-                  "CPU of the database | bytes a request, database | dead rows |")
-            print("|---|---|---|---|---|---|---|---|")
-            growths = []
-            for count in options.workers:
-                row = one(options, database, f"http://127.0.0.1:{port}/v1", folder, count)
-                growths.append(row["growth"])
-                print(f"| {count} | {row['enqueue_s']:.1f} s | {options.lines / row['seconds']:,.0f} "
-                      f"| {row['worker_us']:.0f} µs | {row['database_us']:.0f} µs | {row['share']:.1f} % "
-                      f"| {row['bytes']:.0f} "
-                      f"| {row['dead']} |", flush=True)
-            print("\n".join(growths).rstrip())
-        finally:
-            relay.kill()
+        relay = None if options.store_only else parts.enter_context(started_relay(options))
+        print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}, "
+              f"{options.lines} lines")
+        print(f"load before: {os.getloadavg()[0]:.1f}")
+        print("| workers | enqueue | requests/s | CPU a request, workers | CPU a request, database | "
+              "CPU of the workers | CPU of the database | bytes a request, database | dead rows | remove |")
+        print("|---|---|---|---|---|---|---|---|---|---|")
+        growths = []
+        for count in options.workers:
+            row = one(options, database, relay, folder, count)
+            growths.append(row["growth"])
+            print(f"| {count} | {row['enqueue_s']:.1f} s | {options.lines / row['seconds']:,.0f} "
+                  f"| {row['worker_us']:.0f} µs | {row['database_us']:.0f} µs "
+                  f"| {row['worker_share']:.0f} % | {row['share']:.1f} % "
+                  f"| {row['bytes']:.0f} | {row['dead']} | {row['remove_s']:.1f} s |", flush=True)
+        if options.watch:
+            print("\n".join(growths))
 
 
 if __name__ == "__main__":
