@@ -666,13 +666,18 @@ class postgres_jobs final : public job_store {
   }
 
   static std::vector<lease_key> try_commit(postgres_transaction& in, const change_batch& batch) {
+    // Changes nothing, and returns no row, if the batch is already stored.
     const auto worker = in.run(
-        "INSERT INTO sluice.job_workers (name, sequence) VALUES ($1, 0) ON CONFLICT (name) DO "
-        "UPDATE SET seen = clock_timestamp() RETURNING sequence, (SELECT version FROM "
-        "sluice.job_schema)",
-        postgres_parameters().put(batch.worker));
-    require_job_schema(worker.number(0, 1));
-    const bool again = count_in(worker, 0, 0) >= batch.sequence;
+        "INSERT INTO sluice.job_workers AS w (name, sequence) VALUES ($1, $2) ON CONFLICT (name) "
+        "DO UPDATE SET sequence = excluded.sequence, seen = clock_timestamp() WHERE w.sequence < "
+        "excluded.sequence RETURNING (SELECT version FROM sluice.job_schema)",
+        postgres_parameters().put(batch.worker).put(batch.sequence));
+    const bool again = worker.empty();
+    if (again) {
+      check_version(in);
+    } else {
+      require_job_schema(worker.number(0, 0));
+    }
     std::map<lease_key, chunk_record> held = lock_chunks(in, batch);
     std::vector<lease_key> lost;
     std::set<job_id> jobs;
@@ -683,10 +688,7 @@ class postgres_jobs final : public job_store {
         lost.push_back(one.key);
       }
     }
-    if (again) return lost;
-    in.run("UPDATE sluice.job_workers SET sequence = $2 WHERE name = $1",
-           postgres_parameters().put(batch.worker).put(batch.sequence));
-    if (held.empty()) return lost;
+    if (again || held.empty()) return lost;
     const auto with_budget = jobs_with_budget(in, jobs);
     insert_attempts(in, batch, held);
     std::map<job_id, money_change> money;

@@ -172,6 +172,10 @@ TEST_P(JobStore, ABatchThatIsCommittedTwiceCountsOnce) {
   EXPECT_EQ(store_->counters(id).succeeded, 1U);
   EXPECT_EQ(store_->counters(id).attempts, 1U);
   EXPECT_EQ(store_->counters(id).cost, dollars("1"));
+  // The worker's next batch counts.
+  const chunk_changes next{got->key, {{2, 1, {}}}, {}, {result_of(2)}, false};
+  EXPECT_TRUE(store_->commit({name_of("w"), 2, 60s, {next}}).empty());
+  EXPECT_EQ(store_->counters(id).succeeded, 2U);
 }
 
 TEST_P(JobStore, AChunkWhoseLeaseRanOutIsTakenOverAndItsHolderIsFencedOff) {
