@@ -14,6 +14,7 @@ import platform
 import re
 import resource
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -127,6 +128,27 @@ class Bench:
             job = self.job(1)
             cpu = sorted(self.run(job, url)[0] for _ in range(15))
         print(f"a whole run of one request: {cpu[0] * 1000:.1f} ms of CPU (median {cpu[7] * 1000:.1f} ms)")
+        first = sorted(self.first_request() for _ in range(15))
+        print(f"from the start of the program to its first request: {first[0] * 1000:.1f} ms "
+              f"(median {first[7] * 1000:.1f} ms)")
+
+    def first_request(self):
+        """Seconds from the start of the program until a relay reads the first byte of a request."""
+        out = self.folder / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        with socket.create_server(("127.0.0.1", 0)) as relay:
+            url = f"http://127.0.0.1:{relay.getsockname()[1]}/v1"
+            begun = time.monotonic()
+            program = subprocess.Popen([self.binary, "run", str(self.job(1)), "--base-url", url, "--rpm", "0",
+                                        "--output-dir", str(out), "-q"], stderr=subprocess.DEVNULL,
+                                       env={**os.environ, "OPENAI_API_KEY": "bench",
+                                            "XDG_STATE_HOME": str(self.folder / "state")})
+            with relay.accept()[0] as connection:
+                connection.recv(1)
+                took = time.monotonic() - begun
+                program.kill()
+                program.wait()
+        return took
 
     def durability(self):
         lines = self.options.lines // 10

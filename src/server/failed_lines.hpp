@@ -31,8 +31,8 @@ struct failed_page {
 /// Parses one line. If the line is not JSON, the result is empty.
 failed_line read_failed_line(std::string_view text);
 /// Reads up to `limit` lines from the position `from`: 0, or the `next` of another page. Returns
-/// nothing if no line begins there, because the file was written anew. The file may grow meanwhile;
-/// a line without a line end is not read. Memory and time do not depend on the size of the file.
+/// nothing if no line begins there, because the file was rewritten. The file may grow meanwhile; a
+/// line without a line end is not read. Memory and time do not depend on the size of the file.
 /// Blocks.
 std::optional<failed_page> read_failed_lines(file& opened, std::uint64_t from, std::size_t limit,
                                              std::error_code& error);

@@ -482,8 +482,8 @@ limit_finding limit_finder::one_kind() const {
     bounds(*fixed);
     if (found.rpm) found.burst = static_cast<unsigned>(*found.rpm);
     found.evidence = fmt::format(
-        "It lets {} requests through in each minute of its clock, and all of them anew when the "
-        "next one begins.",
+        "It lets {} requests through in each minute of its clock, and starts again from zero when "
+        "the next minute begins.",
         said());
     return found;
   }
