@@ -64,7 +64,6 @@ enum class field : std::uint8_t {
   simulated,
   unknown,
 };
-constexpr std::size_t known_fields = static_cast<std::size_t>(field::unknown);
 
 constexpr std::size_t index(field which) {
   return static_cast<std::size_t>(which);
