@@ -3,10 +3,12 @@
 
 Prints CPU time per request as a ratio to that of wrk in the same minute (over TLS, too, against an nginx that answers
 at once), CPU time per streamed chunk, and the resident memory for a small and a large job, and compares two threads
-with one. Compare ratios: absolute times differ between machines.
+with one. bench/minimal_client.cpp shows in the same rounds what the least work for a job costs. Compare ratios: absolute
+times differ between machines.
 
     bench/end_to_end.py [--binary build/release/sluice] [--lines 100000] [--large 1000000] [--rounds 3]
                         [--only unstreamed|tls|streamed|threads|memory]
+                        [--minimal build/test/bench/minimal_client]
 """
 import argparse
 import json
@@ -30,11 +32,12 @@ def body(number, tokens):
             "messages": [{"role": "user", "content": PROMPT.format(number)}]}
 
 
-def write_job(path, lines, tokens):
+def write_job(path, lines, tokens, streams=False):
+    stream = {"stream": True, "stream_options": {"include_usage": True}} if streams else {}
     with open(path, "w") as job:
         for i in range(lines):
             line = {"custom_id": f"r{i}", "method": "POST", "url": "/v1/chat/completions",
-                    "body": body(i, tokens)}
+                    "body": body(i, tokens) | stream}
             job.write(json.dumps(line) + "\n")
 
 
@@ -90,6 +93,17 @@ def peak_memory(command):
     return float(parent.stdout)
 
 
+def minimal_cpu(options, folder, job, lines, url, *flags):
+    """The CPU time of bench/minimal_client.cpp in µs per request, or None if it was not built or cannot do the job."""
+    if not os.path.exists(options.minimal) or not url.startswith("http://"):
+        return None
+    port = re.search(r":(\d+)", url[5:]).group(1)
+    cpu, out, _ = measured([options.minimal, job, "--port", port, "--output", os.path.join(folder, "minimal"), *flags])
+    if not out.startswith(f"{lines} replies"):
+        raise SystemExit(f"the minimal client got {out}")
+    return cpu / lines * 1e6
+
+
 def compare_with_wrk(name, options, folder, url):
     """Alternates wrk and sluice on the same server, and prints the CPU time of both per request."""
     job = os.path.join(folder, f"{name}.jsonl")
@@ -99,18 +113,23 @@ def compare_with_wrk(name, options, folder, url):
         lua.write('wrk.method="POST"\nwrk.headers["Content-Type"]="application/json"\n'
                   'wrk.headers["Authorization"]="Bearer bench"\n'
                   f"wrk.body='{json.dumps(body(77, 20))}'\n")
-    theirs, own = [], []
+    theirs, own, least = [], [], []
     for _ in range(options.rounds):
         cpu, out, _ = measured(["wrk", "-t1", "-c64", "-d4s", "-s", script, url + "/chat/completions"])
         requests = int(re.search(r"(\d+) requests in", out).group(1))
         theirs.append(cpu / requests * 1e6)
         cpu, _, seconds = measured(run_command(options.binary, job, url, os.path.join(folder, "out"), "--no-stream"))
         own.append(cpu / options.lines * 1e6)
+        minimal = minimal_cpu(options, folder, job, options.lines, url)
+        if minimal:
+            least.append(minimal)
         print(f"{name}: wrk {theirs[-1]:.1f} us, sluice {own[-1]:.1f} us of CPU per request, "
-              f"ratio {own[-1] / theirs[-1]:.2f}; {options.lines / seconds:,.0f} requests/s")
+              f"ratio {own[-1] / theirs[-1]:.2f}; {options.lines / seconds:,.0f} requests/s"
+              + (f"; minimal client {minimal:.1f} us, ratio to wrk {minimal / theirs[-1]:.2f}" if minimal else ""))
     # Other work on the machine only adds time, so the minimum of each is the best estimate.
     print(f"{name}: median ratio {statistics.median(map(operator.truediv, own, theirs)):.2f}, "
-          f"ratio of the minima {min(own) / min(theirs):.2f}")
+          f"ratio of the minima {min(own) / min(theirs):.2f}"
+          + (f"; sluice to the minimal client {min(own) / min(least):.2f}" if least else ""))
 
 
 def unstreamed(options, folder):
@@ -161,7 +180,7 @@ http {{ access_log off; {temporary} keepalive_requests 100000000;
 def streamed(options, folder):
     job = os.path.join(folder, "streamed.jsonl")
     lines = max(options.lines // 20, 100)
-    write_job(job, lines, 100)
+    write_job(job, lines, 100, streams=True)
     with Simulator(options.binary, 100) as relay:
         for _ in range(options.rounds):
             cpu, _, _ = measured(run_command(options.binary, job, relay.url,
@@ -170,8 +189,10 @@ def streamed(options, folder):
             with open(os.path.join(folder, "out", "streamed.output.jsonl")) as results:
                 chunks = sum(json.loads(line)["sluice"]["usage"]["completion_tokens"]
                              for line in results)
+            minimal = minimal_cpu(options, folder, job, lines, relay.url, "--stream")
             print(f"streamed: {cpu / chunks * 1e6:.2f} us of CPU per chunk "
-                  f"({chunks / lines:.0f} chunks per reply)")
+                  f"({chunks / lines:.0f} chunks per reply)"
+                  + (f"; minimal client {minimal * lines / chunks:.2f} us" if minimal else ""))
 
 
 def threads(options, folder):
@@ -213,6 +234,7 @@ def memory(options, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--binary", default="build/release/sluice")
+    parser.add_argument("--minimal", default="build/test/bench/minimal_client")
     parser.add_argument("--lines", type=int, default=100_000)
     parser.add_argument("--large", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
