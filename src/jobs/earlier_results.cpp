@@ -149,9 +149,10 @@ void earlier_results::load_life(result_files& files) {
     const entry* line = entries_.find(id);
     return line == nullptr ? state_file::line_told{} : told_by_line(*line);
   });
-  state.for_each_rejected([this](const std::string& model, const rejected_reply& reply) {
-    totals_.add_rejected(model, reply);
-  });
+  state.for_each_rejected(
+      [this](const hash128&, const std::string& model, const rejected_reply& reply) {
+        totals_.add_rejected(model, reply);
+      });
   life_counters& life = state.counters();
   life.attempts = std::max(life.attempts, totals_.attempts);
   life.retries = std::max(life.retries, totals_.retries);
@@ -376,6 +377,11 @@ bool earlier_results::is_copy(const request& next) {
 bool earlier_results::has_failed(const request& next) {
   const entry* known = entries_.find(hash_of(next.custom_id));
   return known != nullptr && known->is(failed) && known->digest == short_digest(next.digest);
+}
+
+bool earlier_results::is_in_job(const hash128& id) {
+  const entry* known = entries_.find(id);
+  return known != nullptr ? known->is(seen) : fresh_ids_.find(id) != nullptr;
 }
 
 bool earlier_results::stands(const std::string& custom_id) {

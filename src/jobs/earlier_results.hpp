@@ -67,6 +67,8 @@ class earlier_results {
   void forget_digests() { digests_ = {}; }
   /// Whether the errors file has a line for the request in its present form.
   bool has_failed(const request& next);
+  /// Whether a line of the job that was read has this id.
+  bool is_in_job(const hash128& id);
   /// True if results must be removed from the output because their requests have changed or no
   /// longer exist.
   bool must_make_room() const noexcept { return must_make_room_; }

@@ -225,13 +225,15 @@ void result_files::keep(usd amount) {
   state_.counters().kept += amount;
 }
 
-std::vector<std::pair<std::string, rejected_reply>> result_files::keep_rejected() {
+std::vector<std::pair<std::string, rejected_reply>> result_files::keep_rejected(
+    const std::function<bool(const hash128&)>& is_gone) {
   const std::lock_guard lock(mutex_);
   std::vector<std::pair<std::string, rejected_reply>> kept;
-  state_.for_each_rejected([&](const std::string& model, const rejected_reply& reply) {
-    kept.emplace_back(model, reply);
-  });
-  state_.keep_rejected();
+  state_.for_each_rejected(
+      [&](const hash128& id, const std::string& model, const rejected_reply& reply) {
+        if (is_gone(id)) kept.emplace_back(model, reply);
+      });
+  state_.keep_rejected(is_gone);
   return kept;
 }
 
@@ -244,6 +246,11 @@ std::optional<state_file::unfinished> result_files::unfinished(const hash128& id
 bool result_files::have_unfinished() const {
   const std::lock_guard lock(mutex_);
   return state_.has_unfinished();
+}
+
+bool result_files::have_unfinished(const std::function<bool(const hash128&)>& counts) const {
+  const std::lock_guard lock(mutex_);
+  return state_.has_unfinished(counts);
 }
 
 void result_files::write_records() {

@@ -55,11 +55,15 @@ class result_files {
   void rejected(const hash128& id, const std::string& model, const rejected_reply& reply, usd keep);
   /// Counts this amount against the budget, because no line or record contains it any more.
   void keep(usd amount);
-  /// Removes the rejected replies that no line contains from the state file. Their cost is kept.
-  std::vector<std::pair<std::string, rejected_reply>> keep_rejected();
+  /// Removes the rejected replies of the requests for which `is_gone` is true from the state file.
+  /// Their cost is kept. Returns them, each with its model.
+  std::vector<std::pair<std::string, rejected_reply>> keep_rejected(
+      const std::function<bool(const hash128& id)>& is_gone);
   /// The record of a request that was sent and has had no line since.
   std::optional<state_file::unfinished> unfinished(const hash128& id) const;
   bool have_unfinished() const;
+  /// Whether one of these requests was sent and has had no line since.
+  bool have_unfinished(const std::function<bool(const hash128& id)>& counts) const;
   /// Writes the records of attempts to the state file.
   void write_records();
   /// Syncs these records to disk. Only the thread of end_checkpoint() may call it.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <functional>
 #include <limits>
 #include <utility>
 #include <variant>
@@ -429,15 +430,19 @@ result_files::checkpoint running_job::begin_checkpoint(job_status status, double
                   std::max(parts_->earlier.most_in_a_minute(), most_in_a_minute));
   // Requests beyond the limit may have been sent by an earlier run.
   const bool whole_job = parts_->setup.lines.limit == 0 || !files.have_unfinished();
-  const bool nothing_left = status == job_status::completed && whole_job;
-  if (nothing_left) {
-    // These replies belong to requests that are no longer in the job. The state file is removed,
-    // but their cost must stay recorded.
-    const auto gone = files.keep_rejected();
+  bool needs_state = status != job_status::completed || !whole_job;
+  if (!needs_state) {
     const std::lock_guard lock(mutex_);
-    for (const auto& [model, reply] : gone) totals_.take_back_rejected(model, reply);
+    const auto is_in_job = [this](const hash128& id) { return parts_->earlier.is_in_job(id); };
+    // The cost of replies to requests that are no longer in the job must stay recorded.
+    for (const auto& [model, reply] : files.keep_rejected(std::not_fn(is_in_job))) {
+      totals_.take_back_rejected(model, reply);
+    }
+    // An earlier run with retry_failed may have sent a failed request again and died. Its line in
+    // the errors file does not contain that attempt, and this run sends it only with retry_failed.
+    needs_state = files.have_unfinished(is_in_job);
   }
-  return files.begin_checkpoint(totals().to_json(parts_->setup.files.job, status), !nothing_left);
+  return files.begin_checkpoint(totals().to_json(parts_->setup.files.job, status), needs_state);
 }
 
 job_totals running_job::totals() const {

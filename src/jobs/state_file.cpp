@@ -235,15 +235,24 @@ void state_file::apply_rejected(unfinished& request, std::string model, rejected
   request.rejected.push_back(std::move(reply));
 }
 
-void state_file::for_each_rejected(
-    const std::function<void(const std::string&, const rejected_reply&)>& visit) const {
+bool state_file::has_unfinished(const std::function<bool(const hash128&)>& counts) const {
+  return std::any_of(unfinished_.begin(), unfinished_.end(), [&](const auto& one) {
+    return counts({one.first.first, one.first.second});
+  });
+}
+
+void state_file::for_each_rejected(const std::function<void(const hash128&, const std::string&,
+                                                            const rejected_reply&)>& visit) const {
   for (const auto& [id, request] : unfinished_) {
-    for (const rejected_reply& reply : request.rejected) visit(request.model, reply);
+    for (const rejected_reply& reply : request.rejected) {
+      visit({id.first, id.second}, request.model, reply);
+    }
   }
 }
 
-void state_file::keep_rejected() {
+void state_file::keep_rejected(const std::function<bool(const hash128&)>& is_gone) {
   for (auto& [id, request] : unfinished_) {
+    if (!is_gone({id.first, id.second})) continue;
     for (const rejected_reply& reply : request.rejected) {
       counters_.kept += reply.cost.value_or(usd{});
       request.kept += reply.cost.value_or(usd{});

@@ -74,6 +74,8 @@ class state_file {
   /// The state of a request that was sent and has had no line since; null if there is none.
   const unfinished* find(const hash128& id) const;
   bool has_unfinished() const noexcept { return !unfinished_.empty(); }
+  /// Whether one of these requests was sent and has had no line since.
+  bool has_unfinished(const std::function<bool(const hash128& id)>& counts) const;
   /// The amount kept for requests whose lines do not contain it yet.
   usd kept_for_unfinished() const;
   /// The facts that the lines contain about a request.
@@ -99,10 +101,11 @@ class state_file {
   /// does not cover.
   void rejected(const hash128& id, const std::string& model, const rejected_reply& reply, usd keep);
   /// Visits the rejected replies of requests that have no line for them yet.
-  void for_each_rejected(const std::function<void(const std::string& model,
+  void for_each_rejected(const std::function<void(const hash128& id, const std::string& model,
                                                   const rejected_reply& reply)>& visit) const;
-  /// Removes the rejected replies; their cost is kept from now on.
-  void keep_rejected();
+  /// Removes the rejected replies of the requests for which `is_gone` is true; their cost is kept
+  /// from now on.
+  void keep_rejected(const std::function<bool(const hash128& id)>& is_gone);
   /// Call it when the request has its line.
   void settled(const hash128& id) { unfinished_.erase(key(id)); }
 

@@ -1277,6 +1277,35 @@ TEST_F(job_set_test, attempts_of_a_request_that_is_gone_keep_no_state) {
   EXPECT_FALSE(dir.has("x.state"));
 }
 
+TEST_F(job_set_test, attempts_of_a_killed_retry_outlive_a_run_that_does_not_retry) {
+  dir.write("x.jsonl", job_line("a"));
+  run([](const request&) {
+    return std::optional(boost::system::result<reply, failure>(permanent()));
+  });
+  output.retry_failed = true;
+  {
+    auto jobs = open();
+    start(*jobs, {0, "a", 2, {}});
+  }
+  output.retry_failed = false;
+  EXPECT_THAT(run(), IsEmpty());
+  EXPECT_EQ(totals()["status"], "completed");
+  EXPECT_EQ(totals()["attempts"], 2);
+  EXPECT_EQ(totals()["maybe_billed_attempts"], 1);
+  EXPECT_TRUE(dir.has("x.state")) << "no line contains the second attempt";
+  output.retry_failed = true;
+  {
+    auto jobs = open();
+    const auto next = jobs->next();
+    ASSERT_TRUE(next);
+    EXPECT_EQ(next->attempts, 2U) << "the third attempt needs its own idempotency key";
+  }
+  run();
+  EXPECT_EQ(totals()["attempts"], 3);
+  EXPECT_EQ(totals()["maybe_billed_attempts"], 1);
+  EXPECT_FALSE(dir.has("x.state"));
+}
+
 TEST_F(job_set_test, attempts_of_two_lines_for_one_request_are_counted_once) {
   dir.write("x.jsonl", job_line("a") + job_line("b"));
   const auto fail = [](const request&) {

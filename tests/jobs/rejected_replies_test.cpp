@@ -193,6 +193,25 @@ TEST_F(rejected_replies_test, are_tried_again_with_retry_failed_alone_and_stay_c
   EXPECT_EQ(totals()["failed"], 0);
 }
 
+TEST_F(rejected_replies_test, of_a_killed_retry_outlive_a_run_that_does_not_retry) {
+  dir.write("x.jsonl", job_line("a"));
+  run({"bad", "bad", "bad"});
+  output.retry_failed = true;
+  run({"bad"}, false);
+  output.retry_failed = false;
+  EXPECT_EQ(run({"good"}), 0U);
+  EXPECT_EQ(totals()["cost_usd"], "0.0014");
+  EXPECT_EQ(totals()["rejected"]["replies"], 4);
+  output.retry_failed = true;
+  EXPECT_EQ(run({"good"}), 1U);
+  const json extra = line_in("x.output.jsonl")["sluice"];
+  EXPECT_EQ(extra["rejected"].size(), 4U);
+  EXPECT_EQ(extra["attempts"], 5);
+  EXPECT_EQ(totals()["cost_usd"], "0.00175");
+  EXPECT_EQ(totals()["rejected"]["replies"], 4);
+  EXPECT_FALSE(dir.has("x.state"));
+}
+
 TEST_F(rejected_replies_test, survive_a_kill_before_the_next_attempt) {
   dir.write("x.jsonl", job_line("a"));
   run({"bad", "bad"}, false);

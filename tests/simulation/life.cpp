@@ -18,6 +18,7 @@
 #include <set>
 #include <utility>
 
+#include "base/hash.hpp"
 #include "lockstep_source.hpp"
 #include "neighbour.hpp"
 #include "scenario.hpp"
@@ -389,6 +390,7 @@ class life {
     options_ = scene_.options;
     options_.output.fresh = plan.fresh;
     options_.output.retry_failed = plan.retry_failed;
+    last_retries_ = plan.retry_failed;
     retried_ = retried_ || plan.retry_failed;
     if (edited()) options_.output.changed = scene_.changed;
     if (scene_.shares_window) options_.pace.limit_folder = limits();
@@ -908,6 +910,18 @@ class life {
     }
   }
 
+  // Whether the state file has records of one of these requests. A failed request has some if it
+  // was sent again by a run with --retry-failed that did not write its line.
+  static bool has_records_of(const std::string& state, const std::set<std::string>& ids) {
+    const json summary = json::parse(state.substr(0, state.find('\n')), nullptr, false);
+    if (!summary.is_object()) return false;
+    return std::any_of(ids.begin(), ids.end(), [&](const std::string& id) {
+      const hex_digits hash(hash_of(id));
+      return std::any_of(summary["unfinished"].begin(), summary["unfinished"].end(),
+                         [&](const json& row) { return row[0] == std::string_view(hash); });
+    });
+  }
+
   // Checks a run that ended by itself.
   void check_end() {
     std::map<std::string, std::uint64_t> sent;
@@ -1037,12 +1051,14 @@ class life {
     std::set<std::string> stored;
     for (std::size_t job = 0; job < paths_.size(); ++job) {
       std::set<std::uint64_t> bad;
+      std::set<std::string> failed;
       for (const auto& path : {paths_[job].output, paths_[job].errors}) {
         for (const auto& line : lines_of(path)) {
           if (line.bad) {
             bad.insert(line.all["sluice"]["line"].get<std::uint64_t>());
             continue;
           }
+          if (path == paths_[job].errors) failed.insert(line.id);
           stored.insert(line.id);
           if (is_outdated(line)) violated("a line belongs to its request", "{} is old", line.id);
         }
@@ -1050,8 +1066,10 @@ class life {
       if (bad != scene_.bad_lines[job]) {
         violated("one line for each request", "{}: bad lines", paths_[job].errors);
       }
-      if (disk_.content(paths_[job].state)) {
-        violated("a complete job does not change", "{} is still there", paths_[job].state);
+      if (const auto state = disk_.content(paths_[job].state)) {
+        if (last_retries_ || !has_records_of(*state, failed)) {
+          violated("a complete job does not change", "{} is still there", paths_[job].state);
+        }
       }
     }
     for (const auto& id : scene_.requests) {
@@ -1132,6 +1150,7 @@ class life {
   bool exact_ = true;               // no process has died or had a disk fault yet
   bool records_lost_ = false;       // a power failure has lost records of attempts
   bool retried_ = false;            // a process used --retry-failed
+  bool last_retries_ = false;       // the last process uses it
   std::size_t epoch_ = 0;           // attempts before the last fresh start
   std::size_t replaced_ = 0;        // results that were replaced
   std::set<std::size_t> rejected_;  // attempts with a rejected reply that is on record
