@@ -212,11 +212,10 @@ class price_table {
   void merge(std::string_view json, std::string_view origin);
 
   /// Adds or replaces the entries of the other table.
-  void merge(const price_table& over);
+  void merge(price_table over);
 
   /// Adds or replaces one model; without a price it is unknown.
-  void set(std::string model, const std::optional<model_prices>& price,
-           const model_limits& limits = {});
+  void set(std::string model, std::optional<model_prices> price, const model_limits& limits = {});
 
   /// Multiplies every rate by a decimal such as "0.8". Throws fatal_error if the factor is not a
   /// positive decimal, or if a product is not exact; the user can then round the factor.

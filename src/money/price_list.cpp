@@ -226,18 +226,17 @@ price_table read_price_list(const json_object& document, std::string_view origin
       throw fatal_error(fatal_error::kind::cannot_start,
                         fmt::format("{}: the entry of {} is not an object", origin, model));
     }
-    const model_prices prices = entry_reader(model, origin).read(entry);
+    std::optional<model_prices> prices = entry_reader(model, origin).read(entry);
     auto input = count_field(entry, "max_input");
     if (!input) input = count_field(entry, "context");
     const model_limits limits{input, count_field(entry, "max_output")};
-    const bool priced = prices.standard.base[token_kind::input].has_value();
+    if (!prices->standard.base[token_kind::input]) prices.reset();
     for (const std::string_view alias : entry.list("aliases")) {
-      if (const auto name = json_string(alias))
-        aliases.set(*name, priced ? std::optional(prices) : std::nullopt, limits);
+      if (auto name = json_string(alias)) aliases.set(*std::move(name), prices, limits);
     }
-    table.set(model, priced ? std::optional(prices) : std::nullopt, limits);
+    table.set(model, std::move(prices), limits);
   }
-  aliases.merge(table);  // a model's own entry has priority over an alias
+  aliases.merge(std::move(table));  // a model's own entry has priority over an alias
   return aliases;
 }
 

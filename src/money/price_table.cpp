@@ -61,7 +61,7 @@ price_table read_short_list(const json_object& models, std::string_view origin) 
       rates[token_kind::cached_input] = cached;
       rates[token_kind::output] = output;
     }
-    table.set(model, price,
+    table.set(model, std::move(price),
               {count_field(fields, "max_input_tokens"), count_field(fields, "max_output_tokens")});
   }
   return table;
@@ -124,14 +124,15 @@ void price_table::merge(std::string_view json, std::string_view origin) {
                                   : read_short_list(models, origin));
 }
 
-void price_table::merge(const price_table& over) {
-  for (const auto& [model, told] : over.entries_) set(model, told.price, told.limits);
+void price_table::merge(price_table over) {
+  if (entries_.empty()) entries_.swap(over.entries_);
+  for (auto& [model, told] : over.entries_) set(model, std::move(told.price), told.limits);
 }
 
-void price_table::set(std::string model, const std::optional<model_prices>& price,
+void price_table::set(std::string model, std::optional<model_prices> price,
                       const model_limits& limits) {
   entry& changed = entries_[std::move(model)];
-  changed.price = price;
+  changed.price = std::move(price);
   if (limits.input) changed.limits.input = limits.input;
   if (limits.output) changed.limits.output = limits.output;
 }
@@ -144,6 +145,7 @@ void price_table::multiply(std::string_view factor) {
   const auto value = parse_decimal(factor);
   if (!value || value->digits == 0 || value->digits > most_digits || value->exponent > 0)
     fail("not a positive decimal number; write it like 0.8 or 1.25");
+  if (value->digits == 1 && value->exponent == 0) return;
   const auto times = [&](usd price) {
     usd::units product = price.count() * value->digits;
     for (int down = value->exponent; down < 0; ++down) {

@@ -71,7 +71,8 @@ std::string left_out_of(const models_left_out& left_out) {
 using layer = std::optional<price_table>;
 
 std::vector<layer> read_layers(const config& options) {
-  std::vector<layer> layers{price_table::built_in()};
+  std::vector<layer> layers;
+  layers.emplace_back(price_table::built_in());
   for (const auto& path : options.price_files) {
     if (path == prices_of_relay) {
       layers.emplace_back();
@@ -95,7 +96,7 @@ price_table merge_layers(const std::vector<layer>& layers, const std::string& fa
   for (const auto& one : layers) {
     price_table over = one ? *one : own_list;
     if (one) over.multiply(factor);
-    all.merge(over);
+    all.merge(std::move(over));
   }
   return all;
 }
