@@ -43,19 +43,25 @@ CLI::App& named_command(CLI::App& program) {
   return named.empty() ? program : *named.front();
 }
 
-// A command that has the flag, first of all the one on the line; null: there is none.
-const CLI::App* command_with(CLI::App& program, const std::string& flag) {
-  const CLI::App& named = named_command(program);
-  if (named.get_option_no_throw(flag) != nullptr) return &named;
-  for (const auto* other : program.get_subcommands([](const CLI::App*) { return true; })) {
-    if (other->get_option_no_throw(flag) != nullptr) return other;
-  }
-  return nullptr;
+// Another command that has the flag; null: there is none.
+const cli::command* command_with(const std::vector<cli::command>& commands, std::string_view flag) {
+  const auto has = [&](const cli::command& one) {
+    const auto& table = one.flags->table();
+    return std::any_of(table.begin(), table.end(), [&](const cli::setting& entry) {
+      if (!entry.on_line) return false;
+      return flag.starts_with("--")
+                 ? flag.substr(2) == entry.name
+                 : entry.letter != 0 && flag.substr(1) == std::string_view(&entry.letter, 1);
+    });
+  };
+  const auto found = std::find_if(commands.begin(), commands.end(), has);
+  return found == commands.end() ? nullptr : &*found;
 }
 
 // The message about a word that nothing takes. It leaves out the part of a flag after `=`, which
 // may be a key.
-std::string unknown_word(CLI::App& program, const std::string& given) {
+std::string unknown_word(CLI::App& program, const std::vector<cli::command>& commands,
+                         const std::string& given) {
   const std::string word = given.starts_with('-') ? given.substr(0, given.find('=')) : given;
   const bool behind_command = program.remaining().empty();
   CLI::App& command = behind_command ? named_command(program) : program;
@@ -68,9 +74,12 @@ std::string unknown_word(CLI::App& program, const std::string& given) {
   }
   const bool flag = word.starts_with('-');
   if (flag && !behind_command) {
-    if (const auto* other = command_with(program, word)) {
+    const auto named = program.get_subcommands();
+    const bool is_here = !named.empty() && named.front()->get_option_no_throw(word) != nullptr;
+    const auto* other = is_here ? nullptr : command_with(commands, word);
+    if (is_here || other != nullptr) {
       return fmt::format("{} is a flag of 'sluice {}'; write it behind that word", word,
-                         other->get_name());
+                         is_here ? named.front()->get_name() : other->name);
     }
   }
   return fmt::format("unknown {} '{}'{} (see {} --help)", flag ? "flag" : "command", word,
@@ -106,7 +115,13 @@ int run_program(const std::vector<std::string>& command_line,
                                                                        : cli::help_length::brief);
   });
   program.require_subcommand(1);
-  for (const auto& one : commands) cli::add_command(program, one, status);
+  for (const auto& one : commands) {
+    // Only a command that the line names needs its flags. To add all of them would take
+    // milliseconds.
+    const bool named =
+        std::find(command_line.begin(), command_line.end(), one.name) != command_line.end();
+    cli::add_command(program, one, named, status);
+  }
   try {
     program.parse(words_for_parser(command_line, commands));
   } catch (const CLI::Success& asked) {  // help, or the version
@@ -115,10 +130,10 @@ int run_program(const std::vector<std::string>& command_line,
     cli::print(text.str());
     return cli::success;
   } catch (const CLI::ExtrasError&) {
-    return refuse(unknown_word(program, program.remaining(true).front()));
+    return refuse(unknown_word(program, commands, program.remaining(true).front()));
   } catch (const CLI::RequiredError&) {
     const auto unknown = program.remaining(true);
-    if (!unknown.empty()) return refuse(unknown_word(program, unknown.front()));
+    if (!unknown.empty()) return refuse(unknown_word(program, commands, unknown.front()));
     std::istringstream brief(cli::program_help(commands, cli::help_length::brief));
     for (std::string line; std::getline(brief, line);) cli::standard_error().line(line);
     return refuse("name a command");

@@ -22,8 +22,9 @@ void refuse_words(CLI::App& parser, const std::string& name) {
 
 }  // namespace
 
-void add_command(CLI::App& program, const command& added, exit_status& status) {
+void add_command(CLI::App& program, const command& added, bool named, exit_status& status) {
   auto* parser = program.add_subcommand(added.name, added.summary);
+  if (!named) return;
   if (added.operands) {
     parser->add_option(added.operand, *added.operands);
   } else {

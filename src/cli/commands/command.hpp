@@ -46,7 +46,7 @@ struct command {
 
 /// Adds a command to the parser of the program. If the command line names it, the command runs
 /// during the parsing, and its result is stored in `status`. Both references must outlive the
-/// parser.
-void add_command(CLI::App& program, const command& added, exit_status& status);
+/// parser. `named`: the command line may name it; otherwise the parser only learns its name.
+void add_command(CLI::App& program, const command& added, bool named, exit_status& status);
 
 }  // namespace sluice::cli
