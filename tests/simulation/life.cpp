@@ -16,6 +16,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "base/hash.hpp"
@@ -300,7 +301,7 @@ class life {
       trace_.note("{} is changed", id);
       const std::size_t begin = text.find(member, line) + member.size();
       text.replace(begin, text.find(',', begin) - begin, std::to_string(++versions_[id]));
-      keys_.erase(id);  // a changed body gets a new key
+      forget_keys(id);  // a changed body gets a new key
       write_job(job);
     }
   }
@@ -602,11 +603,8 @@ class life {
     done_.insert(removed_.begin(), removed_.end());
   }
 
-  // Also forgets the keys of attempts after a rejected reply.
   void forget_keys(const std::string& id) {
-    std::erase_if(keys_, [&](const auto& one) {
-      return one.first == id || one.first.starts_with(id + " after ");
-    });
+    std::erase_if(keys_, [&](const auto& one) { return std::get<std::string>(one.first) == id; });
   }
 
   // Whether a result is for an older body of its request, so that a new run replaces it.
@@ -716,15 +714,15 @@ class life {
       if (one.process != number) continue;
       if (done_.contains(one.id)) violated("a finished request is not sent again", "{}", one.id);
       const auto index = static_cast<std::size_t>(&one - attempts.data());
-      // After a rejected reply, the request is sent again with a new key.
+      // After a rejected reply, the request is sent again with a new key, and without a stream its
+      // body is another one.
       const auto rejections =
           std::count_if(rejected_.begin(), rejected_.lower_bound(index),
                         [&](std::size_t before) { return attempts[before].id == one.id; });
       // If the process died, the test cannot know whether the process had already rejected the last
       // reply.
       if (options.job.expect && disk_.dead()) continue;
-      const auto [entry, is_new] = keys_.try_emplace(
-          rejections == 0 ? one.id : fmt::format("{} after {}", one.id, rejections), one.key);
+      const auto [entry, is_new] = keys_.try_emplace({one.id, rejections, one.streamed}, one.key);
       if (!is_new && entry->second != one.key) {
         violated("all attempts of a request have the same key", "{}", one.id);
       }
@@ -1154,7 +1152,8 @@ class life {
   std::size_t epoch_ = 0;           // attempts before the last fresh start
   std::size_t replaced_ = 0;        // results that were replaced
   std::set<std::size_t> rejected_;  // attempts with a rejected reply that is on record
-  std::map<std::string, std::string> keys_;
+  /// By the id of a request, its number of rejected replies, and whether it asks for a stream.
+  std::map<std::tuple<std::string, std::ptrdiff_t, bool>, std::string> keys_;
 };
 
 }  // namespace

@@ -214,6 +214,7 @@ boost::asio::awaitable<exchange_end> simulated_relay::door::talk(outgoing reques
   relay_attempt& attempt = world_.attempts_.emplace_back();
   attempt.id = member_of(request.body, "user");
   attempt.key = request.idempotency_key;
+  attempt.streamed = request.streamed;
   attempt.process = world_.process_;
   attempt.member = member_;
   attempt.version = number_of(member_of(request.body, "seed"), 0);
