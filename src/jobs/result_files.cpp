@@ -136,6 +136,15 @@ void result_files::drop_results(const std::function<bool(const stored_line&)>& s
 }
 
 void result_files::create() {
+  try {
+    make_files();
+  } catch (...) {
+    take_back();
+    throw;
+  }
+}
+
+void result_files::make_files() {
   if (job_.output.fresh) move_aside();
   for (lines_file* lines : {&output_, &errors_}) {
     if (!lines->is_there) continue;
@@ -152,28 +161,24 @@ void result_files::create() {
   line_order::remove_stale(disk, disk.resolved(job_.files.output));
   line_order::remove_stale(disk, disk.resolved(job_.files.errors));
   remove_stale_temporary(disk, disk.resolved(job_.files.state), begins_as_unplaced_state);
-  try {
-    for (lines_file* lines : {&output_, &errors_}) {
-      if (lines->is_there) continue;
-      lines->file.create();
-      lines->is_made = true;
-    }
-    // Results of earlier runs count as finished from here on, so they must be on the disk.
-    if (job_.output.durable != durability::none || job_.shared != nullptr) sync();
-    if (!job_.output.fresh) {
-      state_is_made_ = !disk.exists(job_.files.state);
-      state_.write();
-    }
-  } catch (...) {
-    take_back();
-    throw;
+  for (lines_file* lines : {&output_, &errors_}) {
+    if (lines->is_there) continue;
+    lines->file.create();
+    lines->is_made = true;
+  }
+  // Results of earlier runs count as finished from here on, so they must be on the disk.
+  if (job_.output.durable != durability::none || job_.shared != nullptr) sync();
+  if (!job_.output.fresh) {
+    state_is_made_ = !disk.exists(job_.files.state);
+    state_.write();
   }
 }
 
 void result_files::move_aside() {
   // The cost is recorded before the files are moved. A crash between the two steps then counts it
   // twice, which is better than not at all.
-  state_is_made_ = !job_.disk.exists(job_.files.state);
+  state_before_ = read_file(job_.disk, job_.files.state);
+  state_is_made_ = !state_before_;
   state_.write();
   for (const std::string& path : {job_.files.output, job_.files.errors, job_.files.totals}) {
     if (!job_.disk.exists(path)) continue;
@@ -182,6 +187,7 @@ void result_files::move_aside() {
     }
     if (const auto error = job_.disk.rename(path, aside))
       refuse(fmt::format("{}: cannot be moved aside ({})", path, error.message()));
+    moved_.emplace_back(path, std::move(aside));
   }
   for (lines_file* lines : {&output_, &errors_}) {
     lines->file.close();  // not earlier: another run would take the file as its own
@@ -199,9 +205,40 @@ void result_files::mend(output_file& file, const torn_end& end) {
 }
 
 void result_files::take_back() noexcept {
+  const bool all_back = move_back();
   if (output_.is_made) (void)job_.disk.remove(job_.disk.resolved(job_.files.output));
   if (errors_.is_made) (void)job_.disk.remove(job_.disk.resolved(job_.files.errors));
-  if (state_is_made_) (void)state_.remove();
+  // The new state contains what the files that were moved aside have cost.
+  if (!all_back) return;
+  if (state_is_made_) {
+    (void)state_.remove();
+  } else if (state_before_) {
+    try {
+      state_.restore(*std::move(state_before_));
+    } catch (const fatal_error&) {
+      // The new state stays. It counts the results a second time, so no more than the budget is
+      // spent.
+    }
+  }
+}
+
+// Moves the files of a fresh start back. Each replaces the file that create() made in its place:
+// that one is locked, so no other run can take the place meanwhile.
+bool result_files::move_back() noexcept {
+  bool all_back = true;
+  for (const auto& [path, aside] : moved_) {
+    lines_file* const made = path == job_.files.output   ? &output_
+                             : path == job_.files.errors ? &errors_
+                                                         : nullptr;
+    const bool is_ours = made != nullptr && made->is_made;
+    if ((!is_ours && job_.disk.exists(path)) || job_.disk.rename(aside, path)) {
+      all_back = false;
+    } else if (is_ours) {
+      made->is_made = false;
+    }
+  }
+  moved_.clear();
+  return all_back;
 }
 
 void result_files::attempt_started(const hash128& id, std::uint32_t number, usd reserved) {

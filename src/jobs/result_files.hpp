@@ -42,10 +42,10 @@ class result_files {
   void drop_results(const std::function<bool(const stored_line& line)>& stands);
 
   /// Creates the files that do not exist yet, and truncates incomplete lines that a crash left.
-  /// With --fresh, it moves existing files aside. If it throws, it has removed the files that it
-  /// created.
+  /// With --fresh, it moves existing files aside. If it throws, it has called take_back().
   void create();
-  /// Removes the files that create() made, because the run does not start.
+  /// Removes the files that create() made, and moves the others back, because the run does not
+  /// start.
   void take_back() noexcept;
 
   // Records of attempts, in the state file.
@@ -144,13 +144,19 @@ class result_files {
   torn_end read(const output_file& file, bool successes,
                 const std::function<void(const stored_line&, bool)>& visit) const;
   static void mend(output_file& file, const torn_end& end);
+  void make_files();
   void move_aside();
+  bool move_back() noexcept;
   void place_state(state_file::rewrite& fresh);
 
   const job_setup& job_;
   bool has_totals_ = false;
   bool has_state_ = false;
   bool state_is_made_ = false;
+  // By a fresh start: the files that it moved, each with its new name, and the content of the state
+  // file that it replaced.
+  std::vector<std::pair<std::string, std::string>> moved_;
+  std::optional<std::string> state_before_;
 
   mutable std::mutex mutex_;  // guards the following members once a run is active
   lines_file output_;

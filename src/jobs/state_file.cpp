@@ -438,6 +438,17 @@ void state_file::place(rewrite& fresh) {
 void state_file::write() {
   rewrite fresh = begin_writing();
   end_writing();  // no other thread writes at this time
+  replace(fresh);
+}
+
+void state_file::restore(std::string content) {
+  rewrite fresh = begin_writing();
+  end_writing();
+  fresh.summary_ = std::move(content);
+  replace(fresh);
+}
+
+void state_file::replace(rewrite& fresh) {
   fresh.write_beside();
   place(fresh);
   if (const auto error = files_.sync_folder_of(fresh.target_)) cannot_write(error);

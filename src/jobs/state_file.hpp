@@ -116,6 +116,8 @@ class state_file {
   /// before. If it throws, nothing more may be sent: attempts that still end are not recorded, and
   /// count as in flight for the next run.
   void write();
+  /// Writes the file with this content instead of its own.
+  void restore(std::string content);
 
   /// The same in steps, so that no other thread waits for a disk: begin_writing(); then
   /// write_beside() on another thread, at the same time as any other call; then place(), the sync
@@ -163,6 +165,7 @@ class state_file {
   void apply_end(unfinished& request, const id_key& id, attempt_end how, usd line_cost = {});
   void apply_rejected(unfinished& request, std::string model, rejected_reply reply, usd keep);
   std::string summary() const;
+  void replace(rewrite& fresh);
   [[noreturn]] void cannot_write(const std::error_code& why) const;
 
   file_system& files_;

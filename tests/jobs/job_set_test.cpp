@@ -1371,6 +1371,63 @@ TEST_F(job_set_test, fresh_gives_up_no_file_before_it_is_moved_aside) {
                                                {dir / "x.errors.jsonl", true}}));
 }
 
+// The files of a folder, with their content.
+std::map<std::string, std::string> content_of(const test::temp_dir& dir) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(dir.path())) {
+    const std::string name = entry.path().filename().string();
+    files[name] = dir.read(name);
+  }
+  return files;
+}
+
+// A fault of the second job's disk, after the files of the first job were moved aside.
+std::error_code second_job_is_full(std::string_view what, const std::string& path) {
+  return what == "append" && path.find("y.state") != std::string::npos
+             ? std::make_error_code(std::errc::no_space_on_device)
+             : std::error_code();
+}
+
+TEST_F(job_set_test, a_refused_fresh_start_puts_everything_back) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + "nonsense\n");
+  dir.write("y.jsonl", job_line("c"));
+  output.budget = usd::parse("1");
+  for (const bool finished : {false, true}) {
+    run([&](const request& one) {
+      return finished || one.custom_id == "a" ? succeed(one) : std::nullopt;
+    });
+    EXPECT_EQ(dir.has("x.state"), !finished);
+    const auto before = content_of(dir);
+    output.fresh = true;
+    test::faulty_files disk;
+    disk.fault = second_job_is_full;
+    EXPECT_THROW(job_set({dir / "x.jsonl", dir / "y.jsonl"}, lines, output, prices, disk),
+                 fatal_error);
+    output.fresh = false;
+    EXPECT_EQ(content_of(dir), before) << finished;
+  }
+}
+
+TEST_F(job_set_test, a_refused_fresh_start_that_cannot_go_back_keeps_what_was_spent) {
+  dir.write("x.jsonl", job_line("a"));
+  dir.write("y.jsonl", job_line("c"));
+  output.budget = usd::parse("1");
+  run();
+  const usd cost = *usd::parse(totals()["cost_usd"].get<std::string>());
+  ASSERT_NE(cost, usd{});
+  output.fresh = true;
+  test::faulty_files disk;
+  disk.fault = [](std::string_view what, const std::string& path) {
+    const bool goes_back = what == "rename" && path.find("output.jsonl.old-") != std::string::npos;
+    return goes_back ? test::faulty_files::broken() : second_job_is_full(what, path);
+  };
+  EXPECT_THROW(job_set({dir / "x.jsonl", dir / "y.jsonl"}, lines, output, prices, disk),
+               fatal_error);
+  output.fresh = false;
+  EXPECT_TRUE(dir.has("x.output.jsonl.old-1"));
+  EXPECT_EQ(open()->totals(0).kept, cost);
+}
+
 TEST_F(job_set_test, a_result_whose_attempt_cannot_be_recorded_is_written_all_the_same) {
   dir.write("x.jsonl", job_line("a"));
   run([](const request&) {
