@@ -279,9 +279,12 @@ class Round:
         for name, sent in work.sent.items():
             invariants.require(len(self.relay.ledger.of(name)) == sent, f"{name} was sent again although it has a line")
 
-    def over(self, command: list[Job], ended: Work | None) -> bool:
-        spent = self.soak.options.budget is not None and ended is not None and ended.process.returncode == STOPPED
-        return spent or all(job.done for job in command)
+    def over(self, ended: Work) -> bool:
+        code = ended.process.returncode
+        if self.soak.options.budget is not None and code == STOPPED:
+            return True
+        # If a run is killed just after it has written the totals, its state file is left for the next run to remove.
+        return code in (DONE, SOME_FAILED) and all(job.done for job in ended.jobs)
 
     def run(self) -> None:
         self.shrink()
@@ -296,7 +299,7 @@ class Round:
                 for work in [work for work in running if work.process.poll() is not None]:
                     running.remove(work)
                     self.judge(work)
-                    if not self.over(work.jobs, work):
+                    if not self.over(work):
                         waiting.append(work.jobs)
             self.hold()
         except subprocess.TimeoutExpired as late:
