@@ -157,7 +157,7 @@ language language_of_error(const std::vector<cli::command>& commands) {
 int run_and_tell(int argc, char** argv) {
   using namespace sluice;
   const std::vector<std::string> command_line(argv, argv + argc);
-  const std::vector<cli::command> commands = cli::all_commands(command_line);
+  const std::vector<cli::command> commands = cli::commands_on(command_line);
   try {
     return run_program(command_line, commands);
   } catch (const cli::reader_gone&) {

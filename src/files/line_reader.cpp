@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "base/translated_error.hpp"
 #include "files/decompressor.hpp"
@@ -92,13 +93,15 @@ class plain_file final : public byte_source {
 class compressed_file final : public byte_source {
  public:
   compressed_file(const std::string& path, bytes_of what, std::unique_ptr<decompressor> format)
-      : file_(path, what), format_(std::move(format)), input_(block) {}
+      : file_(path, what),
+        format_(std::move(format)),
+        input_(std::make_unique_for_overwrite<char[]>(block)) {}
 
   std::size_t read(char* into, std::size_t size) override {
     try {
       for (;;) {
         if (const std::size_t n = format_->step(ready_, into, size); n > 0) return n;
-        ready_ = {input_.data(), file_.read(input_.data(), input_.size())};
+        ready_ = {input_.get(), file_.read(input_.get(), block)};
         if (!ready_.empty()) continue;
         if (!format_->inside()) return 0;
         refuse(file_.path(), "the compressed data is cut off; copy or download the file again");
@@ -111,7 +114,7 @@ class compressed_file final : public byte_source {
  private:
   plain_file file_;
   std::unique_ptr<decompressor> format_;
-  std::vector<char> input_;
+  std::unique_ptr<char[]> input_;
   std::string_view ready_;
 };
 
@@ -126,11 +129,14 @@ std::unique_ptr<byte_source> open_bytes(const std::string& path, bytes_of what) 
 }
 
 line_reader::line_reader(std::unique_ptr<byte_source> bytes, std::uint64_t max_line_bytes)
-    : bytes_(std::move(bytes)), max_line_bytes_(max_line_bytes), buffer_(block) {
+    : bytes_(std::move(bytes)),
+      max_line_bytes_(max_line_bytes),
+      buffer_(std::make_unique_for_overwrite<char[]>(block)),
+      size_(block) {
   constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
   while (end_ < byte_order_mark.size() && fill()) {
   }
-  if (std::string_view(buffer_.data(), end_).starts_with(byte_order_mark)) {
+  if (std::string_view(buffer_.get(), end_).starts_with(byte_order_mark)) {
     begin_ = byte_order_mark.size();
   }
 }
@@ -139,13 +145,18 @@ line_reader::line_reader(std::unique_ptr<byte_source> bytes, std::uint64_t max_l
 bool line_reader::fill() {
   if (ended_) return false;
   if (begin_ > 0) {
-    std::copy(buffer_.data() + begin_, buffer_.data() + end_, buffer_.data());
+    std::copy(buffer_.get() + begin_, buffer_.get() + end_, buffer_.get());
     end_ -= begin_;
     passed_ += begin_;
     begin_ = 0;
   }
-  if (end_ == buffer_.size()) buffer_.resize(buffer_.size() * 2);
-  const std::size_t n = bytes_->read(buffer_.data() + end_, buffer_.size() - end_);
+  if (end_ == size_) {
+    auto larger = std::make_unique_for_overwrite<char[]>(size_ * 2);
+    std::copy(buffer_.get(), buffer_.get() + end_, larger.get());
+    buffer_ = std::move(larger);
+    size_ *= 2;
+  }
+  const std::size_t n = bytes_->read(buffer_.get() + end_, size_ - end_);
   end_ += n;
   ended_ = n == 0;
   return !ended_;
@@ -153,14 +164,14 @@ bool line_reader::fill() {
 
 std::string_view line_reader::start(std::size_t lines) {
   for (;;) {
-    const std::string_view text(buffer_.data() + begin_, end_ - begin_);
+    const std::string_view text(buffer_.get() + begin_, end_ - begin_);
     std::size_t whole = 0;
     std::size_t at = 0;
     for (std::size_t end = 0; (end = text.find('\n', at)) != std::string_view::npos; at = end + 1) {
       whole += text.substr(at, end - at).find_first_not_of(blank) != std::string_view::npos ? 1 : 0;
     }
     if (whole >= lines || text.size() >= block || !fill()) {
-      return {buffer_.data() + begin_, end_ - begin_};
+      return {buffer_.get() + begin_, end_ - begin_};
     }
   }
 }
@@ -168,7 +179,7 @@ std::string_view line_reader::start(std::size_t lines) {
 bool line_reader::next_any(line& out) {
   std::size_t searched = 0;
   for (;;) {
-    const std::string_view rest(buffer_.data() + begin_, end_ - begin_);
+    const std::string_view rest(buffer_.get() + begin_, end_ - begin_);
     const std::size_t newline = rest.find('\n', searched);
     const bool last = newline == std::string_view::npos && ended_;
     if (newline != std::string_view::npos || last) {

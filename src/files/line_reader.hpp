@@ -4,7 +4,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace sluice {
 
@@ -54,7 +53,9 @@ class line_reader {
 
   std::unique_ptr<byte_source> bytes_;
   const std::uint64_t max_line_bytes_;
-  std::vector<char> buffer_;
+  // Not filled with zeros, so that a small file needs little memory.
+  std::unique_ptr<char[]> buffer_;
+  std::size_t size_;  // of buffer_
   // The bytes of buffer_ that were read but not yet returned as lines.
   std::size_t begin_ = 0;
   std::size_t end_ = 0;

@@ -61,6 +61,26 @@ std::size_t widest_line(const std::string& text) {
   return widest;
 }
 
+TEST(commands, are_made_if_the_line_names_them) {
+  const auto names_on = [](const std::vector<std::string>& line) {
+    std::vector<std::string> names;
+    for (const command& one : commands_on(line)) names.push_back(one.name);
+    return names;
+  };
+  std::vector<std::string> all;
+  for (const command& one : all_commands(no_words)) {
+    all.push_back(one.name);
+    EXPECT_EQ(names_on({"sluice", one.name}), std::vector<std::string>{one.name});
+  }
+  EXPECT_EQ(names_on({"sluice", "run", "job.jsonl", "check"}),
+            (std::vector<std::string>{"run", "check"}));
+  // The help and the messages about unknown words need all of them.
+  for (const std::vector<std::string>& line : std::vector<std::vector<std::string>>{
+           {}, {"run"}, {"sluice", "rum", "run"}, {"sluice", "--help"}}) {
+    EXPECT_EQ(names_on(line), all);
+  }
+}
+
 TEST(flag_tables, have_a_short_text_of_one_line_without_a_full_stop) {
   constexpr std::size_t longest = 60;
   for_each_setting([&](const command&, const setting& entry, const std::string& name) {

@@ -6,6 +6,10 @@
 #include <string>
 #include <utility>
 
+#include "json/object.hpp"
+#include "json/text.hpp"
+#include "money/price_data.hpp"
+#include "money/price_list.hpp"
 #include "sluice/error.hpp"
 #include "sluice/prices.hpp"
 
@@ -48,6 +52,8 @@ std::string refusal(const std::function<void()>& act) {
 }
 
 TEST(price_table, the_built_in_prices) {
+  EXPECT_FALSE(json_fault(price_table_json()));
+  EXPECT_TRUE(is_price_list(json_object(price_table_json())));
   const auto prices = price_table::built_in();
   const struct {
     const char* model;

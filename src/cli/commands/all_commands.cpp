@@ -1,5 +1,9 @@
 #include "cli/commands/all_commands.hpp"
 
+#include <algorithm>
+#include <array>
+#include <string_view>
+
 #include "cli/commands/ask_command.hpp"
 #include "cli/commands/bench_command.hpp"
 #include "cli/commands/check_command.hpp"
@@ -20,26 +24,57 @@
 
 namespace sluice::cli {
 
-std::vector<command> all_commands(const std::vector<std::string>& command_line) {
-  std::vector<command> list;
-  list.push_back(ask_command());
-  list.push_back(run_command(command_line));
-  list.push_back(check_command());
-  list.push_back(prepare_command());
-  list.push_back(extract_command());
-  list.push_back(report_command());
-  list.push_back(quota_command());
-  list.push_back(models_command());
-  list.push_back(probe_command());
-  list.push_back(bench_command(command_line));
-  list.push_back(serve_command());
-  list.push_back(enqueue_command());
-  list.push_back(work_command());
-  list.push_back(collect_command());
-  list.push_back(jobs_command());
-  list.push_back(simulate_command());
-  list.push_back(completion_command());
-  return list;
+namespace {
+
+using words = std::vector<std::string>;
+
+struct named_command {
+  std::string_view name;
+  command (*make)(const words& command_line);
+};
+
+// In the order of the help.
+constexpr std::array<named_command, 17> list = {{
+    {"ask", [](const words&) { return ask_command(); }},
+    {"run", [](const words& line) { return run_command(line); }},
+    {"check", [](const words&) { return check_command(); }},
+    {"prepare", [](const words&) { return prepare_command(); }},
+    {"extract", [](const words&) { return extract_command(); }},
+    {"report", [](const words&) { return report_command(); }},
+    {"quota", [](const words&) { return quota_command(); }},
+    {"models", [](const words&) { return models_command(); }},
+    {"probe", [](const words&) { return probe_command(); }},
+    {"bench", [](const words& line) { return bench_command(line); }},
+    {"serve", [](const words&) { return serve_command(); }},
+    {"enqueue", [](const words&) { return enqueue_command(); }},
+    {"work", [](const words&) { return work_command(); }},
+    {"collect", [](const words&) { return collect_command(); }},
+    {"jobs", [](const words&) { return jobs_command(); }},
+    {"simulate", [](const words&) { return simulate_command(); }},
+    {"completion", [](const words&) { return completion_command(); }},
+}};
+
+}  // namespace
+
+std::vector<command> all_commands(const words& command_line) {
+  std::vector<command> made;
+  made.reserve(list.size());
+  for (const named_command& one : list) made.push_back(one.make(command_line));
+  return made;
+}
+
+std::vector<command> commands_on(const words& command_line) {
+  const bool begins_with_command =
+      command_line.size() > 1 &&
+      std::any_of(list.begin(), list.end(),
+                  [&](const named_command& one) { return one.name == command_line[1]; });
+  if (!begins_with_command) return all_commands(command_line);
+  std::vector<command> made;
+  for (const named_command& one : list) {
+    const auto found = std::find(command_line.begin() + 1, command_line.end(), one.name);
+    if (found != command_line.end()) made.push_back(one.make(command_line));
+  }
+  return made;
 }
 
 }  // namespace sluice::cli
