@@ -214,6 +214,10 @@ job_set::job_set(const std::vector<std::string>& jobs, const job_options& lines,
 
 job_set::~job_set() = default;
 
+const relay_prices& job_set::prices() const noexcept {
+  return state_->prices;
+}
+
 std::optional<request> job_set::next() {
   const std::size_t count = state_->jobs.size();
   for (;;) {

@@ -124,8 +124,13 @@ void price_table::merge(std::string_view json, std::string_view origin) {
 }
 
 void price_table::merge(price_table over) {
-  if (entries_.empty()) entries_.swap(over.entries_);
-  for (auto& [model, told] : over.entries_) set(model, std::move(told.price), told.limits);
+  over.entries_.merge(entries_);  // leaves the entries that `over` replaces
+  for (const auto& [model, replaced] : entries_) {
+    model_limits& limits = over.entries_.find(model)->second.limits;
+    if (!limits.input) limits.input = replaced.limits.input;
+    if (!limits.output) limits.output = replaced.limits.output;
+  }
+  entries_ = std::move(over.entries_);
 }
 
 void price_table::set(std::string model, std::optional<model_prices> price,

@@ -328,7 +328,7 @@ void tell_if_nothing_to_send(const job_set& jobs) {
   if (!sends && done > 0) spdlog::info("nothing to send: {} of {} done before", done, all);
 }
 
-void warn_about_jobs(const job_set& jobs, const relay_prices& prices) {
+void warn_about_jobs(const job_set& jobs) {
   for (const auto& job : jobs.summaries()) {
     if (job.bad_lines > 0) {
       spdlog::warn("{}: {} bad line(s) will not be sent; see {}", job.job, job.bad_lines,
@@ -342,7 +342,7 @@ void warn_about_jobs(const job_set& jobs, const relay_prices& prices) {
       spdlog::warn(
           "{}: no price for {} ({} request(s)){}; their cost will be unknown: give one with "
           "--prices",
-          job.job, model, count, prices.did_you_mean(model));
+          job.job, model, count, jobs.prices().did_you_mean(model));
     }
   }
 }
@@ -422,15 +422,14 @@ ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& fla
     machines->share_with(chosen.engine.pace);
   }
   engine_team runner(loop, chosen.engine, chosen.threads, &log_observer());
-  const auto prices = relays.prices();
-  job_set jobs(paths, chosen.engine.job, chosen.engine.output, prices);
+  job_set jobs(paths, chosen.engine.job, chosen.engine.output, relays.prices());
   jobs.set_rate_limit(runner.requests_per_minute());
   job_warnings warnings(jobs);
   warnings.log();
   shown.show_heading();
-  warn_about_jobs(jobs, prices);
+  warn_about_jobs(jobs);
   tell_if_nothing_to_send(jobs);
-  if (!relays.simulated()) warn_of_low_balance(chosen, jobs, prices);
+  if (!relays.simulated()) warn_of_low_balance(chosen, jobs, jobs.prices());
 
   const service_manager service;
   team_run whole(runner, jobs, jobs);

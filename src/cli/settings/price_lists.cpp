@@ -90,11 +90,11 @@ std::vector<layer> read_layers(const config& options) {
 }
 
 // All layers as one table. `factor` multiplies those that are not the relay's own list.
-price_table merge_layers(const std::vector<layer>& layers, const std::string& factor,
+price_table merge_layers(std::vector<layer> layers, const std::string& factor,
                          const price_table& own_list) {
   price_table all;
-  for (const auto& one : layers) {
-    price_table over = one ? *one : own_list;
+  for (auto& one : layers) {
+    price_table over = one ? *std::move(one) : own_list;
     if (one) over.multiply(factor);
     all.merge(std::move(over));
   }
@@ -133,25 +133,25 @@ bool asks_for_prices(const run_settings& chosen) {
 
 relay_prices load_prices(const run_settings& chosen) {
   const config& options = chosen.engine;
-  const auto layers = read_layers(options);
+  auto layers = read_layers(options);
   const bool asks = asks_for_prices(chosen);
   const auto members = options.relays();
-  const auto prices_of = [&](const relay_member& member) {
-    return merge_layers(layers, member.price_multiplier.value_or(options.price_multiplier),
+  const auto prices_of = [&](const relay_member& member, std::vector<layer> with) {
+    return merge_layers(std::move(with), member.price_multiplier.value_or(options.price_multiplier),
                         asks ? price_list_of(member, chosen.price_group) : price_table());
   };
-  if (options.pool.empty()) return prices_of(members.front());
+  if (options.pool.empty()) return prices_of(members.front(), std::move(layers));
   if (!asks) {
     relay_prices all(merge_layers(layers, options.price_multiplier, {}));
     for (const auto& member : members) {
-      if (member.price_multiplier) all.set(member.name, prices_of(member));
+      if (member.price_multiplier) all.set(member.name, prices_of(member, layers));
       note_renamed(member, all);
     }
     return all;
   }
   std::vector<price_table> tables;
   tables.reserve(members.size());
-  for (const auto& member : members) tables.push_back(prices_of(member));
+  for (const auto& member : members) tables.push_back(prices_of(member, layers));
   relay_prices all(tables.front());  // used if no relay is named
   for (std::size_t i = 0; i < members.size(); ++i) {
     all.set(members[i].name, std::move(tables[i]));
@@ -166,7 +166,7 @@ relay_prices load_prices(const run_settings& chosen, const relay_member& member,
   layers.emplace_back();
   const std::string& factor =
       member.price_multiplier ? *member.price_multiplier : chosen.engine.price_multiplier;
-  price_table table = merge_layers(layers, factor, own_list);
+  price_table table = merge_layers(std::move(layers), factor, own_list);
   relay_prices all(table);
   all.set(member.name, std::move(table));
   return all;
