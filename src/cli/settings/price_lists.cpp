@@ -94,9 +94,12 @@ price_table merge_layers(std::vector<layer> layers, const std::string& factor,
                          const price_table& own_list) {
   price_table all;
   for (auto& one : layers) {
-    price_table over = one ? *std::move(one) : own_list;
-    if (one) over.multiply(factor);
-    all.merge(std::move(over));
+    if (!one) {
+      all.merge(own_list);
+      continue;
+    }
+    one->multiply(factor);
+    all.merge(*std::move(one));
   }
   return all;
 }
