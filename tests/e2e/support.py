@@ -56,6 +56,14 @@ def wait_until(holds: Callable[[], Any], what: str, patience: float = PATIENCE, 
         time.sleep(pause)
 
 
+def refusing_port(case: unittest.TestCase) -> int:
+    """A port that refuses connections. It stays taken until the end of the test, so no other test gets it."""
+    taken = socket.socket()
+    case.addCleanup(taken.close)
+    taken.bind(("127.0.0.1", 0))  # without listen()
+    return int(taken.getsockname()[1])
+
+
 # ---------------------------------------------------------------- jobs and results
 
 

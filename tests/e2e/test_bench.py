@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 from decimal import Decimal
 from typing import Any
 
 import jsonschema
 
-from support import KEY, ROOT, Case, Run, Server, chat, chats, wait_until
+from support import KEY, ROOT, Case, Run, Server, chat, chats, refusing_port, wait_until
 
 SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "docs/bench.schema.json").read_text()))
 
@@ -31,10 +30,6 @@ class Bench(Case):
 
     def of(self, server: Server, *flags: Any, **more: Any) -> dict[str, Any]:
         return self.document("--base-url", server.url, "--model", "gpt-4o-mini", *flags, **more)
-
-    def dead_port(self) -> int:
-        with socket.create_server(("127.0.0.1", 0)) as closed:
-            return int(closed.getsockname()[1])
 
 
 class Documents(Bench):
@@ -225,7 +220,7 @@ class Targets(Bench):
     def test_a_target_that_is_down_does_not_stop_the_others(self) -> None:
         relay = self.relay()
         result = self.document("--model", "gpt-4o-mini", "--target", f"up={relay.url}", "--target",
-                               f"down=http://127.0.0.1:{self.dead_port()}", "--rpm", 0, "--requests", 10, expect=3)
+                               f"down=http://127.0.0.1:{refusing_port(self)}", "--rpm", 0, "--requests", 10, expect=3)
         up, down = result["targets"]
         self.assertEqual(up["loads"][0]["succeeded"], 10)
         self.assertIn("cannot be reached", down["stopped"])
@@ -233,7 +228,7 @@ class Targets(Bench):
 
 class Refusals(Bench):
     def test_a_target_that_is_down(self) -> None:
-        run = self.bench("--base-url", f"http://127.0.0.1:{self.dead_port()}", "--model", "m", "--json", expect=3)
+        run = self.bench("--base-url", f"http://127.0.0.1:{refusing_port(self)}", "--model", "m", "--json", expect=3)
         self.assertEqual(run.out, "")
         self.assertIn("cannot be reached", run.err)
 
@@ -254,7 +249,7 @@ class Refusals(Bench):
 
     def test_settings_that_make_no_sense(self) -> None:
         job = self.job([chat("hi")])
-        port = self.dead_port()
+        port = refusing_port(self)
         for flags, part in (
                 (["--concurrency", "0", "--model", "m"], "0 requests in flight"),
                 (["--concurrency", "2,x", "--model", "m"], "'x'"),

@@ -14,7 +14,7 @@ import unittest
 from decimal import Decimal
 from typing import Any
 
-from support import CHAT, HERE, KEY, Simulator, chat, chats, wait_until
+from support import CHAT, HERE, KEY, Simulator, chat, chats, refusing_port, wait_until
 from test_serve import CLIENTS, Case, Serve
 
 SDK_KEY = "sk-alice-0123456789abcdef"
@@ -168,9 +168,7 @@ class Answers(Calls):
         self.assertEqual(ask(server, body, SDK_KEY).json["error"]["code"], "insufficient_quota")
 
     def test_no_relay_there_is_503_and_a_time(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as closed:
-            port = closed.getsockname()[1]
-        server = self.serve(f"http://127.0.0.1:{port}/v1", "--max-attempts", "2")
+        server = self.serve(f"http://127.0.0.1:{refusing_port(self)}/v1", "--max-attempts", "2")
         answer = ask(server, chat("hi"))
         self.assertEqual((answer.status, answer.json["error"]["code"]), (503, "relay_unavailable"))
         self.assertIn("Retry-After", answer.headers)
