@@ -50,6 +50,7 @@ class job_set final : public request_source, public result_sink {
   job_set(const job_set&) = delete;
   job_set& operator=(const job_set&) = delete;
 
+  /// The prices from the constructor.
   const relay_prices& prices() const noexcept;
 
   std::optional<request> next() override;
