@@ -9,6 +9,7 @@ import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 
 const [program, packages, sources, seed = '1'] = process.argv.slice(2);
+const rounds = process.env.SLUICE_NIGHTLY ? 5000 : 1000;  // of random texts
 
 function tiktoken() {
   const module = resolve(packages, 'node_modules/tiktoken/tiktoken.cjs');
@@ -93,7 +94,7 @@ function* texts(encodings) {
       yield `${word}${contraction}${word} ${contraction}${contraction}`;
     }
   }
-  for (let i = 0; i < 5000; ++i) {
+  for (let i = 0; i < rounds; ++i) {
     yield some(30, () => one(pools)());
     yield some(40, one(scripts));
     yield some(30, () => one(scripts)());
