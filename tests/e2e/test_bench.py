@@ -9,7 +9,9 @@ from typing import Any
 
 import jsonschema
 
+import bench_truth as truth
 from support import KEY, ROOT, Case, Run, Server, chat, chats, refusing_port, wait_until
+from test_bench_precision import BenchCase
 
 SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "docs/bench.schema.json").read_text()))
 
@@ -193,6 +195,36 @@ class Limits(Bench):
         self.assertEqual(result["stopped"], "interrupted")
         self.assertEqual(result["loads"][0]["failed"], 0)
         self.assertEqual(result["loads"][0]["succeeded"], server.ledger["attempts"])
+
+
+class OwnLimits(BenchCase):
+    """The report says which limits come from sluice and not from the relay."""
+
+    def test_limited_by_its_own_rate_limit(self) -> None:
+        flags = ("--rpm", 60, "--concurrency", 4, "--duration", "8s")
+
+        def measure() -> tuple[list[str], dict[str, Any], list[truth.Chat]]:
+            relay = self.timed("--ttft", 0.02, "--itl", 0.002, "--pieces", 5)
+            load = json.loads(self.bench(relay, *flags, "--json").out)["loads"][0]
+            chats = relay.chats
+            relay.stop()
+            self.assertEqual(load["requests"], 60)
+            self.assertEqual(load["most_in_60s"], 60)
+            # 60 requests of about 30 ms were sent; for the rest of the eight seconds the four callers waited.
+            sent_ms, _ = truth.stats_of(truth.values_of(chats)["latency_ms"])["mean"]
+            held = 1 - 60 * sent_ms / (4 * 8000)
+            wrong = [] if abs(load["held_by_cap"] - held) <= 0.02 else [
+                f"held_by_cap is {load['held_by_cap']}, not {held:.3f}"]
+            return wrong, load, chats
+
+        self.until_held(measure)
+
+    def test_the_table_names_its_own_limit(self) -> None:
+        relay = self.timed("--ttft", 0.02, "--itl", 0.002, "--pieces", 5)
+        run = self.bench(relay, "--rpm", 20, "--concurrency", 4, "--duration", "3s")
+        self.assertIn("sluice's own cap of 20 a minute held it", run.out)
+        free = self.bench(relay, "--rpm", 0, "--concurrency", 4, "--requests", 40)
+        self.assertNotIn("sluice's own cap", free.out)
 
 
 class Targets(Bench):

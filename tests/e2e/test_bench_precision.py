@@ -274,27 +274,6 @@ class OpenLoop(BenchCase):
         self.assertLess(load["latency_ms"]["p99"], 400)
 
 
-class OwnLimits(BenchCase):
-    """The report says which limits come from sluice and not from the relay."""
-
-    def test_limited_by_its_own_rate_limit(self) -> None:
-        relay = self.timed("--ttft", 0.02, "--itl", 0.002, "--pieces", 5)
-        flags = ("--rpm", 60, "--concurrency", 4, "--duration", "8s")
-        load = json.loads(self.bench(relay, *flags, "--json").out)["loads"][0]
-        self.assertEqual(load["requests"], 60)
-        self.assertEqual(load["most_in_60s"], 60)
-        # 60 requests of about 30 ms were sent; for the rest of the eight seconds the four callers waited.
-        sent_ms, _ = truth.stats_of(truth.values_of(relay.chats)["latency_ms"])["mean"]
-        self.assertAlmostEqual(load["held_by_cap"], 1 - 60 * sent_ms / (4 * 8000), delta=0.02)
-
-    def test_the_table_names_its_own_limit(self) -> None:
-        relay = self.timed("--ttft", 0.02, "--itl", 0.002, "--pieces", 5)
-        run = self.bench(relay, "--rpm", 20, "--concurrency", 4, "--duration", "3s")
-        self.assertIn("sluice's own cap of 20 a minute held it", run.out)
-        free = self.bench(relay, "--rpm", 0, "--concurrency", 4, "--requests", 40)
-        self.assertNotIn("sluice's own cap", free.out)
-
-
 class Simulated(BenchCase):
     """The simulator's delays are random, so only means, totals and costs are compared."""
 
@@ -320,7 +299,7 @@ class Simulated(BenchCase):
         self.assertAlmostEqual(load["inter_token_ms"]["mean"], itl, delta=max(itl * (spread + 0.02), 1))
 
     def test_one_in_flight(self) -> None:
-        self.measure(ttft=100, itl=10, concurrency=1, requests=20)
+        self.measure(ttft=100, itl=10, concurrency=1, requests=10)
 
     @at_night
     def test_many_in_flight(self) -> None:
