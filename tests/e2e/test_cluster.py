@@ -229,16 +229,16 @@ class Deaths(ClusterCase):
 
     def test_an_interrupted_worker_leaves_its_requests_to_others(self) -> None:
         relay = self.relay("--delay-min", "0.05", "--delay-max", "0.1")
-        job = self.job(chats(100))
+        job = self.job(chats(300))  # enough that the first worker cannot finish before the signal arrives
         self.enqueue(job)
         first = self.worker("one", relay, "--concurrency", 4, "--lease", "10m")
         wait_until(lambda: relay.attempts >= 20, "the job is under way")
         first.signal(signal.SIGINT)
         self.assertEqual(first.wait().code, 130, first.err)
-        self.assertEqual(self.worker("two", relay, "--concurrency", 4).wait().code, 0)
+        self.assertEqual(self.worker("two", relay, "--concurrency", 32).wait().code, 0)
         results = self.collect(job)
         self.one_each(job, results)
-        self.assertEqual(relay.attempts, 100)
+        self.assertEqual(relay.attempts, 300)
         self.assertEqual(results.totals["maybe_billed_attempts"], 0)
 
     def test_the_database_dies_and_comes_back(self) -> None:
