@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <deque>
 #include <filesystem>
@@ -358,13 +359,18 @@ TEST_F(limit_store_test, processes_that_use_the_table_at_the_same_time_lose_no_s
     return noon + std::chrono::duration_cast<duration>(std::chrono::steady_clock::now() - begun);
   };
   std::vector<pid_t> killed;
+  std::array<int, 2> at_work{};  // a pipe: a byte from each process that has begun
+  ASSERT_EQ(::pipe2(at_work.data(), O_CLOEXEC), 0);
   for (unsigned i = 0; i < 3; ++i) {
     const pid_t child = ::fork();
     if (child == 0) {
       const auto own = open(now());
       auto mine = limiter(*own, 1'000'000);
-      for (;;) {
-        if (const auto slot = mine.try_start(now())) mine.cancel(*slot, now());
+      for (unsigned n = 0;;) {
+        const auto slot = mine.try_start(now());
+        if (!slot) continue;
+        mine.cancel(*slot, now());
+        if (++n == 100 && ::write(at_work[1], "x", 1) != 1) ::_exit(1);
       }
     }
     killed.push_back(child);
@@ -388,8 +394,13 @@ TEST_F(limit_store_test, processes_that_use_the_table_at_the_same_time_lose_no_s
     }
     children.push_back(child);
   }
+  ::close(at_work[1]);
+  for (std::size_t i = 0; i < killed.size(); ++i) {
+    char byte = 0;
+    ASSERT_EQ(::read(at_work[0], &byte, 1), 1);
+  }
+  ::close(at_work[0]);
   for (const pid_t child : killed) {
-    ::usleep(20'000);  // wait until the process is at work
     ::kill(child, SIGKILL);
     ASSERT_EQ(::waitpid(child, nullptr, 0), child);
   }
