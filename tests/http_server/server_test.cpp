@@ -245,6 +245,44 @@ TEST_F(http_servers, ABodyThatComesTooSlowlyIsRefused) {
   EXPECT_TRUE(client.has("HTTP/1.1 408 ")) << client.received();
 }
 
+TEST_F(http_servers, ASlowClientIsServedIfItAlwaysMakesProgress) {
+  constexpr int pieces = 80;
+  const std::string piece(100'000, 'x');  // all pieces are larger than the buffers of two sockets
+  std::size_t received = 0;
+  int written = 0;
+  handler = [&](exchange& call) -> asio::awaitable<void> {
+    for (;;) {
+      const std::string_view part = co_await call.read_piece();
+      if (part.empty()) break;
+      received += part.size();
+    }
+    const header_fields none;
+    co_await call.begin(200, none, pieces * piece.size());
+    while (written < pieces && co_await call.write(piece)) ++written;
+    co_await call.finish();
+  };
+  options.min_body_bytes = 1;
+  auto& client = connect();
+  client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
+  for (std::size_t sent = 1; sent <= 10; ++sent) {
+    client.send("x");
+    run([&] { return received == sent; });
+    time.advance(20s);
+  }
+  std::string part(10'000, '\0');
+  boost::system::error_code error;
+  const auto cut_off = [&] { return error && error != asio::error::would_block; };
+  while (written < pieces && !cut_off()) {
+    run([&, before = written] {
+      client.socket().read_some(asio::buffer(part), error);
+      return written > before || cut_off();
+    });
+    time.advance(20s);
+  }
+  EXPECT_EQ(written, pieces);
+  EXPECT_FALSE(client.closed());
+}
+
 TEST_F(http_servers, AnUnreadBodyIsDroppedIfItIsSmall) {
   auto& client = connect();
   client.send("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" + get("/b"));

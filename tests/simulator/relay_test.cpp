@@ -664,31 +664,6 @@ TEST(Relay, DropsAClientThatStopsInTheMiddle) {
   EXPECT_EQ(read_to_end(silent).substr(0, 12), "HTTP/1.1 200");
 }
 
-TEST(Relay, ASlowClientIsServed) {
-  options options;
-  options.patience = std::chrono::milliseconds(300);
-  options.tokens = 100'000;
-  relay relay(options);
-  relay.start();
-  boost::asio::io_context io;
-  tcp::socket socket(io);
-  socket.connect({boost::asio::ip::make_address("127.0.0.1"), relay.port()});
-  const std::string body = a_chat + R"(,"max_completion_tokens":16000,"n":6,"stream":true})";
-  const std::string request =
-      "POST /v1/chat/completions HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer k\r\n"
-      "Connection: close\r\nContent-Length: " +
-      std::to_string(body.size()) + "\r\n\r\n";
-  const auto pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(50)); };
-  boost::asio::write(socket, boost::asio::buffer(request));
-  for (std::size_t at = 0; at < body.size(); at += 10, pause())
-    boost::asio::write(socket, boost::asio::buffer(body.substr(at, 10)));
-  std::string piece(2U << 20U, ' ');
-  boost::system::error_code end;
-  for (; !end; pause()) boost::asio::read(socket, boost::asio::buffer(piece), end);
-  EXPECT_EQ(end, boost::asio::error::eof);
-  EXPECT_EQ(ledger(relay)["delivered"]["requests"], 1);
-}
-
 TEST(Relay, AnHttp10ClientGetsAStreamWithoutChunks) {
   relay relay(options{});
   relay.start();
