@@ -128,6 +128,11 @@ class ClockCase(ClusterCase):
         there = self.database.sql("SELECT extract(epoch FROM clock_timestamp())")[0][0]
         return round((float(there) - time.time()) / 3600)
 
+    def holders(self) -> int:
+        """How many workers hold a lease."""
+        return int(self.database.sql("SELECT count(DISTINCT worker) FROM sluice.job_chunks WHERE state = 1",
+                                     self.name)[0][0])
+
 
 class Clocks(ClockCase):
     def test_workers_keep_their_chunks_when_the_clock_of_the_database_is_set(self) -> None:
@@ -135,6 +140,8 @@ class Clocks(ClockCase):
         job = self.job(chats(400))
         self.enqueue(job, "--chunk", 50)
         workers = [self.worker(f"host{n}", relay, "--concurrency", 4) for n in range(3)]
+        # A worker that starts after the clock was set cannot know that it was set.
+        wait_until(lambda: self.holders() == 3, "each worker holds a chunk")
         for sent, hour in ((60, 1), (130, 0), (200, -1), (270, 0)):
             wait_until(lambda: relay.attempts >= sent, "the job is under way")
             self.clock.set(hour * 3600)
@@ -168,6 +175,7 @@ class ClocksAndLimits(ClockCase):
         self.enqueue(job, "--chunk", 5)
         began = time.monotonic()
         workers = [self.worker(f"host{n}", relay, "--concurrency", 8, rpm=cap) for n in range(WORKERS)]
+        wait_until(lambda: self.holders() == WORKERS, "each worker holds a chunk")
         for sent, hour in ((20, 1), (50, 0), (70, -1), (90, 0)):
             wait_until(lambda: relay.attempts >= sent, "the job is under way", patience=150)
             self.clock.set(hour * 3600)
