@@ -345,6 +345,9 @@ bool reply_reader::state::on_event(const sse_parser::event& event) {
         fail(event.data, "an event of the stream is not a JSON object");
         // The event came whole and contains no error message, so the reply cannot be read.
         failed->unreadable = read_error_body(event.data).message.empty();
+        if (failed->unreadable && response.in_background()) {
+          failed = background_failure(response.opened());
+        }
         break;
     }
     // A complete reply was paid for, so it is kept, whatever the relay sends after it.

@@ -314,7 +314,7 @@ chunk_meaning response_stream::add(std::string_view type, ondemand::object objec
     if (event.type == "response.output_item.added" || event.type == "response.output_item.done") {
       take_item(event, event.type.ends_with(".done"));
     } else if (event.response.starts_with('{')) {
-      opened_ = event.response;
+      open(event.response);
     } else {
       take_piece(event);
     }
@@ -324,10 +324,11 @@ chunk_meaning response_stream::add(std::string_view type, ondemand::object objec
   return body_.empty() ? chunk_meaning::error : chunk_meaning::last;
 }
 
-bool response_stream::in_background() const {
-  raw_members members = members_of(opened_);
+void response_stream::open(std::string_view response) {
+  raw_members members = members_of(response);
   const std::string* said = find(members, "background");
-  return said != nullptr && *said == "true";
+  in_background_ = said != nullptr && *said == "true";
+  opened_ = response;
 }
 
 /// The item that an event belongs to: found by its id, otherwise by its index. If there is none, a

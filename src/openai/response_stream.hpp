@@ -33,7 +33,7 @@ class response_stream {
   /// The `response` object as it was at the beginning of the stream; empty before that.
   const std::string& opened() const { return opened_; }
   /// Whether the response continues in the background after this connection ends.
-  bool in_background() const;
+  bool in_background() const noexcept { return in_background_; }
   /// Memory in use, in bytes; an estimate.
   std::size_t held() const noexcept { return held_ + body_.size(); }
   /// The pieces so far: `content` counts text; `any` also counts reasoning, refusals and arguments.
@@ -74,6 +74,7 @@ class response_stream {
     std::map<std::pair<std::string, std::int64_t>, part> parts;  ///< key: list and index
   };
 
+  void open(std::string_view response);
   /// Null: there are too many items.
   item* item_of(const told& event, std::string_view kind);
   void take_item(const told& event, bool whole);
@@ -88,6 +89,7 @@ class response_stream {
   std::size_t held_ = 0;
   std::vector<item> items_;  ///< in the order in which they began
   std::string opened_;       ///< the response as it was when the stream began
+  bool in_background_ = false;
   std::string body_;
 };
 

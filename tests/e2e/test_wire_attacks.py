@@ -397,6 +397,14 @@ class Background(HostileCase):
                                                        "response": self.started(name, "queued")})]
         self.check([name], {name: [Answer([*open_stream(parts), End.CLOSE])]}, stream=True)
 
+    def test_an_event_that_is_broken_inside(self) -> None:
+        name = "bg-broken"
+        created = event({"type": "response.created", "response": self.started(name, "queued")})
+        broken = b'data: {"type":"response.other","response":{"id":"resp_%s","object"8}}\n\n' % name.encode()
+        for parts in ([created, broken], [created, broken, DONE]):
+            self.check([name], {name: [Answer([*open_stream(parts), End.CLOSE])]}, stream=True)
+            self.results(self.folder / "job.jsonl").errors_path.unlink()
+
 
 class RequestIds(HostileCase):
     def test_are_always_strings(self) -> None:

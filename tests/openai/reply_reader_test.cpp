@@ -1121,6 +1121,22 @@ TEST(BackgroundReply, IsNotAskedForAgain) {
   }
 }
 
+// If an event that is broken inside came after the first event, the stream forgot that the response
+// continues in the background, and later failed to parse the event.
+TEST(BackgroundReply, IsRememberedIfALaterEventIsBroken) {
+  const std::string opened =
+      R"({"type":"response.created","response":{"id":"resp_1","background":true}})";
+  const std::string broken = R"({"type":"response.other","response":{"id":"resp_1","object"8}})";
+  for (const auto& [first, goes_on] : {std::pair(opened, true), {broken, false}}) {
+    response from{.body = events({first, broken}), .how = ending::cut};
+    from.target = endpoint::responses;
+    const auto seen = read(from);
+    ASSERT_FALSE(seen.outcome.has_value());
+    EXPECT_EQ(seen.outcome.error().code, errc::invalid_response);
+    EXPECT_EQ(seen.outcome.error().goes_on, goes_on) << seen.outcome.error().message;
+  }
+}
+
 std::string nested(std::size_t depth, const char* open = "[", const char* close = "]") {
   std::string text;
   for (std::size_t i = 0; i < depth; ++i) text += open;
