@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <utility>
-#include <vector>
+#include <string>
+#include <string_view>
 
 #include "base/refuse.hpp"
 #include "cli/settings/price_lists.hpp"
@@ -63,27 +63,30 @@ std::string serve_url(const serve_settings& chosen, std::uint16_t port) {
 exit_status check_serve(const serve_settings& chosen, const server::batch_server_options& options,
                         prepared_relays& relays) {
   const auto disk = system_files();
-  std::vector<std::pair<std::string, std::string>> rows;
+  std::string text;
+  const auto row = [&](std::string_view name, std::string_view value) {
+    text += fmt::format("{:<11}{}\n", name, value);
+  };
   const auto keys = read_client_keys(chosen.keys, *disk);
   http_server::check_certificate(options.http);
-  rows.emplace_back("serves", serve_url(chosen, options.http.port));
-  rows.emplace_back("clients", chosen.keys.empty() ? "need no key; only this machine can connect"
-                                                   : fmt::format("need one of {} key(s) in {}",
-                                                                 keys.size(), chosen.keys));
+  row("serves", serve_url(chosen, options.http.port));
+  row("clients", chosen.keys.empty()
+                     ? "need no key; only this machine can connect"
+                     : fmt::format("need one of {} key(s) in {}", keys.size(), chosen.keys));
   if (chosen.insecure_http && chosen.certificate.empty()) {
-    rows.emplace_back("warning", "HTTP without TLS: keys and prompts travel in the clear");
+    row("warning", "HTTP without TLS: keys and prompts travel in the clear");
   }
   for (const auto& member : relays.members()) {
-    rows.emplace_back(relays.simulated() ? "simulates" : "relay",
-                      relay_text(member, chosen.run.engine.pace.requests_per_minute));
+    row(relays.simulated() ? "simulates" : "relay",
+        relay_text(member, chosen.run.engine.pace.requests_per_minute));
   }
   // The relay's own price list is not requested, because this check sends nothing over the network.
   if (asks_for_prices(chosen.run)) {
-    rows.emplace_back("prices", "are asked of the relay at the start");
+    row("prices", "are asked of the relay at the start");
   } else {
     (void)relays.prices();
   }
-  rows.emplace_back("data", checked_folder(options.data, *disk));
+  row("data", checked_folder(options.data, *disk));
   if (!chosen.access_log.empty()) {
     if (chosen.access_log != "-") {
       const auto folder = std::filesystem::absolute(chosen.access_log).parent_path().string();
@@ -91,14 +94,11 @@ exit_status check_serve(const serve_settings& chosen, const server::batch_server
         refuse(fmt::format("--access-log {}: its folder cannot be written", chosen.access_log));
       }
     }
-    rows.emplace_back("access log",
-                      chosen.access_log == "-" ? "standard output" : chosen.access_log);
+    row("access log", chosen.access_log == "-" ? "standard output" : chosen.access_log);
   }
   if (!chosen.webhook.url.empty()) {
-    rows.emplace_back("webhook", notify::shown_host(chosen.webhook.url) + ", signed");
+    row("webhook", notify::shown_host(chosen.webhook.url) + ", signed");
   }
-  std::string text;
-  for (const auto& [name, value] : rows) text += fmt::format("{:<11}{}\n", name, value);
   print(text + "The settings are good; nothing was started.\n");
   return success;
 }
