@@ -5,7 +5,6 @@
 
 #include <strings.h>
 #include <algorithm>
-#include <bit>
 #include <cerrno>
 #include <cstdint>
 #include <optional>
@@ -41,7 +40,7 @@ class converter {
   ~converter() {
     if (is_open()) ::iconv_close(state_);
   }
-  bool is_open() const { return state_ != std::bit_cast<iconv_t>(std::intptr_t{-1}); }
+  bool is_open() const { return reinterpret_cast<std::intptr_t>(state_) != -1; }
 
   /// Converts from the front of `input`. Returns the bytes written, and sets `fault` to the errno
   /// that stopped it.
