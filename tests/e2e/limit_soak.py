@@ -71,7 +71,7 @@ def soak(binary: str, folder: Path, windows: float, rpm: int, delay_max: float, 
 
                 support.wait_until(over, "the windows are over", 60 * windows + 180, pause=1.0)
                 if run.poll() is None:
-                    run.send_signal(signal.SIGINT)
+                    run.send_signal(signal.SIGTERM)  # a background job of a shell ignores SIGINT
                 run.wait(support.PATIENCE)
             finally:
                 run.kill()
