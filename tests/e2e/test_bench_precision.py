@@ -299,7 +299,7 @@ class Simulated(BenchCase):
         self.assertAlmostEqual(load["inter_token_ms"]["mean"], itl, delta=max(itl * (spread + 0.02), 1))
 
     def test_one_in_flight(self) -> None:
-        self.measure(ttft=100, itl=10, concurrency=1, requests=10)
+        self.measure(ttft=100, itl=10, concurrency=1, requests=20)
 
     @at_night
     def test_many_in_flight(self) -> None:
