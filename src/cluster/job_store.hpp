@@ -198,6 +198,11 @@ struct change_batch {
   duration lease{};            ///< from now on, every chunk of the batch is leased for this long
   std::vector<chunk_changes> chunks;
 };
+struct commit_answer {
+  /// These chunks now belong to another worker; nothing of their changes was stored.
+  std::vector<lease_key> lost;
+  std::int64_t now = 0;  ///< time of the database, in microseconds since the epoch
+};
 
 /// A worker's request for starts in a relay's window; see grant_rules.hpp.
 struct window_call {
@@ -301,9 +306,8 @@ class job_store {
   /// the lines of the chunk from the first uncovered one on go back to the queue.
   virtual reserve_answer reserve(const lease_key& key, const std::vector<line_reserve>& lines,
                                  bool split) = 0;
-  /// Stores the changes, and extends the leases. Returns the chunks that now belong to another
-  /// worker; nothing of their changes was stored.
-  virtual std::vector<lease_key> commit(const change_batch& batch) = 0;
+  /// Stores the changes, and extends the leases.
+  virtual commit_answer commit(const change_batch& batch) = 0;
 
   // The window of a relay.
 

@@ -7,8 +7,6 @@
 #include "cluster/clock_drift.hpp"
 
 namespace sluice::cluster {
-namespace {}  // namespace
-
 void lease_watch::ask(claim_request& request, time_point now) const {
   if (last_now_) {
     request.over_before = now < doubt_until_ ? 0 : *last_now_ + micros(now - last_ended_);
@@ -18,22 +16,30 @@ void lease_watch::ask(claim_request& request, time_point now) const {
   }
 }
 
-void lease_watch::learn(const claim_request& request, const claim_answer& answer, time_point begun,
-                        time_point now) {
+void lease_watch::learn_time(std::int64_t database_now, duration lease, time_point begun,
+                             time_point now) {
+  // A later call was answered first. The clock may have been set between the two, which the next
+  // answer shows.
+  if (last_now_ && begun < last_begun_) return;
   if (last_now_) {
-    const std::int64_t passed = answer.now - *last_now_;
+    const std::int64_t passed = database_now - *last_now_;
     const std::int64_t least = micros(begun - last_ended_);
     const std::int64_t most = micros(now - last_begun_);
     const std::int64_t allowed = micros(slack) + most / clock_drift;
     if (passed < least - allowed || passed > most + allowed) {
-      duration longest = request.lease;
+      duration longest = lease;
       for (const auto& [key, one] : seen_) longest = std::max(longest, one.chunk.length);
       doubt_until_ = now + longest;
     }
   }
-  last_now_ = answer.now;
+  last_now_ = database_now;
   last_begun_ = begun;
   last_ended_ = now;
+}
+
+void lease_watch::learn(const claim_request& request, const claim_answer& answer, time_point begun,
+                        time_point now) {
+  learn_time(answer.now, request.lease, begun, now);
   if (answer.got) return;  // in this case the answer does not list the leases
   std::map<lease_key, sighting> seen;
   for (const leased_chunk& one : answer.leased) {

@@ -16,7 +16,9 @@ namespace sluice::cluster {
 /// workers seem to have expired. If it is set back, leases of dead workers last longer. So the
 /// worker calculates the database's time: the time in the last answer, plus the time that has
 /// passed since by its own clock. If the next answer has a different time, the clock was set. Then,
-/// for the length of a lease, only what the worker has seen itself counts. At any time, a lease has
+/// for the length of a lease, only what the worker has seen itself counts. Answers to all calls
+/// count: between two claims, the clock may be set back and forward again, and leases that are
+/// renewed in between end too early. At any time, a lease has
 /// expired if this worker has watched it for its whole length without a renewal.
 class lease_watch {
  public:
@@ -29,6 +31,8 @@ class lease_watch {
   /// Learns from an answer. The call began at `begun` and ended at `now`.
   void learn(const claim_request& request, const claim_answer& answer, time_point begun,
              time_point now);
+  /// Learns the database's time from any other call. `lease`: length of this worker's leases.
+  void learn_time(std::int64_t database_now, duration lease, time_point begun, time_point now);
 
  private:
   struct sighting {

@@ -427,11 +427,12 @@ asio::awaitable<void> leased_work::parts::store_batch() {
     for (const auto& done : waiting) done(nullptr);
   };
   if (batch.chunks.empty()) co_return tell();
-  std::optional<std::vector<lease_key>> lost;
-  while (!lost) {
+  std::optional<commit_answer> answer;
+  while (!answer) {
     std::string fault;
+    const time_point begun = with.time.now();
     try {
-      lost = co_await with.threads.run([&] { return with.store.commit(batch); });
+      answer = co_await with.threads.run([&] { return with.store.commit(batch); });
     } catch (const store::store_error& error) {
       fault = error.what();
     } catch (const other_version& error) {
@@ -439,11 +440,14 @@ asio::awaitable<void> leased_work::parts::store_batch() {
       fault.clear();
       break;
     }
-    if (lost) break;
+    if (answer) {
+      leases.learn_time(answer->now, batch.lease, begun, with.time.now());
+      break;
+    }
     if (!may_try_again(fault)) break;
     co_await pause(idle, after_failure);
   }
-  if (!lost) {
+  if (!answer) {
     for (const chunk_changes& one : batch.chunks) unstored += one.results.size();
     give_up();
     co_return tell();
@@ -457,7 +461,7 @@ asio::awaitable<void> leased_work::parts::store_batch() {
     const auto chunk = found->second;
     chunk->renewed = now;
     const bool ended = one.release || chunk->open == 0;
-    if (std::ranges::find(*lost, one.key) != lost->end()) {
+    if (std::ranges::find(answer->lost, one.key) != answer->lost.end()) {
       // If the batch was already stored by an earlier call, a chunk that it completed is also
       // reported as lost.
       if (!ended) {

@@ -423,7 +423,7 @@ class postgres_jobs final : public job_store {
         if_unclear::say_so);
   }
 
-  std::vector<lease_key> commit(const change_batch& batch) override {
+  commit_answer commit(const change_batch& batch) override {
     return database_.transact([&](postgres_transaction& in) { return try_commit(in, batch); },
                               if_unclear::run_again);
   }
@@ -665,30 +665,32 @@ class postgres_jobs final : public job_store {
     answer.got = std::move(got);
   }
 
-  static std::vector<lease_key> try_commit(postgres_transaction& in, const change_batch& batch) {
+  static commit_answer try_commit(postgres_transaction& in, const change_batch& batch) {
     // Changes nothing, and returns no row, if the batch is already stored.
     const auto worker = in.run(
         "INSERT INTO sluice.job_workers AS w (name, sequence) VALUES ($1, $2) ON CONFLICT (name) "
         "DO UPDATE SET sequence = excluded.sequence, seen = clock_timestamp() WHERE w.sequence < "
-        "excluded.sequence RETURNING (SELECT version FROM sluice.job_schema)",
+        "excluded.sequence RETURNING (SELECT version FROM sluice.job_schema), (extract(epoch FROM "
+        "clock_timestamp()) * 1000000)::bigint",
         postgres_parameters().put(batch.worker).put(batch.sequence));
     const bool again = worker.empty();
+    commit_answer answer;
     if (again) {
-      check_version(in);
+      answer.now = check_version(in);
     } else {
       require_job_schema(worker.number(0, 0));
+      answer.now = worker.number(0, 1);
     }
     std::map<lease_key, chunk_record> held = lock_chunks(in, batch);
-    std::vector<lease_key> lost;
     std::set<job_id> jobs;
     for (const chunk_changes& one : batch.chunks) {
       if (held.contains(one.key)) {
         jobs.insert(one.key.job);
       } else {
-        lost.push_back(one.key);
+        answer.lost.push_back(one.key);
       }
     }
-    if (again || held.empty()) return lost;
+    if (again || held.empty()) return answer;
     const auto with_budget = jobs_with_budget(in, jobs);
     insert_attempts(in, batch, held);
     std::map<job_id, money_change> money;
@@ -710,7 +712,7 @@ class postgres_jobs final : public job_store {
       if (with_budget.contains(job)) move_money(in, job, change);
     }
     for (const job_id job : with_done) finish_if_done(in, job);
-    return lost;
+    return answer;
   }
 
   // Locks chunks in the same order for all workers, to prevent deadlocks.

@@ -112,7 +112,7 @@ class process_store final : public job_store {
                          bool split) override {
     return call([&] { return base_.reserve(key, lines, split); });
   }
-  std::vector<lease_key> commit(const change_batch& batch) override {
+  commit_answer commit(const change_batch& batch) override {
     return call([&] { return base_.commit(batch); });
   }
   window_answer call_window(const window_call& asked) override {

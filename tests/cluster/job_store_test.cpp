@@ -62,7 +62,7 @@ class JobStore : public ::testing::TestWithParam<const char*> {
     return store_->claim({name_of(worker), lease, false, 0, std::move(held)});
   }
   std::vector<lease_key> commit(const std::string& worker, std::vector<chunk_changes> changes) {
-    return store_->commit({name_of(worker), ++sequence_[worker], 60s, std::move(changes)});
+    return store_->commit({name_of(worker), ++sequence_[worker], 60s, std::move(changes)}).lost;
   }
   // A unique name for the worker: each test uses other names.
   std::string name_of(const std::string& worker) const {
@@ -169,14 +169,20 @@ TEST_P(JobStore, ABatchThatIsCommittedTwiceCountsOnce) {
                            1,
                            60s,
                            {{got->key, {{1, 1, {}}}, {}, {result_of(1, {}, dollars("1"))}, false}}};
-  EXPECT_TRUE(store_->commit(batch).empty());
-  EXPECT_TRUE(store_->commit(batch).empty());
+  std::int64_t time = claim("v").now;
+  for (int call = 0; call < 2; ++call) {
+    const commit_answer answer = store_->commit(batch);
+    EXPECT_TRUE(answer.lost.empty());
+    EXPECT_GE(answer.now, time);
+    time = answer.now;
+  }
+  EXPECT_LE(time, claim("v").now);
   EXPECT_EQ(store_->counters(id).succeeded, 1U);
   EXPECT_EQ(store_->counters(id).attempts, 1U);
   EXPECT_EQ(store_->counters(id).cost, dollars("1"));
   // The worker's next batch counts.
   const chunk_changes next{got->key, {{2, 1, {}}}, {}, {result_of(2)}, false};
-  EXPECT_TRUE(store_->commit({name_of("w"), 2, 60s, {next}}).empty());
+  EXPECT_TRUE(store_->commit({name_of("w"), 2, 60s, {next}}).lost.empty());
   EXPECT_EQ(store_->counters(id).succeeded, 2U);
 }
 

@@ -45,6 +45,12 @@ class LeaseWatch : public ::testing::Test {
     watch_.learn(request, answer, begun, now_);
     return over || silent;
   }
+  // The worker stores a result. The call takes 10 ms.
+  void stores() {
+    const time_point begun = now_;
+    now_ += 10ms;
+    watch_.learn_time(database_now(), lease_length, begun, now_);
+  }
   // The time until the worker takes the chunk over if it claims once a second, but at most about
   // `most`.
   duration waits(std::int64_t chunk, duration most) {
@@ -120,6 +126,33 @@ TEST_F(LeaseWatch, AStepWhileNoOneLooksChangesNothing) {
   const duration waited = waits(1, 1h);
   EXPECT_GE(waited, 55s);
   EXPECT_LE(waited, 65s);
+}
+
+// The lease that was renewed in between ends too early by the database's clock.
+TEST_F(LeaseWatch, AStepBackAndForthBetweenTwoClaimsIsSeenInOtherAnswers) {
+  renew(1);
+  EXPECT_FALSE(looks(1));
+  set_clock(-3600s);
+  now_ += 5s;
+  renew(1);
+  stores();
+  set_clock(3600s);
+  now_ += 5s;
+  EXPECT_FALSE(looks(1));
+  const duration waited = waits(1, 1h);
+  EXPECT_GE(waited, 50s);
+  EXPECT_LE(waited, 65s);
+}
+
+TEST_F(LeaseWatch, AnswersThatArriveInAnotherOrderAreNoStep) {
+  renew(1);
+  const time_point begun = now_;
+  const std::int64_t early = database_now();
+  now_ += 70s;
+  looks(1);
+  watch_.learn_time(early, lease_length, begun, now_);
+  leases_[2] = {{1, 2, 1}, database_now() - second, lease_length};
+  EXPECT_TRUE(looks(2));
 }
 
 TEST_F(LeaseWatch, ClocksThatDifferALittleAreTrusted) {

@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <exception>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -30,14 +31,14 @@ class LeasedWork : public ::testing::Test {
   LeasedWork() {
     store_.now = [this] {
       return std::int64_t{1'700'000'000'000'000} +
-             static_cast<std::int64_t>(time_.since_start() * 1e6);
+             static_cast<std::int64_t>(time_.since_start() * 1e6) + clock_set_;
     };
     store_.before = [this](const std::string& call) {
       if (call == "claim" && ++claims_ > too_many_claims) work_.stop();
     };
   }
 
-  void add(std::uint64_t lines, usd budget, std::uint64_t chunk_lines) {
+  void add(std::uint64_t lines, std::optional<usd> budget, std::uint64_t chunk_lines) {
     std::string text;
     for (std::uint64_t i = 0; i < lines; ++i) {
       text +=
@@ -77,6 +78,7 @@ class LeasedWork : public ::testing::Test {
   test::memory_job_store store_;
   background threads_{loop_, 0};
   relay_prices prices_{price_table::built_in()};
+  std::int64_t clock_set_ = 0;  // microseconds by which the clock of the store was set
   std::size_t claims_ = 0;
   bool ended_ = false;
   leased_work work_{{.loop = loop_,
@@ -138,6 +140,44 @@ TEST_F(LeasedWork, ARequestThatGetsNoMoneyGoesBackToTheQueue) {
   EXPECT_EQ(listed.job.reserved, usd{});
   EXPECT_EQ(listed.leased_chunks, 0U);
   EXPECT_EQ(listed.sums.maybe_billed, 2U);
+  work_.close(1s);
+  run_for(5s);
+  EXPECT_TRUE(ended_);
+}
+
+// A worker with enough requests does not claim. It learns from its other calls that the clock of
+// the database was set back and forward again. By this clock, the lease that was renewed in between
+// has ended.
+TEST_F(LeasedWork, AWorkerThatDoesNotClaimSeesTheClockOfTheDatabaseChange) {
+  constexpr std::int64_t hour = 3'600'000'000;
+  const auto in_hand = static_cast<std::uint64_t>(leased_work::options{}.in_hand);
+  add(2 * in_hand, std::nullopt, in_hand);
+  const auto other = store_.claim({"other", 60s, false, 0, {}}).got;
+  store_.commit({"other", 1, 60s, {{other->key, {{other->first, 1, {}}}, {}, {}, false}}});
+  begin();
+  run_for(1s);
+  const request one = next();
+  clock_set_ = -hour;
+  store_.commit({"other", 2, 60s, {{other->key, {}, {}, {}, false}}});
+  work_.attempt_started(first_attempt(one));
+  claims_ = 0;
+  run_for(1s);
+  clock_set_ = 0;
+  run_for(1s);
+  EXPECT_EQ(claims_, 0U);
+  work_.put({.job = one.job,
+             .line = one.line,
+             .custom_id = one.custom_id,
+             .relay = {},
+             .target = one.target,
+             .model = {},
+             .digest = {},
+             .ttft_ms = {},
+             .outcome = failure{}});
+  run_for(1s);
+  EXPECT_GT(claims_, 0U);
+  EXPECT_EQ(store_.list_jobs().front().sums.maybe_billed, 0U);
+  EXPECT_TRUE(store_.commit({"other", 3, 60s, {{other->key, {}, {}, {}, false}}}).lost.empty());
   work_.close(1s);
   run_for(5s);
   EXPECT_TRUE(ended_);

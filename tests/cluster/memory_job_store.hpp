@@ -212,9 +212,10 @@ class memory_job_store : public cluster::job_store {
       return answer;
     });
   }
-  std::vector<cluster::lease_key> commit(const cluster::change_batch& batch) override {
+  cluster::commit_answer commit(const cluster::change_batch& batch) override {
     return transact("commit", [&] {
-      std::vector<cluster::lease_key> lost;
+      cluster::commit_answer answer;
+      answer.now = now();
       const bool again = sequences_[batch.worker] >= batch.sequence;
       sequences_[batch.worker] = batch.sequence;
       for (const auto& changes : batch.chunks) {
@@ -223,12 +224,12 @@ class memory_job_store : public cluster::job_store {
             of == jobs_.end() ? nullptr : &of->second.chunks.at(changes.key.chunk);
         if (chunk == nullptr || chunk->record.epoch != changes.key.epoch ||
             chunk->record.state != cluster::chunk_state::leased) {
-          lost.push_back(changes.key);
+          answer.lost.push_back(changes.key);
           continue;
         }
         if (!again) store(of->second, *chunk, changes, batch);
       }
-      return lost;
+      return answer;
     });
   }
   cluster::window_answer call_window(const cluster::window_call& call) override {

