@@ -167,7 +167,12 @@ enqueued_job enqueue(job_store& store, const std::string& path, const std::strin
   }
   done.was_there = done.job.ready;
   if (options.budget && options.budget != done.job.budget) {
-    store.set_budget(done.job.id, options.budget);
+    if (!store.set_budget(done.job.id, options.budget)) {
+      refuse(fmt::format(
+          "{}: workers are sending requests of this job without a budget; stop them with Ctrl-C, "
+          "then run the same command again to set one",
+          name));
+    }
     done.job.budget = options.budget;
   }
   if (done.was_there) return done;

@@ -276,8 +276,9 @@ class job_store {
   virtual void add_block(job_id job, const line_block& block) = 0;
   /// Marks the job as ready: all blocks are stored, and workers may begin.
   virtual void make_ready(job_id job) = 0;
-  /// Changes the budget.
-  virtual void set_budget(job_id job, std::optional<usd> budget) = 0;
+  /// Changes the budget. What the job has cost until now counts. Returns false, and changes
+  /// nothing, if workers hold chunks that they leased without a budget.
+  virtual bool set_budget(job_id job, std::optional<usd> budget) = 0;
   virtual std::optional<job_record> find_job(std::string_view name) = 0;
   struct listed_job {
     job_record job;

@@ -281,16 +281,31 @@ class postgres_jobs final : public job_store {
         if_unclear::run_again);
   }
 
-  void set_budget(job_id job, std::optional<usd> budget) override {
-    database_.transact(
+  bool set_budget(job_id job, std::optional<usd> budget) override {
+    return database_.transact(
         [&](postgres_transaction& in) {
+          // Workers lock a chunk first, and then its job.
+          in.run("SELECT 1 FROM sluice.job_chunks WHERE job = $1 ORDER BY number FOR UPDATE",
+                 postgres_parameters().put(job));
+          const auto held = in.run(
+              "SELECT EXISTS (SELECT 1 FROM sluice.job_chunks WHERE job = $1 AND state = 1 AND "
+              "lease_until > clock_timestamp()) AND budget IS NULL FROM sluice.jobs WHERE id = $1",
+              postgres_parameters().put(job));
+          if (!held.empty() && held.flag(0, 0)) return false;
+          // The holders of expired leases cannot continue without the budget.
+          in.run(
+              "UPDATE sluice.job_chunks c SET needs = NULL, epoch = epoch + CASE WHEN state = 1 "
+              "AND j.budget IS NULL THEN 1 ELSE 0 END FROM sluice.jobs j WHERE c.job = $1 AND j.id "
+              "= $1 AND (needs IS NOT NULL OR state = 1 AND j.budget IS NULL)",
+              postgres_parameters().put(job));
           std::optional<std::string> text;
           if (budget) text = budget->to_string();
           in.run(
-              "UPDATE sluice.jobs SET budget = $2::text::numeric, exhausted = false WHERE id = $1",
+              "UPDATE sluice.jobs SET budget = $2::text::numeric, exhausted = false, spent = "
+              "(SELECT "
+              "coalesce(sum(cost + kept), 0) FROM sluice.job_chunks WHERE job = $1) WHERE id = $1",
               postgres_parameters().put(job).put(text));
-          in.run("UPDATE sluice.job_chunks SET needs = NULL WHERE job = $1 AND needs IS NOT NULL",
-                 postgres_parameters().put(job));
+          return true;
         },
         if_unclear::run_again);
   }
@@ -557,6 +572,10 @@ class postgres_jobs final : public job_store {
         continue;
       }
       if (!take_job(in, job, request)) continue;
+      // The job may have got a budget before its chunk was locked.
+      job = job_in(in.run(fmt::format("SELECT {} FROM sluice.jobs WHERE id = $1", job_columns),
+                          postgres_parameters().put(job.id)),
+                   0);
       take(in, chunk_in(found, 0), std::move(job), request, answer);
       return answer;
     }

@@ -92,7 +92,9 @@ class process_store final : public job_store {
   job_record add_job(const new_job& job) override { return base_.add_job(job); }
   void add_block(job_id job, const line_block& block) override { base_.add_block(job, block); }
   void make_ready(job_id job) override { base_.make_ready(job); }
-  void set_budget(job_id job, std::optional<usd> budget) override { base_.set_budget(job, budget); }
+  bool set_budget(job_id job, std::optional<usd> budget) override {
+    return base_.set_budget(job, budget);
+  }
   std::optional<job_record> find_job(std::string_view name) override {
     return base_.find_job(name);
   }

@@ -346,8 +346,46 @@ TEST_P(JobStore, AJobWithoutMoneyIsLeftAloneUntilItGetsMore) {
   EXPECT_FALSE(none.got);
   EXPECT_FALSE(none.more_to_come);
   EXPECT_EQ(none.exhausted, (std::vector<std::string>{"a"}));
-  store_->set_budget(id, dollars("5"));
+  EXPECT_TRUE(store_->set_budget(id, dollars("5")));
   EXPECT_TRUE(claim("w").got);
+}
+
+TEST_P(JobStore, ABudgetThatIsSetLaterCountsWhatTheJobHasCost) {
+  const job_id id = add("a", 1, 4);
+  const auto got = claim("w").got;
+  commit("w", {{got->key,
+                {{1, 1, {}}, {2, 1, {}}},
+                {},
+                {result_of(1, {}, dollars("0.5")), result_of(2, {}, dollars("0.2"))},
+                true}});
+  ASSERT_TRUE(store_->set_budget(id, dollars("1")));
+  EXPECT_EQ(store_->find_job("a")->spent, dollars("0.7"));
+  const auto rest = claim("w").got;
+  ASSERT_TRUE(rest);
+  EXPECT_EQ(store_->reserve(rest->key, {{3, dollars("0.3")}, {4, dollars("0.3")}}, true).lines, 1U);
+  // Another budget changes neither what is spent nor what is reserved.
+  ASSERT_TRUE(store_->set_budget(id, dollars("2")));
+  EXPECT_EQ(store_->find_job("a")->spent, dollars("0.7"));
+  EXPECT_EQ(store_->find_job("a")->reserved, dollars("0.3"));
+  commit("w", {{rest->key, {{3, 1, dollars("0.3")}}, {}, {}, false}});
+  pass(61s);
+  ASSERT_TRUE(claim("v").got);
+  ASSERT_TRUE(store_->set_budget(id, dollars("3")));
+  EXPECT_EQ(store_->find_job("a")->spent, dollars("1"));  // the attempt may have been billed
+}
+
+// What they send is not reserved, so it could exceed the budget.
+TEST_P(JobStore, NoBudgetIsSetWhileWorkersHoldChunksWithoutOne) {
+  const job_id id = add("a", 2, 1);
+  const auto got = claim("w").got;
+  EXPECT_FALSE(store_->set_budget(id, dollars("1")));
+  EXPECT_FALSE(store_->find_job("a")->budget);
+  pass(61s);
+  ASSERT_TRUE(store_->set_budget(id, dollars("1")));
+  EXPECT_EQ(commit("w", {{got->key, {{1, 1, {}}}, {}, {}, false}}).size(), 1U);
+  const auto taken = claim("v").got;
+  ASSERT_TRUE(taken);
+  EXPECT_TRUE(taken->job.budget);
 }
 
 TEST_P(JobStore, CheaperLinesGoAheadOfOneThatIsTooDear) {

@@ -72,12 +72,24 @@ class memory_job_store : public cluster::job_store {
       return 0;
     });
   }
-  void set_budget(cluster::job_id job, std::optional<usd> budget) override {
-    transact("set_budget", [&] {
-      jobs_.at(job).record.budget = budget;
-      jobs_.at(job).record.exhausted = false;
-      for (auto& [number, chunk] : jobs_.at(job).chunks) chunk.record.needs.reset();
-      return 0;
+  bool set_budget(cluster::job_id job, std::optional<usd> budget) override {
+    return transact("set_budget", [&] {
+      entry& of = jobs_.at(job);
+      const auto has_no_budget = [&](const auto& one) {
+        return !of.record.budget && one.second.record.state == cluster::chunk_state::leased;
+      };
+      for (const auto& one : of.chunks) {
+        if (has_no_budget(one) && one.second.until > now()) return false;
+      }
+      of.record.spent = usd{};
+      for (auto& one : of.chunks) {
+        if (has_no_budget(one)) ++one.second.record.epoch;
+        one.second.record.needs.reset();
+        of.record.spent += one.second.record.sums.cost + one.second.record.sums.kept;
+      }
+      of.record.budget = budget;
+      of.record.exhausted = false;
+      return true;
     });
   }
   std::optional<cluster::job_record> find_job(std::string_view name) override {
