@@ -5,6 +5,7 @@
 
 #include <strings.h>
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdint>
 #include <optional>
@@ -96,18 +97,32 @@ class converted_source final : public byte_source {
 
   std::size_t read(char* into, std::size_t size) override {
     for (;;) {
+      if (!ready_.empty()) {
+        const std::size_t n = ready_.copy(into, size);
+        ready_.remove_prefix(n);
+        return n;
+      }
       int fault = 0;
-      const std::size_t before = rest_.size();
-      const std::size_t n = converter_.convert(rest_, into, size, fault);
-      converted_ += before - rest_.size();
+      const std::size_t n = convert(into, size, fault);
       if (n > 0) return n;
       if (fault == EILSEQ) wrong_byte();
-      if (!fill()) return 0;
+      if (fault == E2BIG) {
+        // The next character needs more room than the caller has.
+        ready_ = {few_.data(), convert(few_.data(), few_.size(), fault)};
+      } else if (!fill()) {
+        return 0;
+      }
     }
   }
   void cancel() noexcept override { bytes_->cancel(); }
 
  private:
+  std::size_t convert(char* into, std::size_t size, int& fault) {
+    const std::size_t before = rest_.size();
+    const std::size_t n = converter_.convert(rest_, into, size, fault);
+    converted_ += before - rest_.size();
+    return n;
+  }
   // Reads more bytes after the remaining part of a character. False at the end.
   bool fill() {
     std::copy(rest_.begin(), rest_.end(), buffer_.begin());
@@ -130,6 +145,8 @@ class converted_source final : public byte_source {
   std::vector<char> buffer_;
   std::string_view rest_;  // the part of buffer_ that is not converted yet
   std::uint64_t converted_ = 0;
+  std::array<char, 64> few_{};  // room for any character
+  std::string_view ready_;      // the part of few_ that the caller has not read yet
 };
 
 std::string read_start(byte_source& bytes) {

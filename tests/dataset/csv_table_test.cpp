@@ -152,6 +152,32 @@ TEST_F(csv_table, converts_an_encoding_over_many_blocks) {
   EXPECT_EQ(read(text, {.encoding = "GBK"}).rows, expected);
 }
 
+// Wherever a block ends, a character may lie across its end.
+TEST_F(csv_table, converts_a_character_across_the_end_of_a_block) {
+  struct sample {
+    const char* encoding;
+    std::string bytes;
+    std::string utf8;
+  };
+  const std::string four_bytes = "\x94\x39\xDA\x33";  // in gb18030
+  for (const sample& one :
+       {sample{"gb18030", "\xC4\xE3", "你"}, sample{"gb18030", four_bytes, "💩"},
+        sample{"windows-1252", "\xE9", "é"}, sample{"shift_jis", "\x82\xA0", "あ"}}) {
+    for (std::size_t ahead = 0; ahead < 4; ++ahead) {
+      for (const std::size_t count : {std::size_t{1500}, std::size_t{5000}}) {
+        std::string text = std::string(ahead, 'x') + "text\n";
+        std::string cell;
+        for (std::size_t i = 0; i < count; ++i) {
+          text += one.bytes;
+          cell += one.utf8;
+        }
+        EXPECT_EQ(read(text + "\n", {.encoding = one.encoding}).rows, (rows{{cell}}))
+            << one.encoding << " after " << ahead << " letters";
+      }
+    }
+  }
+}
+
 TEST_F(csv_table, refuses_bytes_that_are_not_of_the_encoding) {
   EXPECT_THAT(refused("a\nxy\xFF\xFFz\n", {.encoding = "gb18030"}),
               HasSubstr("is not gb18030 at byte 5; check --encoding"));
