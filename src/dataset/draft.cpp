@@ -98,15 +98,28 @@ void draft::fail(const std::error_code& why) const {
                                 path_, why.message()));
 }
 
+namespace {
+
+// Reads the first bytes of a file, and more of them until they contain a line break.
+std::string begin_with_line(file& of, std::error_code& error, std::size_t longest_line) {
+  for (std::size_t size = longest_header;; size *= 4) {
+    std::string begin = begin_of(of, error, size);
+    const bool whole = begin.size() < size || begin.find('\n') != std::string::npos;
+    if (error || whole || size >= longest_line) return begin;
+  }
+}
+
+}  // namespace
+
 void require_replaceable(file_system& files, const std::string& path,
-                         const std::function<bool(std::string_view)>& is_ours) {
-  constexpr std::size_t longest_header = std::size_t{1} << 20;
+                         const std::function<bool(std::string_view)>& is_ours,
+                         std::size_t longest_line) {
   std::error_code error;
   const auto there = files.open(files.resolved(path), file_system::open_as::read_only, error);
   if (error == std::errc::no_such_file_or_directory) return;
   std::string begin;
   if (there && there->is_regular()) {
-    begin = begin_of(*there, error, longest_header);
+    begin = begin_with_line(*there, error, longest_line);
     if (!error && (begin.empty() || is_ours(begin))) return;
   }
   if (error) throw fatal_error(fatal_error::kind::cannot_start, open_fault_sentence(path, error));

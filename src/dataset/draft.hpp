@@ -42,9 +42,13 @@ class draft {
   std::string pending_;
 };
 
+/// The maximum length of the names of all columns, in bytes.
+inline constexpr std::size_t longest_header = std::size_t{1} << 20;
+
 /// Throws fatal_error unless the file does not exist, is empty, or is accepted by `is_ours` from
-/// its first bytes.
+/// its first bytes. These are at least the first line, if it has at most `longest_line` bytes.
 void require_replaceable(file_system& files, const std::string& path,
-                         const std::function<bool(std::string_view begin)>& is_ours);
+                         const std::function<bool(std::string_view begin)>& is_ours,
+                         std::size_t longest_line = longest_header);
 
 }  // namespace sluice::dataset

@@ -24,6 +24,7 @@ namespace sluice::dataset {
 namespace {
 
 constexpr std::string_view error_column = "error";
+constexpr std::size_t longest_row = std::size_t{1} << 30;  // rows of data and replies are shorter
 constexpr std::array<std::string_view, 5> usage_columns = {
     "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "cost_usd"};
 
@@ -70,7 +71,7 @@ void require_new_names(const std::vector<std::string>& names, const table_reader
   }
 }
 
-// Checks whether the first line of a file was written by extract for this data: it has the columns
+// Checks whether the first row of a file was written by extract for this data: it has the columns
 // of the data, and after them more columns, including the one for failures.
 class own_table {
  public:
@@ -78,19 +79,25 @@ class own_table {
       : source_(source), failure_(failure_name(options)) {}
 
   bool begins_as_ours(std::string_view begin, bool csv) const {
-    const auto line = begin.substr(0, begin.find('\n'));
-    return csv ? is_header(line) : is_object(line);
+    return csv ? begins_with_header(begin) : is_object(begin.substr(0, begin.find('\n')));
   }
 
  private:
-  bool is_header(std::string_view line) const {
+  // The name of a column may contain a line break.
+  bool begins_with_header(std::string_view begin) const {
     std::string expected;
     for (const std::string& name : source_) {
       append_csv_cell(expected, name);
       expected += ',';
     }
-    if (line.starts_with("\xEF\xBB\xBF")) line.remove_prefix(3);
-    return line.starts_with(expected) && names_a_failure(line.substr(expected.size()));
+    if (begin.starts_with("\xEF\xBB\xBF")) begin.remove_prefix(3);
+    if (!begin.starts_with(expected)) return false;
+    begin.remove_prefix(expected.size());
+    std::size_t end = 0;
+    for (bool quoted = false; end < begin.size() && (quoted || begin[end] != '\n'); ++end) {
+      if (begin[end] == '"') quoted = !quoted;
+    }
+    return names_a_failure(begin.substr(0, end));
   }
   bool names_a_failure(std::string_view rest) const {
     if (rest.ends_with('\r')) rest.remove_suffix(1);
@@ -245,9 +252,11 @@ void require_target(file_system& files, const extract_files& names,
   }
   require_apart(names);
   const own_table ours(columns, options);
-  require_replaceable(files, names.into, [&](std::string_view begin) {
-    return ours.begins_as_ours(begin, is_csv(names.into));
-  });
+  const bool csv = is_csv(names.into);
+  const std::size_t longest = csv ? longest_header : longest_row;
+  require_replaceable(
+      files, names.into, [&](std::string_view begin) { return ours.begins_as_ours(begin, csv); },
+      longest);
 }
 
 }  // namespace

@@ -182,6 +182,27 @@ TEST_F(extract, replaces_only_its_own_table) {
               HasSubstr("a name that ends with .csv or .jsonl"));
 }
 
+TEST_F(extract, replaces_a_table_whose_names_contain_line_breaks) {
+  results(success("row-1", "one"));
+  const std::string data = "id,\"Review\ntext\"\r\n1,a\r\n";
+  const std::string table = extracted(data);
+  EXPECT_EQ(table, "id,\"Review\ntext\",answer,error\r\n1,a,one,\r\n");
+  EXPECT_EQ(extracted(data), table);
+  extract_options options = answer();
+  options.columns.front().name = "in\ntwo \"lines\"";
+  extracted(data, options);
+  EXPECT_EQ(extracted(data), table);
+  dir_.write("out.csv", "id,\"Review\ntext\",mine\r\n1,a,\",error,\"\r\n");
+  EXPECT_THAT(refusal_of([&] { extracted(data); }), HasSubstr("so it is not replaced"));
+}
+
+TEST_F(extract, replaces_objects_of_any_length) {
+  results(success("row-1", "one"));
+  const std::string data = "{\"t\":\"" + std::string(std::size_t{5} << 20, 'x') + "\"}\n";
+  const std::string table = extracted(data, answer(), "data.jsonl", "out.jsonl");
+  EXPECT_EQ(extracted(data, answer(), "data.jsonl", "out.jsonl"), table);
+}
+
 TEST_F(extract, drops_a_torn_line_and_refuses_a_damaged_one) {
   results(success("row-1", "one") + R"({"id":"batch_req_)");
   EXPECT_EQ(extracted("t\na\n"), "t,answer,error\na,one,\n");
