@@ -45,10 +45,12 @@ struct job_reprice {
   std::uint64_t unreadable_lines = 0;  ///< damaged, or still being written
 };
 
-/// Computes the cost of each result in an output file again from the facts in its line: usage,
-/// tier, times and relay. Reads the file once and changes nothing. Names the first `most_named`
-/// results without a cost for each reason. Throws fatal_error if the file cannot be read.
-job_reprice reprice_job(const std::string& output_path, const relay_prices& prices,
-                        std::size_t most_named);
+/// Computes the cost of each request again from the facts in its line: usage, tier, times and relay
+/// of the reply and of rejected replies. A request that failed counts if it has rejected replies.
+/// Reads each file once and changes nothing. There may be no errors file. Names the first
+/// `most_named` requests without a cost for each reason. Throws fatal_error if a file cannot be
+/// read.
+job_reprice reprice_job(const std::string& output_path, const std::string& errors_path,
+                        const relay_prices& prices, std::size_t most_named);
 
 }  // namespace sluice

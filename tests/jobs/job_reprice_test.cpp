@@ -43,11 +43,13 @@ class job_reprice_file : public testing::Test {
     output_ += result_line(finished, cost == nullptr ? std::nullopt : usd::parse(cost), false);
   }
   job_reprice reprice(const relay_prices& prices, std::size_t most_named = 10) {
-    return reprice_job(folder_.write("x.output.jsonl", output_), prices, most_named);
+    return reprice_job(folder_.write("x.output.jsonl", output_),
+                       folder_.write("x.errors.jsonl", errors_), prices, most_named);
   }
 
   test::temp_dir folder_;
   std::string output_;
+  std::string errors_;
 };
 
 TEST_F(job_reprice_file, sums_old_and_new_costs_by_model) {
@@ -170,8 +172,53 @@ TEST_F(job_reprice_file, embeddings_need_no_price_of_output) {
   EXPECT_EQ(text(reprice(price_table::built_in()).total.new_cost), "0.00016382");
 }
 
+// These replies are in the totals, too.
+TEST_F(job_reprice_file, counts_the_rejected_replies_of_requests_that_failed) {
+  const token_usage usage{.prompt_tokens = 1'000'000, .completion_tokens = 1'000'000};
+  const auto rejected = [&](const char* cost) {
+    rejected_reply one;
+    one.usage = usage;
+    one.cost = usd::parse(cost);
+    return one;
+  };
+  const auto failed = [&](const std::string& id, const std::vector<rejected_reply>& replies) {
+    result made = success("a", usage);
+    made.custom_id = id;
+    failure why;
+    why.code = errc::reply_rejected;
+    why.body = made.outcome->body;
+    made.outcome = why;
+    errors_ += result_line(made, std::nullopt, false, {}, {}, replies);
+  };
+  failed("one", {rejected("0.1")});
+  failed("one", {rejected("0.1"), rejected("0.2")});
+  failed("two", {rejected("0.5")});
+  failed("three", {});
+  result later = success("a", usage);
+  later.custom_id = "two";
+  output_ += result_line(later, usd::parse("1"), false, {}, {}, {rejected("0.5")});
+  const auto found = reprice(prices(R"({"a":{"input":"0.1","output":"0.2"}})"));
+  EXPECT_EQ(found.unreadable_lines, 0U);
+  const auto& a = found.models.at("a");
+  EXPECT_EQ(a.requests, 2U);
+  EXPECT_EQ(text(a.old_cost), "1.8");
+  EXPECT_EQ(text(a.new_cost), "1.2");
+  EXPECT_EQ(text(a.difference), "-0.6");
+  const auto unknown = reprice(prices("{}")).unpriced;
+  ASSERT_EQ(unknown.size(), 1U);
+  EXPECT_EQ(unknown.at({"a", "price"}).requests, 2U);
+}
+
 TEST_F(job_reprice_file, that_is_not_there) {
-  EXPECT_THROW(reprice_job(folder_ / "none.jsonl", relay_prices(), 1), fatal_error);
+  EXPECT_THROW(reprice_job(folder_ / "none.jsonl", folder_ / "no.errors.jsonl", relay_prices(), 1),
+               fatal_error);
+}
+
+TEST_F(job_reprice_file, without_a_file_of_errors) {
+  add(success("a", std::nullopt), "1");
+  const auto found =
+      reprice_job(folder_.write("x.output.jsonl", output_), folder_ / "none.jsonl", {}, 1);
+  EXPECT_EQ(found.total.requests, 1U);
 }
 
 }  // namespace

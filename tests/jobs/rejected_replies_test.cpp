@@ -356,7 +356,7 @@ TEST_F(rejected_replies_test, are_repriced_with_their_line) {
   run({"bad", "good"});
   price_table twice;
   twice.merge(R"({"gpt-4o":{"input":"5.00","output":"20.00"}})", "the test");
-  const job_reprice found = reprice_job(dir / "x.output.jsonl", twice, 3);
+  const job_reprice found = reprice_job(dir / "x.output.jsonl", dir / "x.errors.jsonl", twice, 3);
   EXPECT_EQ(found.total.old_cost, dollars("0.0007"));
   EXPECT_EQ(found.total.new_cost, dollars("0.0014"));
 }

@@ -289,7 +289,7 @@ void report_reprice(const std::vector<job_files>& jobs, report_settings& chosen,
   repriced_jobs found;
   for (const auto& files : jobs) {
     require_file(files.job, files.output, worded("output file"));
-    found.emplace_back(files.job, reprice_job(files.output, prices, chosen.worst));
+    found.emplace_back(files.job, reprice_job(files.output, files.errors, prices, chosen.worst));
   }
   if (chosen.json) return print(reprice_document(found));
   print(reprice_lines(found));
