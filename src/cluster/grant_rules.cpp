@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cluster/clock_drift.hpp"
+#include "json/text.hpp"
 #include "store/batch_record.hpp"
 
 namespace sluice::cluster {
@@ -55,7 +56,7 @@ std::string shared_grants::text() const {
     holders.push_back(
         {name, one.held.starts, one.held.tokens, one.valid_until, one.reach, one.wants});
   }
-  return stored.dump();
+  return json_line(stored);
 }
 
 // Detects whether the database's clock was set. If so, the window's time continues with the time

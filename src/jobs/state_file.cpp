@@ -128,7 +128,7 @@ bool state_file::read_summary(std::string_view line) {
           return false;
         told.model = told_of["model"];
         for (const json& reply : told_of["replies"])
-          told.rejected.push_back(parse_rejected(reply.dump()));
+          told.rejected.push_back(parse_rejected(json_line(reply)));
       }
       unfinished_[key(*id)] = told;
     }
@@ -382,7 +382,7 @@ std::string state_file::summary() const {
   if (counters_.rpm) told["rpm"] = *counters_.rpm;
   if (counters_.taken != usd{}) told["taken_usd"] = counters_.taken.to_string();
   std::string text(state_mark);
-  text.append(told.dump(), 1).push_back('\n');
+  text.append(json_line(told), 1).push_back('\n');
   return text;
 }
 

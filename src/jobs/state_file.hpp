@@ -11,6 +11,7 @@
 
 #include "base/hash.hpp"
 #include "files/file_system.hpp"
+#include "json/text.hpp"
 #include "sluice/money.hpp"
 #include "sluice/result.hpp"
 #include "sluice/result_sink.hpp"
@@ -58,7 +59,7 @@ class state_file {
 
   /// `output`: the name of the output file that this state file belongs to.
   state_file(file_system& files, std::string path, std::string output)
-      : files_(files), path_(std::move(path)), output_(std::move(output)) {}
+      : files_(files), path_(std::move(path)), output_(valid_utf8(std::move(output))) {}
 
   /// Reads the file that an earlier run left. False: there is none. Throws if it cannot be read, is
   /// not ours, or belongs to another output.

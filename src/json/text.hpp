@@ -38,6 +38,13 @@ void append_json_wtf8(std::string& out, std::string_view text);
 /// `text` with U+FFFD in place of every byte that is not part of valid UTF-8.
 std::string valid_utf8(std::string text);
 
+/// A nlohmann document as text on one line, with U+FFFD in place of every byte that is not part of
+/// valid UTF-8. `dump()` alone throws if a name of a file or a model has such a byte.
+template <typename Document>
+std::string json_line(const Document& document) {
+  return document.dump(-1, ' ', false, Document::error_handler_t::replace);
+}
+
 /// The longest prefix of `text` that fits into `bytes` bytes without splitting a character.
 std::string_view utf8_prefix(std::string_view text, std::size_t bytes);
 

@@ -12,6 +12,7 @@
 #include "base/printable.hpp"
 #include "base/refuse.hpp"
 #include "base/resampling.hpp"
+#include "json/text.hpp"
 #include "loadtest/bench_document.hpp"
 #include "sluice/error.hpp"
 
@@ -321,7 +322,8 @@ ordered_json notes_on(const ordered_json& before, const ordered_json& after) {
     const auto& one = member(*was, name).is_null() ? member(before, name) : member(*was, name);
     const auto& other = member(*is, name).is_null() ? member(after, name) : member(*is, name);
     if (!one.is_null() && !other.is_null() && one != other)
-      notes.push_back(fmt::format("\"{}\" was {} and is {}.", name, one.dump(), other.dump()));
+      notes.push_back(
+          fmt::format("\"{}\" was {} and is {}.", name, json_line(one), json_line(other)));
   }
   return notes;
 }

@@ -10,6 +10,7 @@
 
 #include "jobs/job_line.hpp"
 #include "jobs/job_reader.hpp"
+#include "json/text.hpp"
 #include "sluice/error.hpp"
 #include "tokens/prompt_tokens.hpp"
 
@@ -55,8 +56,7 @@ request synthetic_supply::make(const std::string& prompt) const {
   nlohmann::ordered_json body{{"model", options_.model},
                               {"messages", {{{"role", "user"}, {"content", prompt}}}}};
   body[may_reason(options_.model) ? "max_completion_tokens" : "max_tokens"] = options_.max_tokens;
-  auto made = parse_job_line(body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), 1,
-                             lines_);
+  auto made = parse_job_line(json_line(body), 1, lines_);
   if (!made) throw std::logic_error("a synthetic request is no request: " + made.error().message);
   return *std::move(made);
 }
@@ -118,7 +118,9 @@ void job_supply::visit(const std::function<void(const request&)>& each) const {
 }
 
 nlohmann::ordered_json job_supply::describe() const {
-  return {{"kind", "jobs"}, {"jobs", paths_}, {"requests", requests_.size()}};
+  auto names = nlohmann::ordered_json::array();
+  for (const std::string& path : paths_) names.push_back(valid_utf8(path));
+  return {{"kind", "jobs"}, {"jobs", std::move(names)}, {"requests", requests_.size()}};
 }
 
 request job_supply::next() {

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "json/text.hpp"
 #include "sluice/error.hpp"
 
 #ifdef SLUICE_HAS_REPORT_PAGE
@@ -39,7 +40,7 @@ bool begins_as_report_page(std::string_view text) {
 }
 
 std::string json_in_html(const ordered_json& document) {
-  const std::string text = document.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  const std::string text = json_line(document);
   std::string safe;
   safe.reserve(text.size() + text.size() / 16);
   for (std::size_t at = 0; at < text.size(); ++at) {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/hash.hpp"
+#include "json/text.hpp"
 #include "probe/questions.hpp"
 
 namespace sluice::probe {
@@ -157,7 +158,7 @@ class planner {
 
   // Sets the body and the highest cost.
   void complete(sample& made, const ordered_json& body) const {
-    made.body = body.dump();
+    made.body = json_line(body);
     const std::int64_t definitions =
         static_cast<std::int64_t>(made.body.size() - made.prompt.size()) / 2;
     made.most = token_bound_cost(

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/printable.hpp"
+#include "json/text.hpp"
 #include "loadtest/benchmark.hpp"
 #include "loadtest/client_load.hpp"
 #include "views/progress.hpp"
@@ -146,7 +147,8 @@ void add_notes(std::string& notes, const ordered_json& load, const std::string& 
   if (errors != load.end() && errors->is_object() && !errors->empty()) {
     std::string list;
     for (const auto& [error, times] : errors->items()) {
-      list += fmt::format("{}{} {}", list.empty() ? "" : ", ", times.dump(), printable_text(error));
+      list +=
+          fmt::format("{}{} {}", list.empty() ? "" : ", ", json_line(times), printable_text(error));
     }
     notes += fmt::format("  {}: failed: {}\n", name, list);
   }

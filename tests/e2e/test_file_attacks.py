@@ -291,6 +291,33 @@ class TakenAway(AttackCase):
         self.assertIn("was changed while it was run", run.err)
 
 
+class Names(AttackCase):
+    # A byte that is not UTF-8, as in names from a system with another encoding.
+    name = os.fsdecode(b"caf\xe9.jsonl")
+
+    def test_a_name_that_is_not_utf8_is_a_name_like_another(self) -> None:
+        relay = self.relay(script=[{"after": 10, "times": 20, "delay": 60}])
+        job = self.job(chats(30), self.name)
+        run = self.start("run", job, "--base-url", relay.url, "--rpm", 0, "--concurrency", 4)
+        wait_until(lambda: self.results(job).written() >= 10 or not run.running, "ten lines")
+        run.signal(signal.SIGKILL)
+        run.wait()
+        relay = self.relay()
+        self.run_job(job, relay, "--progress", "json", "-v")
+        self.assertEqual(len(self.results(job).by_id()), 30)
+        self.sluice("report", job)
+        self.sluice("check", job)
+        self.run_job(job, relay, "-o", self.folder / os.fsdecode(b"\xff.jsonl"))
+
+    def test_a_benchmark_of_such_a_job_is_compared(self) -> None:
+        job = self.job(chats(3), self.name)
+        bench = ("bench", job, "--simulate=clean", "--requests", 3, "--concurrency", 1, "--json")
+        before = self.folder / "before.json"
+        before.write_text(self.sluice(*bench).out)
+        compared = json.loads(self.sluice(*bench, "--compare", before).out)
+        self.assertEqual([note for note in compared["comparison"]["notes"] if "input" in note], [])
+
+
 class Kept(AttackCase):
     """The spent part of a budget is recorded in more than one file."""
 

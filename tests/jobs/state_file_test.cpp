@@ -51,6 +51,28 @@ struct state_file_test : testing::Test {
   }
 };
 
+// In the names of files and models, any byte but NUL is possible.
+TEST_F(state_file_test, names_need_not_be_utf8) {
+  const std::string output = "caf\xE9.output.jsonl";
+  rejected_reply rejected;
+  rejected.reason = "too short";
+  {
+    state_file state(*disk, dir / "x.state", output);
+    state.identify("one");
+    state.write();
+    start(state, a, 1, {});
+    state.rejected(a, "mod\xE8le", rejected, {});
+    state.write();
+  }
+  state_file same(*disk, dir / "x.state", output);
+  ASSERT_TRUE(same.load());
+  EXPECT_EQ(same.identity(), "one");
+  ASSERT_NE(same.find(a), nullptr);
+  EXPECT_EQ(same.find(a)->rejected.size(), 1U);
+  state_file other(*disk, dir / "x.state", "cafe.output.jsonl");
+  EXPECT_THROW((void)other.load(), fatal_error);
+}
+
 TEST_F(state_file_test, nothing_is_recorded_behind_half_a_record_that_cannot_be_cut_off) {
   test::faulty_files faulty;
   state_file state(faulty, dir / "x.state", "x.output.jsonl");

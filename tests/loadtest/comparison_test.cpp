@@ -255,7 +255,7 @@ TEST(comparison, nothing_in_common_is_said) {
 TEST(comparison, another_model_is_noted) {
   relay one(1);
   auto after = document({one.load()});
-  after["model"] = "n\x1b[31m";
+  after["model"] = "n\x1b[31m\xE9";
   const auto told = compare(document({one.load()}), after);
   ASSERT_EQ(told.at("notes").size(), 1U);
   for (const auto& line : comparison_lines(told)) {

@@ -39,6 +39,7 @@
 #include "cli/table_job.hpp"
 #include "engine/engine_team.hpp"
 #include "jobs/job_files.hpp"
+#include "json/text.hpp"
 #include "sluice/job_set.hpp"
 #include "terminal/descriptors.hpp"
 #include "terminal/exit_status.hpp"
@@ -113,7 +114,7 @@ class run_monitor {
           watched.time(), shown,
           progress_source{
               .line = [this](const line_form& form) { return progress_line(facts(), form); },
-              .json = [this] { return progress_document(facts()).dump(); }},
+              .json = [this] { return json_line(progress_document(facts())); }},
           chosen.progress);
     }
   }
@@ -275,7 +276,7 @@ std::vector<std::string> totals_lines(const job_set& jobs, job_status status) {
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     const auto totals =
         nlohmann::ordered_json::parse(jobs.totals(i).to_json(summaries[i].job, status));
-    lines.push_back("totals: " + totals.dump());
+    lines.push_back("totals: " + json_line(totals));
   }
   return lines;
 }

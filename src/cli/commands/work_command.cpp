@@ -29,6 +29,7 @@
 #include "cli/settings/prepared_relays.hpp"
 #include "cluster/leased_work.hpp"
 #include "cluster/window_grants.hpp"
+#include "json/text.hpp"
 #include "sluice/engine.hpp"
 #include "terminal/descriptors.hpp"
 #include "terminal/service_manager.hpp"
@@ -191,7 +192,7 @@ class worker {
           engine_.time(), shown,
           progress_source{
               .line = [this](const line_form& form) { return progress_line(facts(), form); },
-              .json = [this] { return progress_document(facts()).dump(); }},
+              .json = [this] { return json_line(progress_document(facts())); }},
           chosen.run.progress);
     }
   }
