@@ -57,4 +57,9 @@ void model_outages::trial_wasted(std::string_view model, time_point now) {
   one.given_up = now - one.since >= options_.give_up_after;
 }
 
+void model_outages::trial_unmade(std::string_view model) {
+  const auto found = out_.find(model);
+  if (found != out_.end()) found->second.on_trial = false;
+}
+
 }  // namespace sluice

@@ -42,6 +42,8 @@ class model_outages {
   bool answered(std::string_view model, time_point started);
   /// The trial ended in a way that says nothing about the model.
   void trial_wasted(std::string_view model, time_point now);
+  /// The trial was not made, and its request does not return: another one may make it at once.
+  void trial_unmade(std::string_view model);
 
  private:
   struct outage {

@@ -71,6 +71,12 @@ void model_waits::trial_wasted(const std::string& model) {
   follow(model);
 }
 
+void model_waits::trial_unmade(const std::string& model) {
+  if (!is_out(model)) return;
+  outages_.trial_unmade(model);
+  follow(model);
+}
+
 // Wakes all waiters when the next trial is due, or when the model is given up. The first one that
 // may start makes the trial. Waking only one is not enough, since it may not be able to start.
 void model_waits::follow(const std::string& model) {

@@ -42,6 +42,7 @@ class model_waits {
   /// An attempt that started at `started` showed that the model works. True: this ends an outage.
   bool answered(const std::string& model, time_point started);
   void trial_wasted(const std::string& model);
+  void trial_unmade(const std::string& model);
   bool given_up(std::string_view model);
 
   void wake_all();

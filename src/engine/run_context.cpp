@@ -204,7 +204,14 @@ bool run_context::still_may_start(const request& next, unsigned sample, bool tri
 bool run_context::model_refused(std::size_t relay, const request& item, bool trial,
                                 const failure& why, model_refusals& before) {
   const std::uint64_t answers = models_.answers(item.job, item.model);
-  if (answers == 0 && !source.had_success(item.job, item.model)) return false;
+  const std::string words = described(why, item.model);
+  if (answers == 0 && !source.had_success(item.job, item.model)) {
+    if (trial && models_.is_out(item.model)) {  // requests of other jobs wait for its end
+      models_.refused(item.model, true, words);
+      follow_outage(item.model);
+    }
+    return false;
+  }
   // If the model serves many other requests meanwhile, this request is the cause.
   if (before.count++ == 0) before.answers = answers;
   if (before.count >= refusals_beside_others && answers - before.answers >= many_others) {
@@ -220,7 +227,6 @@ bool run_context::model_refused(std::size_t relay, const request& item, bool tri
     elsewhere = elsewhere || (!relays[i].resting && !refused_there);
   }
   if (!trial && elsewhere) return true;
-  const std::string words = described(why, item.model);
   if (models_.refused(item.model, trial, words)) {
     tell(severity::warning,
          fmt::format("{}{}; requests for {} wait, one at a time is sent as a trial",
@@ -233,6 +239,10 @@ bool run_context::model_refused(std::size_t relay, const request& item, bool tri
 void run_context::model_trial_wasted(const request& item) {
   models_.trial_wasted(item.model);
   follow_outage(item.model);
+}
+
+void run_context::model_trial_unmade(const request& item) {
+  if (!stopping()) models_.trial_unmade(item.model);
 }
 
 void run_context::follow_outage(const std::string& model) {

@@ -98,6 +98,8 @@ class run_context final : public upstream::relays::user {
   /// An attempt showed that the model works; `served`: by a successful reply.
   void model_answered(const request& item, bool served, time_point started);
   void model_trial_wasted(const request& item);
+  /// The request stays pending, and its trial was not made.
+  void model_trial_unmade(const request& item);
 
   /// A request has failed finally: waits until the cause is decided. Sets `sample` to 0 if the
   /// request was counted in its sample.

@@ -197,7 +197,10 @@ boost::asio::awaitable<void> worker::serve() {
       continue;
     }
     model_trial_ = way == run_context::way::trial;
-    if (!co_await run_.afford(request_)) co_return;
+    if (!co_await run_.afford(request_)) {
+      if (std::exchange(model_trial_, false)) run_.model_trial_unmade(request_);
+      co_return;
+    }
     if (run_.limit != nullptr) {
       start_gate& own = run_.limit->gate();
       const auto place = co_await own.enter(*run_.own_turns, std::nullopt, tokens);
@@ -293,7 +296,7 @@ boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permi
                                            request_.custom_id, request_.line, sent_, why.message));
   }
   if (revoked_) {
-    if (std::exchange(model_trial_, false)) run_.model_trial_wasted(request_);
+    if (std::exchange(model_trial_, false)) run_.model_trial_unmade(request_);
     co_return next_step::pending;
   }
   failed_at_ = relay_;

@@ -78,5 +78,16 @@ TEST(model_outages, a_trial_that_says_nothing_about_the_model_is_repeated) {
   EXPECT_TRUE(models.is_given_up("a"));
 }
 
+TEST(model_outages, a_trial_that_was_not_made_is_due_at_once) {
+  model_outages models({});
+  models.refused("a", false, noon);
+  EXPECT_EQ(models.ask("a", noon + 11min), state::trial);
+  models.trial_unmade("a");
+  EXPECT_EQ(models.next_trial("a"), noon + 1s);
+  EXPECT_FALSE(models.is_given_up("a")) << "the next trial decides";
+  EXPECT_EQ(models.ask("a", noon + 11min), state::trial);
+  models.trial_unmade("b");
+}
+
 }  // namespace
 }  // namespace sluice

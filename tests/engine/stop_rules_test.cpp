@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -354,6 +355,74 @@ TEST(stop_rules_test, a_model_whose_trials_all_fail_for_other_reasons_is_given_u
   test.run();
   EXPECT_EQ(test.outcome.reason, stop_reason::model_out);
   EXPECT_EQ(test.sink.results.size(), test.succeeded());
+}
+
+// 40 requests, four at a time. The model is out from 0.9 s to 5 s after the start, so the first
+// trial is due at 1.9 s. From 1.5 s on no other attempt is in flight.
+struct trial_rig : engine_rig {
+  trial_rig() {
+    add(40);
+    options.pace.concurrency = 4;
+    options.pace.requests_per_minute = 0;
+    relay.plan = [this](const exchange_call& call) {
+      return call.number > 10 && time.since_start() < 5 ? no_channel() : completion_plan();
+    };
+  }
+  /// False for the first trial alone.
+  bool allows_trial() {
+    const double now = time.since_start();
+    if (now < 1.5) return true;
+    if (!first_trial) {
+      first_trial = now;
+      return false;
+    }
+    if (!next_trial) next_trial = now;
+    return true;
+  }
+  void expect_next_trial_at_once() const {
+    EXPECT_EQ(outcome.reason, stop_reason::none);
+    EXPECT_EQ(succeeded(), 39U) << "one request stays pending";
+    ASSERT_TRUE(first_trial && next_trial);
+    EXPECT_EQ(*next_trial, *first_trial) << "nothing was asked, so no backoff is needed";
+  }
+  std::optional<double> first_trial;
+  std::optional<double> next_trial;
+};
+
+// The lease of the request is lost, or there is no money for it.
+TEST(stop_rules_test, a_trial_that_gets_no_money_is_made_by_the_next_request) {
+  trial_rig test;
+  test.sink.purse = [&](const request& /*next*/) {
+    return test.allows_trial() ? funds::reserved : funds::never;
+  };
+  test.run();
+  test.expect_next_trial_at_once();
+}
+
+TEST(stop_rules_test, a_trial_that_may_not_be_sent_is_made_by_the_next_request) {
+  trial_rig test;
+  test.sink.permits = [&](const attempt_record& /*attempt*/) { return test.allows_trial(); };
+  test.run();
+  test.expect_next_trial_at_once();
+}
+
+TEST(stop_rules_test, a_job_without_an_answer_of_the_model_makes_its_trials_too) {
+  engine_rig test;
+  test.source.number_of_jobs = 2;
+  for (std::uint64_t line = 1; line <= 60; ++line) {
+    const std::size_t job = line <= 10 || line % 10 == 0 ? 0 : 1;
+    test.source.requests.push_back(test::make_request(job, line));
+  }
+  test.options.pace.concurrency = 4;
+  test.relay.plan = [&](const exchange_call& call) {
+    return call.number > 9 && test.time.since_start() < 60 ? no_channel() : completion_plan();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  EXPECT_EQ(test.sink.results.size(), 60U);
+  for (const auto& one : test.sink.results) {
+    EXPECT_TRUE(one.outcome || one.job == 1) << one.custom_id;
+  }
 }
 
 TEST(stop_rules_test, a_request_that_its_model_refuses_among_successes_fails_alone) {

@@ -111,7 +111,13 @@ class memory_sink final : public result_sink {
   std::function<void()> on_flush = [] {};
   /// If set, accepts or rejects each complete reply.
   std::function<reply_verdict(request&, const result&)> examiner;
+  /// If set, answers reserve().
+  std::function<funds(const request&)> purse;
+  /// If set, answers may_send().
+  std::function<bool(const attempt_record&)> permits;
 
+  funds reserve(const request& next) override { return purse ? purse(next) : funds::reserved; }
+  bool may_send(const attempt_record& attempt) override { return !permits || permits(attempt); }
   bool examines_replies() const override { return examiner != nullptr; }
   reply_verdict examine(request& asked, const result& finished) override {
     return examiner(asked, finished);
