@@ -35,8 +35,9 @@ bool failure_judge::is_enough(const row& in, const evidence& so_far) {
 failure_judge::finding failure_judge::failed(const request& item, std::size_t relay, bool served,
                                              bool alone, const failure& why, unsigned sample,
                                              time_point now) {
-  const bool succeeded = has_succeeded(item.job);
-  const auto found = rows_.failed(item.job, succeeded, relay, served || succeeded, why);
+  const bool job_succeeded = has_succeeded(item.job);
+  if (job_succeeded) succeeded(item.job);  // it may have been in another engine
+  const auto found = rows_.failed(item.job, job_succeeded, relay, served || job_succeeded, why);
   if (found.in.kept_by == rule::none) return {};
   if (found.first && evidence_.contains(found.in)) {  // this failure ends an earlier row
     const evidence before = std::move(evidence_[found.in]);
@@ -106,7 +107,8 @@ void failure_judge::settle_at_the_end() {
   while (!held_.empty()) {
     const row in = held_.begin()->first;
     const auto found = evidence_.find(in);
-    if (found != evidence_.end() && is_enough(in, found->second)) conclude(in);
+    const bool refuted = in.kept_by == rule::job && has_succeeded(in.index);
+    if (found != evidence_.end() && is_enough(in, found->second) && !refuted) conclude(in);
     settle(in, without_proof(in));  // no effect if conclude() has settled it
   }
 }

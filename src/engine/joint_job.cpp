@@ -19,6 +19,12 @@ joint_job::member::~member() {
   std::erase(job_.members_, this);
 }
 
+// Call it while holding `mutex_`.
+void joint_job::note_success(const result& finished) {
+  auto& models = answered_[finished.job];
+  if (!models.contains(finished.model)) models.insert(finished.model);
+}
+
 // Whether a reader that waits should go on. It does not wake for every request, because each
 // wake-up is a system call. Call it while holding `stock_`.
 bool joint_job::member::has_much_room() const {
@@ -74,6 +80,9 @@ bool joint_job::member::has_several_models() const {
 
 bool joint_job::member::had_success(std::size_t job, std::string_view model) const {
   const auto lock = job_.hold();
+  const auto found = job_.answered_.find(job);
+  if (found != job_.answered_.end() && (model.empty() || found->second.contains(model)))
+    return true;
   return job_.source_.had_success(job, model);
 }
 
@@ -147,6 +156,7 @@ bool joint_job::member::examines_replies() const {
 
 reply_verdict joint_job::member::examine(request& asked, const result& finished) {
   const auto lock = job_.hold();
+  job_.note_success(finished);  // its engine counts the reply as one, even if it is rejected
   auto verdict = job_.sink_.examine(asked, finished);
   tell_the_others();
   return verdict;
@@ -161,6 +171,7 @@ void joint_job::member::left_pending(const request& left) {
 void joint_job::member::put(result&& finished) {
   const auto lock = job_.hold();
   finished_one();
+  if (finished.outcome) job_.note_success(finished);
   job_.sink_.put(std::move(finished));
   tell_the_others();
 }

@@ -4,8 +4,11 @@
 #include <condition_variable>
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "sluice/request_source.hpp"
@@ -19,7 +22,7 @@ namespace sluice {
 /// The source gives each request to one member. The sink sees one call at a time, as from one
 /// event loop. A member takes requests only while it has fewer than twice as many unfinished ones
 /// as it may have in flight. So at the end of the job no member has many left while others have
-/// none.
+/// none. Each member knows which models have answered the others.
 class joint_job {
  public:
   /// `in_flight`: how many requests an engine may have in flight.
@@ -40,6 +43,8 @@ class joint_job {
   std::unique_lock<std::recursive_mutex> hold() { return std::unique_lock(mutex_); }
 
  private:
+  void note_success(const result& finished);
+
   request_source& source_;
   result_sink& sink_;
   std::atomic<std::size_t> in_flight_;
@@ -48,6 +53,8 @@ class joint_job {
   // the sink.
   std::recursive_mutex mutex_;
   std::vector<member*> members_;
+  // The models that have answered in this run, by job.
+  std::map<std::size_t, std::set<std::string, std::less<>>> answered_;
 };
 
 class joint_job::member final : public request_source, public result_sink {

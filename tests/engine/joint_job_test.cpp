@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -127,6 +128,53 @@ TEST(joint_job, wakes_the_members_that_wait_for_money_of_another_one) {
   EXPECT_EQ(first->reserve(next), funds::wait);
   third->put(result{});
   EXPECT_EQ(calls, (std::vector{2, 1, 1}));
+}
+
+result result_of(std::size_t job, const std::string& model, bool well) {
+  result finished;
+  finished.job = job;
+  finished.model = model;
+  if (well) {
+    finished.outcome = reply{};
+  } else {
+    finished.outcome = failure{};
+  }
+  return finished;
+}
+
+TEST(joint_job, a_success_of_one_member_is_a_success_of_the_job) {
+  test::manual_clock time;
+  test::memory_source source;
+  test::memory_sink sink(time);
+  joint_job job(source, sink, 8);
+  const auto first = job.add([] {});
+  const auto second = job.add([] {});
+  first->put(result_of(1, "a", false));
+  EXPECT_FALSE(second->had_success(1, {}));
+  first->put(result_of(1, "a", true));
+  for (const auto* member : {first.get(), second.get()}) {
+    EXPECT_TRUE(member->had_success(1, {}));
+    EXPECT_TRUE(member->had_success(1, "a"));
+    EXPECT_FALSE(member->had_success(1, "b"));
+    EXPECT_FALSE(member->had_success(0, {}));
+  }
+  source.earlier_successes = {{0, "b"}};
+  EXPECT_TRUE(second->had_success(0, "b")) << "in an earlier run";
+}
+
+TEST(joint_job, a_reply_that_was_rejected_shows_that_the_model_answers) {
+  test::manual_clock time;
+  test::memory_source source;
+  test::memory_sink sink(time);
+  sink.examiner = [](request& /*asked*/, const result& /*finished*/) {
+    return reply_verdict{.next = reply_verdict::step::again, .reason = "wrong shape"};
+  };
+  joint_job job(source, sink, 8);
+  const auto first = job.add([] {});
+  const auto second = job.add([] {});
+  request asked = test::make_request(0, 1);
+  first->examine(asked, result_of(0, "m", true));
+  EXPECT_TRUE(second->had_success(0, "m")) << "as in a run with one engine";
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <optional>
 #include <set>
@@ -131,6 +132,23 @@ TEST(stop_rules_test, a_success_in_an_earlier_run_counts_for_the_job) {
   test.run();
   EXPECT_EQ(test.outcome.reason, stop_reason::none);
   EXPECT_EQ(test.sink.results.size(), 50U);
+}
+
+// With several threads, the source also knows the successes of the other engines.
+TEST(stop_rules_test, a_success_in_another_engine_settles_the_requests_that_are_held) {
+  engine_rig test;
+  test.add(60);
+  test.options.pace.concurrency = 4;
+  test.relay.plan = [&](const exchange_call& call) {
+    if (call.number == 10) test.source.earlier_successes = {{0, "m"}};
+    return no_such_model();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::none);
+  ASSERT_EQ(test.sink.results.size(), 60U);
+  const auto first = std::find_if(test.sink.results.begin(), test.sink.results.end(),
+                                  [](const result& one) { return one.line == 1; });
+  EXPECT_LT(first - test.sink.results.begin(), 20) << "not only at the end of the run";
 }
 
 TEST(stop_rules_test, different_refusals_do_not_form_a_row) {
