@@ -75,7 +75,7 @@ void earlier_results::remember(const stored_line& line, bool success) {
     totals_.take_back_failure(error_names_[known->error()], known->is(retryable));
     errors_untidy_ = true;
   }
-  if (!line.facts.rejected.empty()) count_rejected(id, line, success);
+  rejected_.add(id, line, totals_);
   known->digest = short_digest(line.digest);
   known->set(done, success);
   if (success) models_.insert(line.facts.model);
@@ -85,23 +85,6 @@ void earlier_results::remember(const stored_line& line, bool success) {
   known->set(unpriced, !line.facts.whole_cost() || line.facts.estimated);
   if (!success) known->set_error(error_index(line.facts.error));
   totals_.add(line.facts);
-}
-
-// A later line of a request contains the rejected replies of the earlier line, and more.
-void earlier_results::count_rejected(const hash128& id, const stored_line& line, bool success) {
-  const std::pair key(id.high, id.low);
-  const auto before = rejected_by_line_.find(key);
-  const auto& replies = line.facts.rejected;
-  for (std::size_t i = before == rejected_by_line_.end() ? 0 : before->second.second.size();
-       i < replies.size(); ++i) {
-    totals_.add_rejected(line.facts.model, replies[i]);
-  }
-  if (!success) rejected_by_line_[key] = {line.facts.model, replies};
-}
-
-std::vector<rejected_reply> earlier_results::rejected(const hash128& id) const {
-  const auto found = rejected_by_line_.find({id.high, id.low});
-  return found == rejected_by_line_.end() ? std::vector<rejected_reply>() : found->second.second;
 }
 
 // A line contains the number of all attempts of its request. Of two lines for one request, the
@@ -249,7 +232,7 @@ void earlier_results::start_over(state_file& state) {
   models_.clear();
   digests_ = {};
   kept_by_line_.clear();
-  rejected_by_line_.clear();
+  rejected_.clear();
   errors_untidy_ = false;
   wall_s_ = 0;
   most_in_a_minute_ = 0;
@@ -347,11 +330,11 @@ std::uint64_t earlier_results::add_end(std::uint64_t last_line, job_totals& tota
 // Lines of the errors file are removed with their requests, but their rejected replies were paid
 // for.
 void earlier_results::keep_rejected_of_gone(job_totals& totals, result_files& files) {
-  for (const auto& [id, of_line] : rejected_by_line_) {
+  for (const auto& [id, of_line] : rejected_.failures()) {
     const entry* known = entries_.find({id.first, id.second});
     if (known == nullptr || known->is(seen) || known->is(done)) continue;
-    for (const rejected_reply& reply : of_line.second) {
-      totals.take_back_rejected(of_line.first, reply);
+    for (const rejected_reply& reply : of_line.replies) {
+      totals.take_back_rejected(of_line.model, reply);
       files.keep(reply.cost.value_or(usd{}));
       carried_ += reply.cost.value_or(usd{});
     }

@@ -14,6 +14,7 @@
 #include "base/id_table.hpp"
 #include "jobs/job_line.hpp"
 #include "jobs/job_setup.hpp"
+#include "jobs/line_rejections.hpp"
 #include "jobs/state_file.hpp"
 #include "jobs/stored_line.hpp"
 #include "sluice/job.hpp"
@@ -77,7 +78,7 @@ class earlier_results {
 
   /// Replies that were rejected before the request's line in the errors file was written. The next
   /// line of the request contains them, too.
-  std::vector<rejected_reply> rejected(const hash128& id) const;
+  std::vector<rejected_reply> rejected(const hash128& id) const { return rejected_.of(id); }
   /// The amount kept of the budget for the attempts that the request's lines report.
   usd kept(const hash128& id) const;
   /// The kept amount that no line contains yet. Can be taken once.
@@ -128,7 +129,6 @@ class earlier_results {
   };
 
   void remember(const stored_line& line, bool success);
-  void count_rejected(const hash128& id, const stored_line& line, bool success);
   void count_attempts(entry& known, std::uint32_t attempts);
   std::uint32_t error_index(const std::string& name);
   void load_life(result_files& files);
@@ -152,10 +152,7 @@ class earlier_results {
   std::set<std::string, std::less<>> models_;  // models that had a success
   // Amounts kept of the budget, by id.
   std::map<std::pair<std::uint64_t, std::uint64_t>, usd> kept_by_line_;
-  // The model and the rejected replies of lines in the errors file, by id.
-  std::map<std::pair<std::uint64_t, std::uint64_t>,
-           std::pair<std::string, std::vector<rejected_reply>>>
-      rejected_by_line_;
+  line_rejections rejected_;
   usd kept_by_lines_;  // the sum over all lines
   usd carried_;
   usd spent_;

@@ -20,7 +20,6 @@
 #include "base/refuse.hpp"
 #include "files/file_system.hpp"
 #include "files/locks.hpp"
-#include "jobs/state_file.hpp"
 #include "jobs/stored_line.hpp"
 
 namespace sluice {
@@ -102,6 +101,7 @@ void job_follower::forget() {
   output_ = errors_ = {};
   totals_ = {};
   entries_ = {};
+  rejected_.clear();
   bad_lines_.clear();
   error_names_.clear();
 }
@@ -164,19 +164,46 @@ void job_follower::count(std::string_view line, bool success) {
     if (bad_lines_.emplace(stored->line, true).second) totals_.add(stored->facts);
     return;
   }
-  entry& known = *entries_.insert(hash_of(stored->custom_id)).first;
+  const hash128 id = hash_of(stored->custom_id);
+  entry& known = *entries_.insert(id).first;
+  known.attempts = std::max(known.attempts, stored->attempts);
   if (known.done) return;
   if (known.failed) {
     totals_.take_back_failure(error_names_[known.error], known.retryable);
   }
-  known = {.done = success,
-           .failed = !success,
-           .retryable = stored->facts.retryable,
-           .error = success ? std::uint16_t{0} : number_of(stored->facts.error)};
+  known.error = success ? std::uint16_t{0} : number_of(stored->facts.error);
+  known.done = success;
+  known.failed = !success;
+  known.retryable = stored->facts.retryable;
   totals_.add(stored->facts);
+  rejected_.add(id, *stored, totals_);
+}
+
+// Adds the records of attempts that no line contains.
+void job_follower::add_life(const state_file& state, job_totals& now) {
+  const life_counters& life = state.counters();
+  now.attempts = std::max(now.attempts, life.attempts);
+  now.retries = std::max(now.retries, life.retries);
+  now.maybe_billed_attempts = std::max(now.maybe_billed_attempts, life.maybe_billed_attempts);
+  now.kept = std::max(now.kept, life.kept);
+  state.for_each_rejected(
+      [&](const hash128& id, const std::string& model, const rejected_reply& reply) {
+        const entry* line = entries_.find(id);
+        if (line != nullptr && state.find(id)->attempts <= line->attempts) return;
+        now.add_rejected(model, reply);
+      });
 }
 
 std::string job_follower::totals_now(const std::string& stored, job_status status) {
+  // The state comes first: of a request that gets its line meanwhile, the line counts.
+  const auto disk = system_files();
+  const std::string output = std::filesystem::path(files_.output).filename().string();
+  state_file state(*disk, files_.state, output);
+  bool has_state = false;
+  try {
+    has_state = state.load();
+  } catch (const fatal_error&) {  // use the totals, at most 10 s old
+  }
   if (!read(files_.output, output_, true) || !read(files_.errors, errors_, false)) {
     forget();
     read(files_.output, output_, true);
@@ -203,20 +230,7 @@ std::string job_follower::totals_now(const std::string& stored, job_status statu
   if (document.is_object() && document.contains("kept_usd") && document["kept_usd"].is_string()) {
     now.kept = usd::parse(document["kept_usd"].get<std::string>()).value_or(usd{});
   }
-  // Attempts that started since are recorded in the state file.
-  try {
-    const auto disk = system_files();
-    const std::string output = std::filesystem::path(files_.output).filename().string();
-    state_file state(*disk, files_.state, output);
-    if (state.load()) {
-      now.attempts = std::max(now.attempts, state.counters().attempts);
-      now.retries = std::max(now.retries, state.counters().retries);
-      now.maybe_billed_attempts =
-          std::max(now.maybe_billed_attempts, state.counters().maybe_billed_attempts);
-      now.kept = std::max(now.kept, state.counters().kept);
-    }
-  } catch (const fatal_error&) {  // use the totals, at most 10 s old
-  }
+  if (has_state) add_life(state, now);
   now.requests = std::max(now.requests, now.succeeded + now.failed);
   const std::string job =
       document.is_object() && document.contains("job") && document["job"].is_string()

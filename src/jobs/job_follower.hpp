@@ -10,6 +10,8 @@
 
 #include "base/id_table.hpp"
 #include "jobs/job_files.hpp"
+#include "jobs/line_rejections.hpp"
+#include "jobs/state_file.hpp"
 #include "sluice/totals.hpp"
 
 namespace sluice {
@@ -45,10 +47,11 @@ class job_follower {
 
  private:
   struct entry {
-    bool done = false;
-    bool failed = false;
-    bool retryable = false;
+    std::uint32_t attempts = 0;  // that its lines report
     std::uint16_t error = 0;
+    bool done : 1 = false;
+    bool failed : 1 = false;
+    bool retryable : 1 = false;
   };
   struct followed {
     std::uint64_t offset = 0;  // everything before this offset has been counted
@@ -60,12 +63,14 @@ class job_follower {
   bool read(const std::string& path, followed& at, bool successes);
   void count(std::string_view line, bool success);
   std::uint16_t number_of(const std::string& error);
+  void add_life(const state_file& state, job_totals& now);
 
   job_files files_;
   followed output_;
   followed errors_;
   job_totals totals_;
   id_table<entry> entries_;
+  line_rejections rejected_;
   std::map<std::uint64_t, bool> bad_lines_;
   std::vector<std::string> error_names_;
 };

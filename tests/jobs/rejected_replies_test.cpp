@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "jobs/job_files.hpp"
+#include "jobs/job_follower.hpp"
 #include "jobs/job_reprice.hpp"
 #include "jobs/result_line.hpp"
 #include "jobs/stored_line.hpp"
@@ -311,6 +313,72 @@ TEST_F(rejected_replies_test, are_kept_if_their_request_goes_from_the_job) {
   EXPECT_EQ(totals()["rejected"]["replies"], 3);
   EXPECT_EQ(totals()["cost_usd"], "0.00105");
   EXPECT_EQ(totals()["kept_usd"], "0.00105") << "what it cost stays spent";
+}
+
+TEST_F(rejected_replies_test, are_reported_while_the_job_runs_and_after_a_kill) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + job_line("c"));
+  const job_files files = name_job_files({dir / "x.jsonl"}, output).front();
+  job_follower follower(files);
+  std::unique_ptr<job_set> jobs;
+  json counted;
+  // Both one that has followed the job from its beginning and one that begins now.
+  const auto expect_counted = [&](const char* when) {
+    if (jobs) {
+      jobs->flush();
+      counted = json::parse(jobs->totals(0).to_json("x.jsonl", job_status::running));
+    }
+    job_follower fresh(files);
+    for (job_follower* const each : {&follower, &fresh}) {
+      const json told =
+          json::parse(each->totals_now(dir.read("x.totals.json"), job_status::running));
+      for (const char* name : {"requests", "succeeded", "failed", "tokens", "cost_usd", "rejected",
+                               "models", "attempts", "cache"}) {
+        EXPECT_EQ(told.value(name, json()), counted.value(name, json()))
+            << name << ' ' << when << (each == &fresh ? ", fresh" : "");
+      }
+    }
+  };
+  jobs = open();
+  auto next = jobs->next();
+  std::uint32_t sent = 0;
+  EXPECT_FALSE(attempt(*jobs, *next, sent, said("bad")));
+  expect_counted("before the line");
+  EXPECT_TRUE(attempt(*jobs, *next, sent, said("good")));
+  expect_counted("with the line");
+  EXPECT_EQ(counted["rejected"]["replies"], 1);
+  next = jobs->next();
+  sent = 0;
+  for (int i = 0; i < 3; ++i) attempt(*jobs, *next, sent, said("bad"));
+  expect_counted("with a line in the errors file");
+  EXPECT_EQ(counted["rejected"]["replies"], 4);
+  next = jobs->next();
+  sent = 0;
+  EXPECT_FALSE(attempt(*jobs, *next, sent, said("bad", std::nullopt)));
+  expect_counted("with a reply of unknown cost");
+  jobs.reset();
+  expect_counted("after a kill");
+
+  output.retry_failed = true;
+  jobs = open();
+  next = jobs->next();
+  ASSERT_EQ(next->custom_id, "b");
+  sent = 0;
+  EXPECT_FALSE(attempt(*jobs, *next, sent, said("bad")));
+  expect_counted("while a failed request is sent again");
+  jobs.reset();
+  expect_counted("after another kill");
+  jobs = open();
+  next = jobs->next();
+  sent = 0;
+  EXPECT_TRUE(attempt(*jobs, *next, sent, said("good")));
+  expect_counted("with a second line");
+  EXPECT_EQ(counted["rejected"]["replies"], 6);
+  next = jobs->next();
+  sent = 0;
+  EXPECT_TRUE(attempt(*jobs, *next, sent, said("good")));
+  expect_counted("at the end");
+  jobs->finish(job_status::completed, 1, 1);
+  expect_counted("after the old line is removed");
 }
 
 TEST_F(rejected_replies_test, give_their_copies_the_accepted_reply) {
