@@ -23,13 +23,16 @@ double milliseconds(duration time) {
 }
 
 // The key is the same for all attempts of a request until it has a result line, also after a
-// restart. It is different for a different body.
+// restart. It is different for a different body: other options of a later run may change it.
 std::string idempotency_key(std::string_view job, const request& item, bool unstreamed) {
   const fmt::format_int attempts(item.settled_attempts);
+  const std::string_view target = to_string(item.target);
+  const hex_digits body(hash_of(item.body));
   std::string text;
-  text.reserve(job.size() + item.custom_id.size() + item.digest.size() + attempts.size() + 14);
+  constexpr std::size_t rest = 64;  // the hash, separators, and the words below
+  text.reserve(job.size() + item.custom_id.size() + target.size() + attempts.size() + rest);
   for (const std::string_view part :
-       {job, std::string_view(item.custom_id), std::string_view(item.digest)}) {
+       {job, std::string_view(item.custom_id), target, std::string_view(body)}) {
     text.append(part).push_back('\n');
   }
   text.append(attempts.data(), attempts.size());

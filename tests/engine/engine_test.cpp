@@ -814,6 +814,36 @@ TEST(engine_test, a_request_that_failed_in_an_earlier_run_gets_a_new_idempotency
   EXPECT_EQ(keys.size(), 2U);
 }
 
+// For example: the run is resumed with --max-tokens, with --no-stream, or the reason of a rejection
+// is no longer in the body.
+TEST(engine_test, a_request_with_another_body_gets_a_new_idempotency_key) {
+  std::set<std::string> keys;
+  for (const std::string_view added : {"", R"(,"max_tokens":500)", R"(,"max_tokens":400)"}) {
+    for (int run = 0; run < 2; ++run) {
+      engine_rig test;
+      test.add(1);
+      request& only = test.source.requests[0];
+      only.body.insert(only.body.size() - 1, added);
+      only.attempts = 1;
+      test.run();
+      keys.insert(test.relay.calls.at(0).idempotency_key);
+    }
+  }
+  EXPECT_EQ(keys.size(), 3U) << "one for each body, the same after a restart";
+}
+
+TEST(engine_test, requests_with_equal_bodies_for_two_endpoints_have_two_idempotency_keys) {
+  std::set<std::string> keys;
+  for (const endpoint target : {endpoint::chat_completions, endpoint::completions}) {
+    engine_rig test;
+    test.add(1);
+    test.source.requests[0].target = target;
+    test.run();
+    keys.insert(test.relay.calls.at(0).idempotency_key);
+  }
+  EXPECT_EQ(keys.size(), 2U);
+}
+
 fatal_error disk_full() {
   return {fatal_error::kind::cannot_write, "disk full"};
 }

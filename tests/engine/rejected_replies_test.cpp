@@ -117,6 +117,30 @@ TEST(rejected_replies, keep_the_key_over_a_failure_and_a_restart) {
   EXPECT_EQ(again.relay.calls[0].idempotency_key, test.relay.calls[1].idempotency_key);
 }
 
+// With --tell-why. The reason is in no record, so after a kill the body is the original one again.
+TEST(rejected_replies, get_another_key_if_their_reason_is_lost_in_a_restart) {
+  engine_rig test;
+  test.add(1);
+  std::map<std::string, unsigned> seen;
+  const auto reject = rejecting(seen, 1, 5);
+  test.sink.examiner = [&](request& asked, const result& finished) {
+    const auto verdict = reject(asked, finished);
+    if (verdict.next == step::again) asked.body.insert(asked.body.size() - 1, R"(,"more":1)");
+    return verdict;
+  };
+  test.run();
+  ASSERT_EQ(test.relay.calls.size(), 2U);
+
+  engine_rig again;
+  again.add(1);
+  again.source.requests[0].rejections = 1;
+  again.source.requests[0].attempts = 1;
+  again.run();
+  for (const auto& call : test.relay.calls) {
+    EXPECT_NE(again.relay.calls[0].idempotency_key, call.idempotency_key);
+  }
+}
+
 // The previous run died after the last rejection and before it wrote the line of the request.
 TEST(rejected_replies, do_not_cost_one_more_attempt_after_a_kill) {
   for (const bool examines : {true, false}) {
