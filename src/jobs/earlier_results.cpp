@@ -285,7 +285,7 @@ void earlier_results::make_outdated(entry& known) {
 }
 
 std::uint64_t earlier_results::add_end(std::uint64_t last_line, job_totals& totals,
-                                       result_files& files) {
+                                       const result_files& files) {
   const bool limited = job_.lines.limit != 0;
   std::uint64_t strays = 0;
   bool gone = false;
@@ -306,7 +306,7 @@ std::uint64_t earlier_results::add_end(std::uint64_t last_line, job_totals& tota
       gone = true;
     }
   });
-  if (gone) keep_rejected_of_gone(totals, files);
+  if (gone) find_rejected_of_gone();
   std::uint64_t bad_lines = 0;
   for (const auto& [number, told] : stored_bad_lines_) {
     if (!limited || number <= last_line) continue;  // the line will be read again, and then counted
@@ -329,16 +329,25 @@ std::uint64_t earlier_results::add_end(std::uint64_t last_line, job_totals& tota
 
 // Lines of the errors file are removed with their requests, but their rejected replies were paid
 // for.
-void earlier_results::keep_rejected_of_gone(job_totals& totals, result_files& files) {
-  for (const auto& [id, of_line] : rejected_.failures()) {
+void earlier_results::find_rejected_of_gone() {
+  for (const auto& [id, line] : rejected_.failures()) {
     const entry* known = entries_.find({id.first, id.second});
     if (known == nullptr || known->is(seen) || known->is(done)) continue;
-    for (const rejected_reply& reply : of_line.replies) {
-      totals.take_back_rejected(of_line.model, reply);
-      files.keep(reply.cost.value_or(usd{}));
-      carried_ += reply.cost.value_or(usd{});
+    for (const rejected_reply& reply : line.replies) {
+      rejected_of_gone_.emplace_back(line.model, reply);
     }
   }
+}
+
+usd earlier_results::paid_for_gone() const {
+  usd sum;
+  for (const auto& [model, reply] : rejected_of_gone_) sum += reply.cost.value_or(usd{});
+  return sum;
+}
+
+void earlier_results::forget_gone(job_totals& totals) {
+  for (const auto& [model, reply] : rejected_of_gone_) totals.take_back_rejected(model, reply);
+  rejected_of_gone_.clear();
 }
 
 std::optional<std::uint32_t> earlier_results::to_be_sent(const request& next) {

@@ -56,7 +56,7 @@ class earlier_results {
   /// their stored lines, and failures of requests that no longer exist are removed. Returns the
   /// number of stored bad lines beyond the limit. Throws if valid results exist whose requests no
   /// longer do.
-  std::uint64_t add_end(std::uint64_t last_line, job_totals& totals, result_files& files);
+  std::uint64_t add_end(std::uint64_t last_line, job_totals& totals, const result_files& files);
 
   /// The number of attempts that earlier lines of the request report, if the request must be sent.
   /// Nothing: it has a valid result.
@@ -79,6 +79,11 @@ class earlier_results {
   /// Replies that were rejected before the request's line in the errors file was written. The next
   /// line of the request contains them, too.
   std::vector<rejected_reply> rejected(const hash128& id) const { return rejected_.of(id); }
+  /// The cost of rejected replies to requests that no longer exist. It counts by their lines in the
+  /// errors file; before these lines are removed, it must be kept.
+  usd paid_for_gone() const;
+  /// Removes these replies from the totals.
+  void forget_gone(job_totals& totals);
   /// The amount kept of the budget for the attempts that the request's lines report.
   usd kept(const hash128& id) const;
   /// The kept amount that no line contains yet. Can be taken once.
@@ -136,7 +141,7 @@ class earlier_results {
   state_file::line_told told_by_line(const entry& known) const;
   void start_over(state_file& state);
   void make_outdated(entry& known);
-  void keep_rejected_of_gone(job_totals& totals, result_files& files);
+  void find_rejected_of_gone();
   void take_back_failure(entry& known, job_totals& totals);
   [[noreturn]] void refuse_changed(const std::string& custom_id) const;
   bool is_mended(std::uint64_t line, read_until read) const;
@@ -153,6 +158,8 @@ class earlier_results {
   // Amounts kept of the budget, by id.
   std::map<std::pair<std::uint64_t, std::uint64_t>, usd> kept_by_line_;
   line_rejections rejected_;
+  // Replies to requests that no longer exist, each with its model.
+  std::vector<std::pair<std::string, rejected_reply>> rejected_of_gone_;
   usd kept_by_lines_;  // the sum over all lines
   usd carried_;
   usd spent_;

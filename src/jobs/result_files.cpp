@@ -257,11 +257,6 @@ void result_files::rejected(const hash128& id, const std::string& model,
   state_.rejected(id, model, reply, keep);
 }
 
-void result_files::keep(usd amount) {
-  const std::lock_guard lock(mutex_);
-  state_.counters().kept += amount;
-}
-
 std::vector<std::pair<std::string, rejected_reply>> result_files::keep_rejected(
     const std::function<bool(const hash128&)>& is_gone) {
   const std::lock_guard lock(mutex_);
@@ -426,6 +421,20 @@ void result_files::rescue(usd paid) {
   if (!rescued_.empty()) throw fatal_error(fatal_error::kind::cannot_write, rescued_);
 }
 
+// A crash between this and the removal of the lines counts the amount twice, which is better than
+// not at all.
+void result_files::keep(usd amount) {
+  sync_before_state();
+  const std::lock_guard lock(mutex_);
+  state_.counters().kept += amount;
+  try {
+    state_.write();
+  } catch (...) {
+    state_.counters().kept -= amount;  // the lines stay
+    throw;
+  }
+}
+
 void result_files::tidy_errors(const std::function<bool(const stored_line&)>& is_stale) {
   const std::lock_guard lock(mutex_);
   output_.file.sync();  // a line is removed only after its replacement is on the disk
@@ -468,9 +477,13 @@ result_files::checkpoint result_files::begin_checkpoint(std::string totals, bool
   return begun;
 }
 
-void result_files::end_checkpoint(checkpoint&& begun) {
-  // The state file forgets an attempt only when its line is on the disk.
+// The state file forgets an attempt only when its line is on the disk.
+void result_files::sync_before_state() {
   if (job_.output.durable != durability::none || job_.shared != nullptr) sync();
+}
+
+void result_files::end_checkpoint(checkpoint&& begun) {
+  sync_before_state();
   if (begun.state) place_state(*begun.state);
   require_ours(job_.disk, job_.files.totals, begins_as_totals, fatal_error::kind::cannot_write);
   replace_file(job_.disk, job_.files.totals, begun.totals, begins_as_unplaced_totals);

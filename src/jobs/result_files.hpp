@@ -53,8 +53,6 @@ class result_files {
   void attempt_ended(const hash128& id, attempt_end how, usd line_cost = {});
   /// Like state_file::rejected().
   void rejected(const hash128& id, const std::string& model, const rejected_reply& reply, usd keep);
-  /// Counts this amount against the budget, because no line or record contains it any more.
-  void keep(usd amount);
   /// Removes the rejected replies of the requests for which `is_gone` is true from the state file.
   /// Their cost is kept. Returns them, each with its model.
   std::vector<std::pair<std::string, rejected_reply>> keep_rejected(
@@ -104,6 +102,9 @@ class result_files {
   /// and the lines that are still known are saved elsewhere, once. `paid`: the amount that counts
   /// as spent on results that are lost.
   void rescue(usd paid);
+  /// Counts this amount against the budget, and writes it to the state file: the lines that contain
+  /// it are about to be removed.
+  void keep(usd amount);
   /// Cleans up the errors file after the last line. Of two lines for one request, or for one bad
   /// line, only the later one stays. Lines of an earlier run for which `is_stale` is true are
   /// removed.
@@ -148,6 +149,7 @@ class result_files {
   void move_aside();
   bool move_back() noexcept;
   void place_state(state_file::rewrite& fresh);
+  void sync_before_state();
 
   const job_setup& job_;
   bool has_totals_ = false;

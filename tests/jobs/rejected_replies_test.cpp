@@ -18,6 +18,7 @@
 #include "jobs/stored_line.hpp"
 #include "sluice/job_set.hpp"
 #include "sluice/reply_check.hpp"
+#include "support/faulty_files.hpp"
 #include "support/job_rig.hpp"
 
 namespace sluice {
@@ -313,6 +314,63 @@ TEST_F(rejected_replies_test, are_kept_if_their_request_goes_from_the_job) {
   EXPECT_EQ(totals()["rejected"]["replies"], 3);
   EXPECT_EQ(totals()["cost_usd"], "0.00105");
   EXPECT_EQ(totals()["kept_usd"], "0.00105") << "what it cost stays spent";
+}
+
+TEST_F(rejected_replies_test,
+       of_a_request_that_is_gone_are_paid_once_however_often_the_run_is_killed) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  output.budget = dollars("1");
+  run({"bad", "bad", "bad"});
+  dir.write("x.jsonl", job_line("b"));
+  output.retry_failed = true;
+  const auto spent = [this] {
+    const auto jobs = open();
+    const job_totals told = jobs->totals(0);
+    EXPECT_EQ(jobs->budget_left() + told.cost + told.kept, dollars("1"));
+    return (told.cost + told.kept).to_string();
+  };
+  for (int kills = 0; kills < 3; ++kills) {
+    EXPECT_EQ(spent(), "0.0021") << kills;
+    run({}, false);
+  }
+  run({"good"}, false);
+  EXPECT_EQ(spent(), "0.00245") << "the new line does not count what an old line still counts";
+  EXPECT_THAT(dir.lines("x.errors.jsonl"), testing::SizeIs(2));
+  run({});
+  EXPECT_THAT(dir.lines("x.errors.jsonl"), IsEmpty());
+  EXPECT_EQ(totals()["kept_usd"], "0.00105");
+  EXPECT_EQ(totals()["cost_usd"], "0.0014");
+  EXPECT_EQ(totals()["rejected"]["replies"], 3);
+  EXPECT_EQ(spent(), "0.00245");
+}
+
+TEST_F(rejected_replies_test, of_a_request_that_is_gone_are_on_record_before_their_line_goes) {
+  dir.write("x.jsonl", job_line("a") + job_line("b"));
+  output.budget = dollars("1");
+  run({"bad", "bad", "bad"});
+  dir.write("x.jsonl", job_line("b"));
+  for (const bool state_fails : {true, false}) {
+    test::faulty_files disk;
+    job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+    EXPECT_FALSE(jobs.next());
+    disk.fault = [&](std::string_view what, const std::string& path) {
+      const bool of_state = path.starts_with(dir / "x.state");
+      const bool of_errors = path.starts_with(dir / "x.errors.jsonl");
+      if (what == "rename" && of_errors) {
+        EXPECT_NE(dir.read("x.state").find(R"("kept_usd":"0.00105")"), std::string::npos);
+      }
+      const bool fails = what == "rename" && (state_fails ? of_state : of_errors);
+      return fails ? test::faulty_files::broken() : std::error_code();
+    };
+    EXPECT_THROW(jobs.finish(job_status::completed, 1, 1), fatal_error);
+    EXPECT_THAT(dir.lines("x.errors.jsonl"), testing::SizeIs(2)) << state_fails;
+    disk.fault = [](std::string_view, const std::string&) { return std::error_code(); };
+    if (state_fails) continue;
+    jobs.finish(job_status::completed, 1, 1);
+    EXPECT_THAT(dir.lines("x.errors.jsonl"), testing::SizeIs(1));
+    EXPECT_EQ(totals()["kept_usd"], "0.00105");
+    EXPECT_EQ(totals()["cost_usd"], "0.00105");
+  }
 }
 
 TEST_F(rejected_replies_test, are_reported_while_the_job_runs_and_after_a_kill) {
