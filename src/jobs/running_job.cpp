@@ -381,7 +381,8 @@ void running_job::put(const result& finished) {
   if (auto attempt = files.unfinished(id)) {
     if (attempt->open) {
       if (job.shared != nullptr)
-        job.shared->settle(attempt->reserved, settles ? *cost : attempt->reserved);
+        job.shared->settle(attempt->reserved,
+                           settles ? *cost : std::max(attempt->reserved, cost.value_or(usd{})));
       if (!settles) {
         files.attempt_ended(id, attempt_end::unpriced, cost.value_or(usd{}));
         attempt = files.unfinished(id);

@@ -998,6 +998,34 @@ TEST_F(budget_job_test, an_estimated_cost_is_told_and_settles_nothing) {
   EXPECT_EQ(jobs->reserve(*next), funds::wait) << "the relay may have billed all of the bound";
 }
 
+// For example, the relay ignores max_tokens.
+TEST_F(budget_job_test, an_estimated_cost_above_the_reservation_counts_in_full) {
+  auto estimated = answer();
+  estimated->usage.reset();
+  estimated->estimated_usage = token_usage{100, 0, 5000, 0};
+  const usd cost = *usd::parse("0.05025");
+  ASSERT_GT(cost, bound);
+  output.budget = cost + bound;
+  auto jobs = open();
+  const auto first = jobs->next();
+  ASSERT_EQ(jobs->reserve(*first), funds::reserved);
+  start(*jobs, first_attempt(*first));
+  result finished = result_for(*first, 1);
+  finished.outcome = estimated;
+  jobs->put(std::move(finished));
+  jobs->flush();
+  EXPECT_EQ(jobs->totals(0).cost, cost);
+  EXPECT_EQ(jobs->totals(0).kept, usd{});
+  for (const char* when : {"in this run", "in the next one"}) {
+    EXPECT_EQ(jobs->budget_left(), bound) << when;
+    const auto next = jobs->next();
+    EXPECT_EQ(jobs->reserve(*next), funds::reserved) << when;
+    EXPECT_EQ(jobs->reserve(*next), funds::wait) << when;
+    jobs.reset();
+    jobs = open();
+  }
+}
+
 TEST_F(budget_job_test, what_was_in_flight_at_a_crash_stays_reserved) {
   output.budget = bound + bound;
   {
