@@ -714,15 +714,18 @@ class life {
       if (one.process != number) continue;
       if (done_.contains(one.id)) violated("a finished request is not sent again", "{}", one.id);
       const auto index = static_cast<std::size_t>(&one - attempts.data());
-      // After a rejected reply, the request is sent again with a new key, and without a stream its
-      // body is another one.
+      if (bodies_.try_emplace(one.key, one.body).first->second != one.body) {
+        violated("no key is sent with two bodies", "{}", one.id);
+      }
+      // After a rejected reply, the request is sent again with a new key. With --tell-why its body
+      // contains the reason, but not after a restart.
       const auto rejections =
           std::count_if(rejected_.begin(), rejected_.lower_bound(index),
                         [&](std::size_t before) { return attempts[before].id == one.id; });
       // If the process died, the test cannot know whether the process had already rejected the last
       // reply.
       if (options.job.expect && disk_.dead()) continue;
-      const auto [entry, is_new] = keys_.try_emplace({one.id, rejections, one.streamed}, one.key);
+      const auto [entry, is_new] = keys_.try_emplace({one.id, rejections, one.body}, one.key);
       if (!is_new && entry->second != one.key) {
         violated("all attempts of a request have the same key", "{}", one.id);
       }
@@ -1152,8 +1155,9 @@ class life {
   std::size_t epoch_ = 0;           // attempts before the last fresh start
   std::size_t replaced_ = 0;        // results that were replaced
   std::set<std::size_t> rejected_;  // attempts with a rejected reply that is on record
-  /// By the id of a request, its number of rejected replies, and whether it asks for a stream.
-  std::map<std::tuple<std::string, std::ptrdiff_t, bool>, std::string> keys_;
+  /// By the id of a request, its number of rejected replies, and a hash of its body.
+  std::map<std::tuple<std::string, std::ptrdiff_t, std::uint64_t>, std::string> keys_;
+  std::map<std::string, std::uint64_t> bodies_;  // a hash of the body that was sent with a key
 };
 
 }  // namespace

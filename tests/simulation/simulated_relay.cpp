@@ -9,6 +9,8 @@
 #include <charconv>
 #include <utility>
 
+#include "base/hash.hpp"
+
 namespace sluice::simulation {
 namespace {
 
@@ -214,6 +216,7 @@ boost::asio::awaitable<exchange_end> simulated_relay::door::talk(outgoing reques
   relay_attempt& attempt = world_.attempts_.emplace_back();
   attempt.id = member_of(request.body, "user");
   attempt.key = request.idempotency_key;
+  attempt.body = hash_of(request.body).low;
   attempt.streamed = request.streamed;
   attempt.process = world_.process_;
   attempt.member = member_;

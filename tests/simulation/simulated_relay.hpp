@@ -60,6 +60,7 @@ struct relay_character {
 struct relay_attempt {
   std::string id;            ///< the id of its request
   std::string key;           ///< Idempotency-Key
+  std::uint64_t body = 0;    ///< a hash of its body
   bool streamed = false;     ///< asks for a stream
   std::size_t process = 0;   ///< the process that sent it
   std::size_t member = 0;    ///< the member of the pool
