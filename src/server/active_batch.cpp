@@ -126,6 +126,7 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::ta
     co_return step::done;
   }
   batch_ = *std::move(now);
+  if (closed_) batch_.progress = *closed_;  // the store may not have it yet
   if (parent_.folder_.shared() != nullptr && !files_) co_await open_folder();
   if (batch_.end) co_return co_await finish();
   if (batch_.status == batch_status::cancelling)
@@ -222,6 +223,7 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::se
 // Opens the job. Its lines were checked before, so they cannot be the cause of an error here. After
 // an error the batch waits.
 asio::awaitable<void> batch_runner::active_batch::open_job() {
+  closed_.reset();
   const auto key = key_of_owner();
   const usd calls = co_await parent_.money_.taken_by_calls(owner_name_);
   auto opened = co_await parent_.disk_.run([&] {
@@ -300,7 +302,10 @@ asio::awaitable<void> batch_runner::active_batch::close_job(const run_outcome& o
         fault = thrown.what();
       }
     });
-    if (fault.empty()) break;
+    if (fault.empty()) {
+      closed_ = progress_of(finished->totals(0));
+      break;
+    }
     waits_ = fault;
     parent_.say(severity::warning, batch_.id, fault);
     if (finished->unwritten() == 0 || ended_by_ == ended_by::server) break;
@@ -312,14 +317,46 @@ asio::awaitable<void> batch_runner::active_batch::close_job(const run_outcome& o
   co_await save_progress();
 }
 
+bool batch_runner::active_batch::has_job() {
+  const data_folder& folder = parent_.folder_;
+  return disk().exists(folder.batch_output(batch_.id)) ||
+         disk().exists(folder.batch_errors(batch_.id)) ||
+         disk().exists(folder.batch_state(batch_.id));
+}
+
+// Before the batch ends, its files must be complete, and its results counted. If the server that
+// ran the job died, neither is true: opening the job mends the files and counts the results and the
+// attempts that were in flight. Needs neither the key nor prices, because nothing is sent.
+asio::awaitable<void> batch_runner::active_batch::require_closed_job() {
+  if (closed_) co_return;
+  std::optional<store::batch_progress> counted;
+  co_await parent_.disk_.run([&] {
+    if (!has_job()) return;
+    output_options output = parent_.options_.output;
+    output.output_file = parent_.folder_.batch_output(batch_.id);
+    output.changed = on_change::keep;  // a result stays, whatever the settings are now
+    if (files_) output.durable = durability::each;
+    job_set job({parent_.folder_.batch_input(batch_.id)}, parent_.options_.lines, output,
+                parent_.prices_, disk());
+    job.finish(job_status::interrupted, 0, 0);
+    counted = progress_of(job.totals(0));
+    parent_.records_.save_progress(claim_, *counted);
+  });
+  closed_ = counted ? *counted : batch_.progress;
+  batch_.progress = *closed_;
+  counted_ = true;
+}
+
 asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::decide_end(
     batch_status ending) {
+  co_await require_closed_job();
   const store::finalizing how{ending, new_object_id("file-"), new_object_id("file-")};
   co_await parent_.disk_.run([&] { parent_.records_.begin_finalizing(claim_, how, unix_now()); });
   co_return step::next;
 }
 
 asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::finish() {
+  co_await require_closed_job();
   bool ended = false;
   co_await parent_.disk_.run([&] {
     const auto made = make_result_files(parent_.folder_, batch_);

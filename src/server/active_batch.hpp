@@ -51,6 +51,8 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
   boost::asio::awaitable<void> open_job();
   boost::asio::awaitable<run_outcome> run_job();
   boost::asio::awaitable<void> close_job(const run_outcome& outcome);
+  boost::asio::awaitable<void> require_closed_job();
+  bool has_job();
   boost::asio::awaitable<void> save_progress();
   boost::asio::awaitable<void> wait_for(duration how_long);
   void keep_saving();
@@ -77,6 +79,8 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
   time_point run_began_{};
   ended_by ended_by_ = ended_by::nothing;
   bool counted_ = false;
+  /// The results of the job, if this server has closed it and its files are complete.
+  std::optional<store::batch_progress> closed_;
   bool saving_ = false;
   std::string waits_;
   duration next_wait_;

@@ -40,6 +40,7 @@ class data_folder {
   }
   std::string batch_output(std::string_view id) const { return batch(id) + "/output.jsonl"; }
   std::string batch_errors(std::string_view id) const { return batch(id) + "/output.errors.jsonl"; }
+  std::string batch_state(std::string_view id) const { return batch(id) + "/output.state"; }
 
   /// A file that is being written. The destructor removes it unless publish() was called.
   class draft {

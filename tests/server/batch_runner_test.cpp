@@ -177,6 +177,132 @@ TEST_F(batch_runners, OlderBatchesStartFirstWithinAPriority) {
   EXPECT_LE(*batch(old).completed_at, *batch(young).in_progress_at);
 }
 
+// A batch that ends after its server was killed. Every reply takes 30 s, and progress is stored
+// only once, when nothing has a result yet.
+struct killed_runners : server_rig {
+  killed_runners() {
+    keys = access_keys("[[key]]\nname = \"bob\"\nkey = \"sk-bob-0123456789abc\"\nbudget = \"1\"\n",
+                       "keys.toml");
+    options.pace.concurrency = 4;
+    runner_settings.save_interval = 1h;
+    relay.plan = [](const exchange_call& call) {
+      return completion_plan("x", 30s + std::chrono::seconds{call.number});
+    };
+  }
+  // Runs a batch until four of its ten requests have their results and four are in flight.
+  std::string begin_batch(const std::function<void(store::batch_record&)>& change = {}) {
+    std::string id = create(lines(10), [&](store::batch_record& one) {
+      one.owner = "bob";
+      if (change) change(one);
+    });
+    runner();
+    const auto done = [&] { return runner().live(id) ? runner().live(id)->progress : none; };
+    run([&] { return done().counts.completed == 4 && relay.in_flight == 4; });
+    pass(100ms);
+    EXPECT_EQ(relay.calls.size(), 8U);
+    EXPECT_EQ(batch(id).progress.counts.completed, 0U) << "the store is behind";
+    return id;
+  }
+  // Runs the server for this time.
+  void pass(duration length) {
+    bool reached = false;
+    const auto alarm = time.call_at(time.now() + length, [&] { reached = true; });
+    run([&] { return reached; });
+    time.cancel(alarm);
+  }
+  static usd one_cost() { return *usd::parse("0.0000045"); }
+
+  void expect_whole(const std::string& id, batch_status status, std::size_t succeeded) {
+    const auto done = batch(id);
+    EXPECT_EQ(done.status, status);
+    EXPECT_EQ(result(done.output_file_id).size(), succeeded);
+    EXPECT_EQ(result(done.error_file_id).size(), 10 - succeeded);
+    EXPECT_EQ(done.progress.counts.total, 10U);
+    EXPECT_EQ(done.progress.counts.completed, succeeded);
+    EXPECT_EQ(done.progress.counts.failed, 0U);
+    EXPECT_EQ(done.progress.usage.total_tokens, 15 * static_cast<std::int64_t>(succeeded));
+    EXPECT_EQ(done.progress.cost, one_cost() * static_cast<std::int64_t>(succeeded));
+    EXPECT_TRUE(std::filesystem::is_empty(place / "batches"));
+  }
+
+  const store::batch_progress none;
+};
+
+TEST_F(killed_runners, ACancelledBatchEndsWithTheCountsOfItsLines) {
+  const std::string id = begin_batch();
+  records.request_cancel("bob", id, unix_now());
+  runner().cancelled(id);
+  kill();
+  keys = access_keys();  // the end of a batch needs no key
+  run_until_ended({id});
+  expect_whole(id, batch_status::cancelled, 4);
+  EXPECT_EQ(relay.calls.size(), 8U) << "nothing was sent after it";
+  EXPECT_GT(batch(id).progress.spent, one_cost() * 8)
+      << "the attempts in flight may have been billed";
+}
+
+TEST_F(killed_runners, ABatchExpiresWithTheCountsOfItsLines) {
+  const std::string id = begin_batch();
+  kill();
+  time.advance(25h);
+  run_until_ended({id});
+  expect_whole(id, batch_status::expired, 4);
+  EXPECT_GT(batch(id).progress.spent, one_cost() * 8);
+}
+
+TEST_F(killed_runners, ATornLineIsNotPublished) {
+  const std::string id = begin_batch();
+  records.request_cancel("bob", id, unix_now());
+  kill();
+  std::ofstream(folder.batch_output(id), std::ios::app | std::ios::binary)
+      << R"({"id":"batch_req_1","custom_id":"r9","resp)" << std::string(100, '\0');
+  run_until_ended({id});
+  expect_whole(id, batch_status::cancelled, 4);
+}
+
+TEST_F(killed_runners, ARequestThatFailedAndThenSucceededHasOneLine) {
+  options.pace.max_attempts = 1;
+  relay.plan = [](const exchange_call& call) {
+    if (call.number < 4) return refusal_plan(500, "busy");
+    return completion_plan("x", 30s + std::chrono::seconds{call.number});
+  };
+  const std::string id = create(lines(10), [](auto& one) { one.owner = "bob"; });
+  runner();
+  run([&] { return relay.calls.size() > 4; });
+  stop();
+  EXPECT_EQ(batch(id).progress.counts.failed, 4U) << "and they will be sent again";
+  const std::uint64_t before = batch(id).progress.counts.completed;
+  runner();
+  run([&] {
+    const auto live = runner().live(id);
+    return live && live->progress.counts.completed == before + 2;
+  });
+  pass(1s);
+  records.request_cancel("bob", id, unix_now());
+  runner().cancelled(id);
+  kill();
+  run_until_ended({id});
+  const auto done = batch(id);
+  auto all = result(done.output_file_id);
+  for (const auto& [request, code] : result(done.error_file_id)) {
+    EXPECT_TRUE(all.emplace(request, code).second) << request << " has two lines";
+  }
+  EXPECT_EQ(all.size(), 10U);
+  EXPECT_EQ(done.progress.counts.completed, result(done.output_file_id).size());
+}
+
+TEST_F(killed_runners, AnEndThatWasDecidedBeforeIsCountedToo) {
+  const std::string id = begin_batch();
+  kill();
+  // As a server of an earlier version has left it.
+  const auto held = records.claim_batch("server", {}, unix_now(), 60);
+  records.begin_finalizing(
+      *held, {batch_status::expired, new_object_id("file-"), new_object_id("file-")}, unix_now());
+  records.release(*held);
+  run_until_ended({id});
+  expect_whole(id, batch_status::expired, 4);
+}
+
 struct limited_runners : server_rig {
   limited_runners() {
     keys = access_keys(

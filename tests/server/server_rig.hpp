@@ -7,6 +7,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <exception>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <map>
@@ -74,6 +75,23 @@ struct server_rig : testing::Test {
     EXPECT_TRUE(ended) << "the runner hangs";
     runner_.reset();
     engine_.reset();
+  }
+
+  /// Ends the server as kill -9 does: its files and records are those of this moment, and the next
+  /// start finds them.
+  void kill() {
+    const test::memory_store kept = records;
+    const test::temp_dir copy;
+    namespace fs = std::filesystem;
+    constexpr auto everything = fs::copy_options::recursive | fs::copy_options::overwrite_existing;
+    fs::copy(place.path(), copy.path(), everything);
+    abort();
+    runner_.reset();
+    engine_.reset();
+    for (const auto& entry : fs::directory_iterator(place.path())) fs::remove_all(entry.path());
+    fs::copy(copy.path(), place.path(), everything);
+    records = kept;
+    records.release_claims(runner_settings.server_name);
   }
 
   /// Ends the runner's work at once. The destructor does the same, but at that time the members of
