@@ -88,6 +88,11 @@ class batch_store {
   virtual std::optional<claim> claim_batch(std::string_view server,
                                            const std::vector<std::string>& skipped,
                                            std::int64_t now, std::int64_t lease_s) = 0;
+  /// Like claim_batch(), but takes only a batch that has nothing left to do but to end: it is being
+  /// cancelled, it has expired at `now`, or its end is decided.
+  virtual std::optional<claim> claim_ending(std::string_view server,
+                                            const std::vector<std::string>& skipped,
+                                            std::int64_t now, std::int64_t lease_s) = 0;
   /// Returns the batch of a claim in its current state; nothing if the claim is lost.
   virtual std::optional<batch_record> claimed(const claim& held) = 0;
   /// Extends the leases of all valid claims of the server.

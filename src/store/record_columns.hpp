@@ -38,6 +38,10 @@ inline constexpr std::string_view progress_columns =
 inline constexpr std::string_view is_open_batch =
     "status IN ('validating', 'in_progress', 'finalizing', 'cancelling')";
 
+/// Condition for open batches that have nothing left to do but to end, apart from those whose
+/// window has ended.
+inline constexpr std::string_view is_ending_batch = "status IN ('finalizing', 'cancelling')";
+
 /// Reads a column with an amount of money.
 template <typename Row>
 usd get_amount(Row& row) {

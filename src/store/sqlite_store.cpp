@@ -165,18 +165,13 @@ class sqlite_store final : public batch_store {
 
   std::optional<claim> claim_batch(std::string_view server, const std::vector<std::string>& skipped,
                                    std::int64_t now, std::int64_t lease_s) override {
-    const std::lock_guard lock(one_at_a_time_);
-    sqlite_transaction transaction(database_);
-    auto chosen = first_free(skipped, now);
-    if (!chosen) return std::nullopt;
-    prepare("UPDATE batches SET server = ?, epoch = ?, lease_until = ? WHERE id = ?")
-        .put(server)
-        .put(++chosen->epoch)
-        .put(now + lease_s)
-        .put(chosen->batch)
-        .run();
-    transaction.commit();
-    return chosen;
+    return claim_first(false, server, skipped, now, lease_s);
+  }
+
+  std::optional<claim> claim_ending(std::string_view server,
+                                    const std::vector<std::string>& skipped, std::int64_t now,
+                                    std::int64_t lease_s) override {
+    return claim_first(true, server, skipped, now, lease_s);
   }
 
   std::optional<batch_record> claimed(const claim& held) override {
@@ -383,13 +378,33 @@ class sqlite_store final : public batch_store {
     return row.put(owner).step() ? get_amount(row) : usd{};
   }
 
-  // Returns the batch to claim next, and the epoch of its last claim.
-  std::optional<claim> first_free(const std::vector<std::string>& skipped, std::int64_t now) {
+  std::optional<claim> claim_first(bool ending, std::string_view server,
+                                   const std::vector<std::string>& skipped, std::int64_t now,
+                                   std::int64_t lease_s) {
+    const std::lock_guard lock(one_at_a_time_);
+    sqlite_transaction transaction(database_);
+    auto chosen = first_free(ending, skipped, now);
+    if (!chosen) return std::nullopt;
+    prepare("UPDATE batches SET server = ?, epoch = ?, lease_until = ? WHERE id = ?")
+        .put(server)
+        .put(++chosen->epoch)
+        .put(now + lease_s)
+        .put(chosen->batch)
+        .run();
+    transaction.commit();
+    return chosen;
+  }
+
+  // Returns the batch to claim next, and the epoch of its last claim. `ending`: only a batch that
+  // has nothing left to do but to end.
+  std::optional<claim> first_free(bool ending, const std::vector<std::string>& skipped,
+                                  std::int64_t now) {
     auto row = prepare(
-        "SELECT id, epoch FROM batches WHERE {} AND (server IS NULL OR lease_until <= ?) "
+        "SELECT id, epoch FROM batches WHERE {} AND (server IS NULL OR lease_until <= ?) {}"
         "ORDER BY priority DESC, created_at, sequence",
-        is_open_batch);
+        is_open_batch, ending ? fmt::format("AND ({} OR expires_at <= ?) ", is_ending_batch) : "");
     row.put(now);
+    if (ending) row.put(now);
     while (row.step()) {
       claim found;
       found.batch = row.get_text();

@@ -243,6 +243,33 @@ TEST_P(batch_stores, a_claim_is_free_when_its_lease_has_run_out) {
   EXPECT_EQ(store->claimed(*second), get("batch_1"));
 }
 
+TEST_P(batch_stores, a_batch_that_only_has_to_end_can_be_claimed_alone) {
+  const auto ending = [this](std::int64_t now, const std::vector<std::string>& skipped = {}) {
+    const auto claimed = store->claim_ending("server", skipped, now, 60);
+    return claimed ? claimed->batch : "";
+  };
+  for (const char* id : {"running", "decided", "cancelled", "waiting"}) add_batch(id);
+  add_batch("urgent", 200, 5);
+  const std::int64_t window_ends = get("waiting").expires_at;
+  EXPECT_EQ(ending(window_ends - 1), "");
+  const claim running = claim_one();
+  ASSERT_EQ(running.batch, "urgent");
+  ASSERT_EQ(claim_id(), "running");
+  const claim decided = claim_one();
+  ASSERT_TRUE(store->accept_lines(decided, {1, {}}, 100));
+  ASSERT_TRUE(store->begin_finalizing(decided, {batch_status::completed, "file-1", "file-2"}, 100));
+  EXPECT_EQ(ending(110), "") << "a server works on it";
+  store->release(decided);
+  ASSERT_EQ(store->request_cancel("alice", "cancelled", 100)->status, batch_status::cancelling);
+  ASSERT_EQ(store->request_cancel("alice", "urgent", 100)->status, batch_status::cancelling);
+  EXPECT_EQ(ending(110, {"cancelled"}), "decided");
+  EXPECT_EQ(ending(110), "cancelled");
+  EXPECT_EQ(ending(110), "") << "a server works on the others, or they have time left";
+  EXPECT_EQ(ending(160), "urgent") << "the lease of its server has ended";
+  EXPECT_EQ(store->claimed(running), std::nullopt);
+  EXPECT_EQ(ending(window_ends, {"urgent", "decided", "cancelled", "running"}), "waiting");
+}
+
 TEST_P(batch_stores, a_claim_that_nobody_took_over_holds_after_its_lease) {
   add_batch("batch_1");
   const claim held = claim_one("one", 100);

@@ -87,6 +87,8 @@ const std::vector<step>& steps() {
        [](batch_store& store) { store.create_batch(new_batch("alice", "batch_3", "file-1")); }},
       {"claim_batch, a third", [](batch_store& store) { store.claim_batch("one", {}, 300, 60); }},
       {"release_claims", [](batch_store& store) { store.release_claims("one"); }},
+      {"claim_ending",
+       [](batch_store& store) { store.claim_ending("one", {}, 1'000'000'000'000, 60); }},
   };
   return all;
 }

@@ -190,8 +190,11 @@ class random_calls {
       case 0:
       case 1: {
         const std::vector<std::string> skipped{batch_id(), batch_id()};
-        const auto made =
-            both([&](batch_store& store) { return store.claim_batch(at, skipped, now_, lease); });
+        const bool ending = chance(3);
+        const auto made = both([&](batch_store& store) {
+          return ending ? store.claim_ending(at, skipped, now_, lease)
+                        : store.claim_batch(at, skipped, now_, lease);
+        });
         if (made) claims_.push_back(*made);
         return;
       }

@@ -109,24 +109,15 @@ class memory_store final : public store::batch_store {
 
   std::optional<claim> claim_batch(std::string_view server, const std::vector<std::string>& skipped,
                                    std::int64_t now, std::int64_t lease_s) override {
-    entry* best = nullptr;
-    for (entry& each : batches_) {
-      const batch_record& record = each.record;
-      if (store::has_ended(record.status)) continue;
-      if (!each.server.empty() && each.lease_until > now) continue;
-      if (std::ranges::find(skipped, record.id) != skipped.end()) continue;
-      if (best != nullptr && record.priority < best->record.priority) continue;
-      if (best != nullptr && record.priority == best->record.priority &&
-          record.created_at >= best->record.created_at) {
-        continue;
-      }
-      best = &each;
-    }
-    if (best == nullptr) return std::nullopt;
-    best->server = server;
-    best->sole = false;
-    best->lease_until = now + lease_s;
-    return claim{best->record.id, ++best->epoch};
+    return claim_first(server, skipped, now, lease_s, [](const batch_record&) { return true; });
+  }
+  std::optional<claim> claim_ending(std::string_view server,
+                                    const std::vector<std::string>& skipped, std::int64_t now,
+                                    std::int64_t lease_s) override {
+    return claim_first(server, skipped, now, lease_s, [now](const batch_record& batch) {
+      return batch.end || batch.status == store::batch_status::cancelling ||
+             batch.expires_at <= now;
+    });
   }
   std::optional<batch_record> claimed(const claim& held) override {
     const entry* const found = find_held(held);
@@ -226,6 +217,29 @@ class memory_store final : public store::batch_store {
     std::int64_t lease_until = 0;
     bool sole = false;  // true: no server may work on another batch of this owner
   };
+
+  template <typename Wanted>
+  std::optional<claim> claim_first(std::string_view server, const std::vector<std::string>& skipped,
+                                   std::int64_t now, std::int64_t lease_s, Wanted wanted) {
+    entry* best = nullptr;
+    for (entry& each : batches_) {
+      const batch_record& record = each.record;
+      if (store::has_ended(record.status) || !wanted(record)) continue;
+      if (!each.server.empty() && each.lease_until > now) continue;
+      if (std::ranges::find(skipped, record.id) != skipped.end()) continue;
+      if (best != nullptr && record.priority < best->record.priority) continue;
+      if (best != nullptr && record.priority == best->record.priority &&
+          record.created_at >= best->record.created_at) {
+        continue;
+      }
+      best = &each;
+    }
+    if (best == nullptr) return std::nullopt;
+    best->server = server;
+    best->sole = false;
+    best->lease_until = now + lease_s;
+    return claim{best->record.id, ++best->epoch};
+  }
 
   entry* find(std::string_view id) {
     const auto found =
