@@ -63,13 +63,18 @@ std::string why_stopped(const run_outcome& outcome) {
 }  // namespace
 
 batch_runner::active_batch::active_batch(batch_runner& owner, store::claim held,
-                                         store::batch_record record)
+                                         store::batch_record record, claim_kind claimed_as)
     : parent_(owner),
       claim_(std::move(held)),
+      only_ends_(claimed_as == claim_kind::ending),
       batch_(std::move(record)),
       owner_name_(batch_.owner),
       next_wait_(owner.options_.first_wait) {
-  parent_.money_.begin_batch(owner_name_, *this);
+  if (only_ends_) {
+    parent_.money_.begin_end(owner_name_, *this);
+  } else {
+    parent_.money_.begin_batch(owner_name_, *this);
+  }
 }
 
 batch_runner::active_batch::~active_batch() {
@@ -119,10 +124,7 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::ta
   auto now = co_await parent_.disk_.run([this] { return parent_.records_.claimed(claim_); });
   if (!now || store::has_ended(now->status)) co_return step::done;
   if (ended_by_ == ended_by::server) {
-    // Close the folder before the release: its changes must reach the store while this server holds
-    // the claim.
-    co_await close_folder();
-    co_await parent_.disk_.run([this] { parent_.records_.release(claim_); });
+    co_await release();
     co_return step::done;
   }
   batch_ = *std::move(now);
@@ -132,8 +134,19 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::ta
   if (batch_.status == batch_status::cancelling)
     co_return co_await decide_end(batch_status::cancelled);
   if (batch_.expires_at <= unix_now()) co_return co_await decide_end(batch_status::expired);
+  if (only_ends_) {  // the clock was set back, and its window has not ended
+    co_await release();
+    co_return step::done;
+  }
   if (batch_.status == batch_status::validating) co_return co_await validate();
   co_return co_await send();
+}
+
+asio::awaitable<void> batch_runner::active_batch::release() {
+  // Close the folder before the release: its changes must reach the store while this server holds
+  // the claim.
+  co_await close_folder();
+  co_await parent_.disk_.run([this] { parent_.records_.release(claim_); });
 }
 
 // Copies to this machine what other servers have stored of the batch.
@@ -193,7 +206,7 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::se
   if (!key_of_owner()) {
     // Without its key the batch has no budget, so no money may be spent on it.
     waits_ = "its key is not in the keys file any more";
-    co_await wait_for(parent_.options_.first_wait);
+    co_await wait_for_next_try(parent_.options_.first_wait);
     waits_.clear();
     co_return step::next;
   }
@@ -215,7 +228,7 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::se
   parent_.say(severity::warning, batch_.id,
               fmt::format("{}; next try in {} s", waits_,
                           std::chrono::duration_cast<std::chrono::seconds>(wait).count()));
-  co_await wait_for(wait);
+  co_await wait_for_next_try(wait);
   waits_.clear();
   co_return step::next;
 }
@@ -473,6 +486,26 @@ asio::awaitable<void> batch_runner::active_batch::wait_for(duration how_long) {
   const auto timer = time.call_at(time.now() + how_long, [this] { sleeping_.wake_all(); });
   co_await sleeping_.wait();
   time.cancel(timer);
+}
+
+// Like wait_for(), but ends early if another server has stored a cancel or has the batch now.
+asio::awaitable<void> batch_runner::active_batch::wait_for_next_try(duration how_long) {
+  clock& time = parent_.engine_.time();
+  const time_point until = time.now() + how_long;
+  for (;;) {
+    co_await wait_for(std::min(until - time.now(), parent_.options_.poll));
+    if (ended_by_ != ended_by::nothing || time.now() >= until) co_return;
+    bool over = false;
+    try {
+      co_await parent_.disk_.run([&] {
+        const auto now = parent_.records_.claimed(claim_);
+        over = !now || now->status == batch_status::cancelling;
+      });
+    } catch (const store::store_error&) {
+      if (parent_.figures_ != nullptr) parent_.figures_->store_failed();
+    }
+    if (over) co_return;
+  }
 }
 
 batch_runner::own_runs batch_runner::active_batch::run_now() const {

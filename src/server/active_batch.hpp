@@ -18,7 +18,8 @@ namespace sluice::server {
 /// thread.
 class batch_runner::active_batch final : private key_funds::batch_in_work {
  public:
-  active_batch(batch_runner& owner, store::claim held, store::batch_record record);
+  active_batch(batch_runner& owner, store::claim held, store::batch_record record,
+               claim_kind claimed_as);
   ~active_batch() override;
   active_batch(const active_batch&) = delete;
   active_batch& operator=(const active_batch&) = delete;
@@ -29,6 +30,8 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
   void stop();
   void abort();
   const std::string& owner() const noexcept { return owner_name_; }
+  /// Whether it was claimed only to end. Then it sends nothing.
+  bool only_ends() const noexcept { return only_ends_; }
   live_state live() const;
   own_runs run_now() const;
   /// Adds the results of the run so far to the runner's figures.
@@ -54,7 +57,9 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
   boost::asio::awaitable<void> require_closed_job();
   bool has_job();
   boost::asio::awaitable<void> save_progress();
+  boost::asio::awaitable<void> release();
   boost::asio::awaitable<void> wait_for(duration how_long);
+  boost::asio::awaitable<void> wait_for_next_try(duration how_long);
   void keep_saving();
   void watch_expiry();
   void end_run(ended_by why);
@@ -71,6 +76,7 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
 
   batch_runner& parent_;
   store::claim claim_;
+  const bool only_ends_;
   store::batch_record batch_;
   std::string owner_name_;
   std::unique_ptr<shared_batch> files_;  // null: no other server shares the batch

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <utility>
@@ -45,7 +46,8 @@ asio::awaitable<void> batch_runner::work() {
                               seconds(options_.lease));
       });
       owner_runs_elsewhere_.clear();
-      if (!stopping_) co_await claim_all();
+      co_await claim_ending();
+      co_await claim_all();
     } catch (const store::store_error& fault) {
       if (figures_ != nullptr) figures_->store_failed();
       say(severity::warning, {}, fault.what());
@@ -55,59 +57,97 @@ asio::awaitable<void> batch_runner::work() {
   co_await disk_.run([this] { records_.release_claims(options_.server_name); });
 }
 
+// Returns nothing if there is no such batch.
+asio::awaitable<std::optional<batch_runner::claimed_batch>> batch_runner::claim_one(
+    claim_kind which, const std::vector<std::string>& skipped) {
+  co_return co_await disk_.run([&]() -> std::optional<claimed_batch> {
+    const auto now = static_cast<std::int64_t>(engine_.time().unix_now());
+    const auto lease = seconds(options_.lease);
+    for (;;) {
+      const auto held = which == claim_kind::ending
+                            ? records_.claim_ending(options_.server_name, skipped, now, lease)
+                            : records_.claim_batch(options_.server_name, skipped, now, lease);
+      if (!held) return std::nullopt;
+      if (auto record = records_.claimed(*held)) return claimed_batch{*held, *std::move(record)};
+    }
+  });
+}
+
+// Batches that only have to end send nothing. So they need no key, and wait neither for the other
+// batches of their key nor for one of the places.
+asio::awaitable<void> batch_runner::claim_ending() {
+  while (!stopping_ && ending() < options_.batches_at_once) {
+    const std::vector<std::string> skipped = active_ids();
+    auto found = co_await claim_one(claim_kind::ending, skipped);
+    if (!found) co_return;
+    begin(*std::move(found), claim_kind::ending);
+  }
+}
+
 asio::awaitable<void> batch_runner::claim_all() {
-  while (!stopping_ && active_.size() < options_.batches_at_once) {
-    std::vector<std::string> skipped(held_back_.begin(), held_back_.end());
+  while (!stopping_ && active_.size() - ending() < options_.batches_at_once) {
+    std::vector<std::string> skipped = active_ids();
+    skipped.insert(skipped.end(), held_back_.begin(), held_back_.end());
     skipped.insert(skipped.end(), owner_runs_elsewhere_.begin(), owner_runs_elsewhere_.end());
-    for (const auto& [id, batch] : active_) skipped.push_back(id);
-    std::optional<store::batch_record> record;
-    const auto held = co_await disk_.run([&] {
-      const auto now = static_cast<std::int64_t>(engine_.time().unix_now());
-      auto claimed =
-          records_.claim_batch(options_.server_name, skipped, now, seconds(options_.lease));
-      if (claimed) record = records_.claimed(*claimed);
-      return claimed;
-    });
-    if (!held) co_return;
-    if (!record) continue;
-    const client_key* key = keys_.named(record->owner);
+    auto found = co_await claim_one(claim_kind::any, skipped);
+    if (!found) co_return;
+    const store::claim held = found->held;
+    const std::string& owner = found->record.owner;
+    const client_key* key = keys_.named(owner);
     bool waits = key == nullptr;
     if (waits) {
-      say(severity::warning, held->batch,
-          fmt::format("it waits, since the key '{}' is not in the keys file", record->owner));
+      say(severity::warning, held.batch,
+          fmt::format("it waits, since the key '{}' is not in the keys file", owner));
     } else if (key->budget) {
-      for (const auto& [id, batch] : active_) waits = waits || batch->owner() == record->owner;
+      for (const auto& [id, batch] : active_) waits = waits || batch->owner() == owner;
     }
     if (waits) {
-      held_back_.insert(held->batch);
-      co_await disk_.run([&] { records_.release(*held); });
+      held_back_.insert(held.batch);
+      co_await disk_.run([&] { records_.release(held); });
       continue;
     }
     if (key->budget) {
       const bool alone = co_await disk_.run([&] {
         const auto now = static_cast<std::int64_t>(engine_.time().unix_now());
-        if (records_.claim_owner(*held, now)) return true;
-        records_.release(*held);
+        if (records_.claim_owner(held, now)) return true;
+        records_.release(held);
         return false;
       });
       if (!alone) {
-        owner_runs_elsewhere_.insert(held->batch);
+        owner_runs_elsewhere_.insert(held.batch);
         continue;
       }
     }
-    const std::string id = held->batch;
-    auto batch = std::make_unique<active_batch>(*this, *held, *std::move(record));
-    active_batch& added = *batch;
-    active_.emplace(id, std::move(batch));
-    asio::co_spawn(loop_, added.work(), [this, id](const std::exception_ptr& thrown) {
-      try {
-        if (thrown) std::rethrow_exception(thrown);
-      } catch (const std::exception& fault) {
-        say(severity::warning, id, fault.what());
-      }
-      ended(id);
-    });
+    begin(*std::move(found), claim_kind::any);
   }
+}
+
+void batch_runner::begin(claimed_batch claimed, claim_kind as) {
+  const std::string id = claimed.held.batch;
+  auto batch =
+      std::make_unique<active_batch>(*this, std::move(claimed.held), std::move(claimed.record), as);
+  active_batch& added = *batch;
+  active_.emplace(id, std::move(batch));
+  asio::co_spawn(loop_, added.work(), [this, id](const std::exception_ptr& thrown) {
+    try {
+      if (thrown) std::rethrow_exception(thrown);
+    } catch (const std::exception& fault) {
+      say(severity::warning, id, fault.what());
+    }
+    ended(id);
+  });
+}
+
+// The number of active batches that were claimed because they only have to end.
+std::size_t batch_runner::ending() const {
+  return static_cast<std::size_t>(std::count_if(
+      active_.begin(), active_.end(), [](const auto& each) { return each.second->only_ends(); }));
+}
+
+std::vector<std::string> batch_runner::active_ids() const {
+  std::vector<std::string> ids;
+  for (const auto& [id, batch] : active_) ids.push_back(id);
+  return ids;
 }
 
 // Waits until wake(), but at most `longest`.

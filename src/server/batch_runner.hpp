@@ -49,9 +49,10 @@ struct runner_options {
 };
 
 /// Runs the batches of a store on one engine, several at a time. Batches with a higher priority
-/// start first, then older ones. Each batch is a job in its own folder. So a batch continues after
-/// a crash where it stopped, and no finished request is sent twice. Not thread safe: use it on the
-/// event loop's thread.
+/// start first, then older ones. A batch that only has to end (it was cancelled, or its window has
+/// ended) does not wait for the others: it ends at the next check of the store at the latest. Each
+/// batch is a job in its own folder. So a batch continues after a crash where it stopped, and no
+/// finished request is sent twice. Not thread safe: use it on the event loop's thread.
 class batch_runner {
  public:
   /// All references must outlive it; `listener` may be null.
@@ -107,7 +108,18 @@ class batch_runner {
   class active_batch;
   friend class active_batch;
 
+  enum class claim_kind : std::uint8_t { any, ending };
+  struct claimed_batch {
+    store::claim held;
+    store::batch_record record;
+  };
+  boost::asio::awaitable<std::optional<claimed_batch>> claim_one(
+      claim_kind which, const std::vector<std::string>& skipped);
+  boost::asio::awaitable<void> claim_ending();
   boost::asio::awaitable<void> claim_all();
+  void begin(claimed_batch batch, claim_kind as);
+  std::size_t ending() const;
+  std::vector<std::string> active_ids() const;
   boost::asio::awaitable<void> sleep(duration longest);
   void ended(const std::string& batch);
   void say(severity level, std::string_view batch, const std::string& sentence) const;

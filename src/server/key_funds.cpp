@@ -1,5 +1,7 @@
 #include "server/key_funds.hpp"
 
+#include <algorithm>
+
 namespace sluice::server {
 namespace {
 
@@ -19,6 +21,18 @@ void key_funds::begin_batch(const std::string& owner, batch_in_work& batch) {
 void key_funds::end_batch(const std::string& owner, const batch_in_work& batch) {
   entry& own = entries_[owner];
   if (own.batch == &batch) own.batch = nullptr;
+  own.ending.erase(&batch);
+}
+
+void key_funds::begin_end(const std::string& owner, const batch_in_work& batch) {
+  entries_[owner].ending.insert(&batch);
+}
+
+// Returns whether the cost of the key's batches here is known.
+bool key_funds::is_counted(const entry& from) {
+  if (from.batch != nullptr && !from.batch->is_counted()) return false;
+  return std::all_of(from.ending.begin(), from.ending.end(),
+                     [](const batch_in_work* each) { return each->is_counted(); });
 }
 
 void key_funds::take(entry& from, usd amount) {
@@ -45,7 +59,7 @@ asio::awaitable<usd> key_funds::taken_by_calls(const std::string& owner) {
 asio::awaitable<funds> key_funds::reserve(const std::string& owner, usd budget, usd most) {
   co_await taken_by_calls(owner);
   entry& own = entries_[owner];
-  if (own.batch != nullptr && !own.batch->is_counted()) co_return funds::wait;
+  if (!is_counted(own)) co_return funds::wait;
   bool fits = true;
   if (const auto left = own.batch == nullptr ? std::nullopt : own.batch->left()) {
     fits = *left >= most;

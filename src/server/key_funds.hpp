@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "async/background.hpp"
@@ -41,6 +42,8 @@ class key_funds {
 
   void begin_batch(const std::string& owner, batch_in_work& batch);
   void end_batch(const std::string& owner, const batch_in_work& batch);
+  /// The same for a batch that only ends. There may be several, beside the one that is running.
+  void begin_end(const std::string& owner, const batch_in_work& batch);
 
   /// Returns the amount that the calls of the key have spent and reserved.
   boost::asio::awaitable<usd> taken_by_calls(const std::string& owner);
@@ -58,9 +61,11 @@ class key_funds {
     usd taken;     // spent and reserved by calls
     usd reserved;  // the reserved part of `taken`
     batch_in_work* batch = nullptr;
+    std::set<const batch_in_work*> ending;
   };
   static void take(entry& from, usd amount);
   static bool may_come_back(const entry& from);
+  static bool is_counted(const entry& from);
 
   background& disk_;
   store::batch_store& records_;

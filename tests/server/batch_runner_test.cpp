@@ -303,6 +303,73 @@ TEST_F(killed_runners, AnEndThatWasDecidedBeforeIsCountedToo) {
   expect_whole(id, batch_status::expired, 4);
 }
 
+// A relay that refuses the key, so that every batch waits for a long time.
+struct waiting_runners : server_rig {
+  waiting_runners() {
+    relay.plan = [](const exchange_call&) { return refusal_plan(401, "no", "invalid_api_key"); };
+    runner_settings.first_wait = 1h;
+    runner_settings.longest_wait = 1h;
+  }
+  bool waits(const std::string& id) {
+    return runner().live(id) && !runner().live(id)->waits.empty();
+  }
+};
+
+TEST_F(waiting_runners, ABatchWithoutAPlaceCanBeCancelled) {
+  runner_settings.batches_at_once = 2;
+  const std::string one = create(lines(1));
+  const std::string other = create(lines(1));
+  runner();
+  run([&] { return waits(one) && waits(other); });
+  const std::string third = create(lines(2));
+  const double asked = time.since_start();
+  records.request_cancel("", third, unix_now());
+  runner().cancelled(third);
+  run_until_ended({third});
+  EXPECT_EQ(batch(third).status, batch_status::cancelled);
+  EXPECT_EQ(result(batch(third).error_file_id).size(), 2U);
+  EXPECT_LT(time.since_start() - asked, 1);
+  EXPECT_TRUE(waits(one) && waits(other));
+}
+
+TEST_F(waiting_runners, BatchesWithoutAPlaceExpireInTime) {
+  runner_settings.batches_at_once = 1;
+  const std::string first = create(lines(1));
+  runner();
+  run([&] { return waits(first); });
+  std::vector<std::string> others;
+  for (int i = 0; i < 5; ++i) {
+    others.push_back(create(lines(1), [](auto& one) { one.expires_at = one.created_at + 600; }));
+  }
+  const double made = time.since_start();
+  run_until_ended(others);
+  EXPECT_NEAR(time.since_start() - made, 600, 30);
+  for (const auto& id : others) EXPECT_EQ(batch(id).status, batch_status::expired);
+  EXPECT_TRUE(waits(first));
+}
+
+TEST_F(waiting_runners, ACancelAtAnotherServerEndsTheWait) {
+  const std::string id = create(lines(1));
+  runner();
+  run([&] { return waits(id); });
+  const double asked = time.since_start();
+  records.request_cancel("", id, unix_now());  // and nobody tells this server
+  run_until_ended({id});
+  EXPECT_EQ(batch(id).status, batch_status::cancelled);
+  EXPECT_LE(time.since_start() - asked, 30);
+}
+
+TEST_F(waiting_runners, ABatchThatIsLostToAnotherServerIsLeft) {
+  const std::string id = create(lines(1));
+  runner();
+  run([&] { return waits(id); });
+  const double lost = time.since_start();
+  records.release_claims(runner_settings.server_name);
+  ASSERT_TRUE(records.claim_batch("another", {}, unix_now(), 86400));
+  run([&] { return !runner().live(id); });
+  EXPECT_LE(time.since_start() - lost, 30);
+}
+
 struct limited_runners : server_rig {
   limited_runners() {
     keys = access_keys(
@@ -325,6 +392,41 @@ TEST_F(limited_runners, TheLimitOfAKeyIsSharedByItsBatches) {
   }
   EXPECT_EQ(relay.calls.size(), 30U);
   EXPECT_EQ(most, 10U);
+}
+
+TEST_F(limited_runners, AQueuedBatchOfAKeyWithASpentBudgetEndsBesideTheOneThatWaits) {
+  const std::string first = create(lines(200), of_bob);
+  runner();
+  run([&] { return runner().live(first) && !runner().live(first)->waits.empty(); });
+  const std::string second = create(lines(2), of_bob);
+  const std::string third = create(lines(3), [](auto& one) {
+    of_bob(one);
+    one.expires_at = one.created_at + 600;
+  });
+  records.request_cancel("bob", second, unix_now());
+  runner().cancelled(second);
+  run_until_ended({second, third});
+  EXPECT_EQ(batch(second).status, batch_status::cancelled);
+  EXPECT_EQ(batch(third).status, batch_status::expired);
+  EXPECT_LE(*batch(third).expired_at, batch(third).expires_at + 30);
+  EXPECT_EQ(batch(first).status, batch_status::in_progress);
+  EXPECT_LE(batch(first).progress.spent, *usd::parse("0.0005"));
+}
+
+TEST_F(limited_runners, ABatchEndsWithoutItsKey) {
+  keys = access_keys("[[key]]\nname = \"alice\"\nkey = \"sk-alice-0123456789\"\n", "keys.toml");
+  const std::string id = create(lines(3), of_bob);
+  const std::string late = create(lines(3), [](auto& one) {
+    of_bob(one);
+    one.expires_at = one.created_at + 100;
+  });
+  runner();
+  run([&] { return !notices.warnings.empty(); });
+  records.request_cancel("bob", id, unix_now());
+  runner().cancelled(id);
+  run_until_ended({id, late});
+  EXPECT_EQ(batch(id).status, batch_status::cancelled);
+  EXPECT_EQ(batch(late).status, batch_status::expired);
 }
 
 TEST_F(limited_runners, WithoutItsKeyABatchWaitsAndSpendsNothing) {
