@@ -20,6 +20,20 @@ using store::batch_status;
 
 constexpr std::chrono::seconds wait_for_disk{5};
 
+usd difference(usd from, usd less) {
+  return from -= less;
+}
+
+// The part of the available money that a batch takes at a time, if other servers spend the same
+// budget. It is small enough to leave money to the calls at other servers, and large enough for the
+// requests of the next seconds. `needs`: the highest cost of one request.
+usd share_of(usd available, usd needs) {
+  constexpr int parts = 4;
+  constexpr std::int64_t requests = 16;
+  const usd part = usd::from_units(available.count() / parts);
+  return std::max(usd{}, std::min(available, std::max(part, needs * requests)));
+}
+
 std::string words_of(const std::exception_ptr& fault) {
   try {
     std::rethrow_exception(fault);
@@ -212,11 +226,12 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::se
   }
   co_await open_job();
   const run_outcome outcome = co_await run_job();
+  const bool more = may_get_more(outcome);
   co_await close_job(outcome);
   if (outcome.reason == stop_reason::none) co_return co_await decide_end(batch_status::completed);
   if (ended_by_ == ended_by::cancel) co_return co_await decide_end(batch_status::cancelled);
   if (ended_by_ == ended_by::expiry) co_return co_await decide_end(batch_status::expired);
-  if (ended_by_ == ended_by::server) co_return step::next;
+  if (ended_by_ == ended_by::server || more) co_return step::next;
   waits_ = outcome.reason == stop_reason::interrupted ? outcome.message : why_stopped(outcome);
   duration wait = next_wait_;
   if (outcome.again_at) {
@@ -238,7 +253,10 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::se
 asio::awaitable<void> batch_runner::active_batch::open_job() {
   closed_.reset();
   const auto key = key_of_owner();
+  const bool shares = parent_.options_.shares_store;
   const usd calls = co_await parent_.money_.taken_by_calls(owner_name_);
+  std::optional<job_money> money;
+  const usd needs = needs_;
   auto opened = co_await parent_.disk_.run([&] {
     output_options output = parent_.options_.output;
     output.output_file = parent_.folder_.batch_output(batch_.id);
@@ -246,19 +264,32 @@ asio::awaitable<void> batch_runner::active_batch::open_job() {
     // ended. A server that has lost the batch must not send anything.
     if (files_) output.durable = durability::each;
     if (key && key->budget) {
-      const usd others = parent_.records_.spent_by_others(owner_name_, batch_.id);
-      usd left = *key->budget;
-      left -= std::min(left, others + calls);
-      output.budget = left;
+      money.emplace();
+      money->budget = *key->budget;
+      money->limit = money->budget;
+      if (!shares) {
+        money->others = parent_.records_.spent_by_others(owner_name_, batch_.id);
+        money->limit -= std::min(money->limit, money->others + calls);
+      }
+      output.budget = money->limit;
     }
-    return std::make_unique<job_set>(
-        std::vector<std::string>{parent_.folder_.batch_input(batch_.id)}, parent_.options_.lines,
-        output, parent_.prices_, disk());
+    auto job =
+        std::make_unique<job_set>(std::vector<std::string>{parent_.folder_.batch_input(batch_.id)},
+                                  parent_.options_.lines, output, parent_.prices_, disk());
+    if (money && shares) {
+      // It may spend only what it has spent before, until the store has more.
+      const usd spent = difference(money->limit, job->budget_left());
+      money->elsewhere = job->budget_left();
+      const auto stored = store_more(progress_of(job->totals(0)), spent, *money, needs);
+      money->elsewhere = difference(money->limit, stored.may_spend);
+      money->available = stored.available;
+      job->spent_elsewhere(money->elsewhere);
+    }
+    return job;
   });
   jobs_ = std::move(opened);
-  usd since = parent_.money_.taken_now(owner_name_);
-  since -= calls;
-  jobs_->spent_elsewhere(since);
+  money_ = money;
+  if (!shares) spent_elsewhere(difference(parent_.money_.taken_now(owner_name_), calls));
   for (const auto& warning : jobs_->warnings()) {
     parent_.say(severity::warning, batch_.id, warning);
   }
@@ -404,7 +435,51 @@ std::optional<usd> batch_runner::active_batch::left() const {
 }
 
 void batch_runner::active_batch::spent_elsewhere(usd amount) {
+  if (!money_) return;
   jobs_->spent_elsewhere(amount);
+  money_->elsewhere += amount;
+}
+
+usd batch_runner::active_batch::job_money::may_spend() const {
+  return difference(limit, elsewhere);
+}
+
+usd batch_runner::active_batch::spent_and_reserved() const {
+  return difference(money_->may_spend(), jobs_->budget_left());
+}
+
+// Returns whether the run has stopped because the job may not spend more, although the budget of
+// its key has more.
+bool batch_runner::active_batch::may_get_more(const run_outcome& outcome) {
+  if (outcome.reason != stop_reason::budget_spent || !money_) return false;
+  const auto lacks = jobs_->shortage();
+  if (!lacks) return false;
+  needs_ = std::max(needs_, lacks->most);
+  return parent_.options_.shares_store &&
+         difference(money_->available, spent_and_reserved()) >= lacks->most;
+}
+
+// Stores the amount that the job may spend, and returns it: at least the amount that it may spend
+// already. `used`: the part of it that is spent or reserved. Blocks.
+batch_runner::active_batch::stored_amount batch_runner::active_batch::store_more(
+    store::batch_progress progress, usd used, const job_money& money, usd needs) {
+  const auto available = [&] {
+    usd left = difference(money.budget, parent_.records_.add_call_spend(owner_name_, {}));
+    return left -= parent_.records_.spent_by_others(owner_name_, batch_.id);
+  };
+  const usd before = money.may_spend();
+  stored_amount amount{before, available()};
+  const usd more = used + share_of(difference(amount.available, used), needs);
+  progress.spent = std::max(before, more);
+  if (!parent_.records_.save_progress(claim_, progress) || more <= before) return amount;
+  // Others may have taken money meanwhile. From here on they see this amount.
+  amount.available = available();
+  amount.may_spend = std::max(before, std::min(more, amount.available));
+  if (amount.may_spend < more) {
+    progress.spent = amount.may_spend;
+    parent_.records_.save_progress(claim_, progress);
+  }
+  return amount;
 }
 
 store::batch_progress batch_runner::active_batch::progress_now() const {
@@ -412,13 +487,44 @@ store::batch_progress batch_runner::active_batch::progress_now() const {
 }
 
 asio::awaitable<void> batch_runner::active_batch::save_progress() {
-  const auto progress = progress_now();
+  auto progress = progress_now();
+  const bool pays = jobs_ && money_;
+  const bool shares = pays && parent_.options_.shares_store;
+  usd used;
+  if (pays) {
+    used = spent_and_reserved();
+    progress.spent = used;
+  }
+  if (shares) {
+    if (const auto lacks = jobs_->shortage()) needs_ = std::max(needs_, lacks->most);
+    const auto key = key_of_owner();
+    money_->budget = key ? key->budget.value_or(money_->budget) : usd{};
+    // Gives back what it does not need, so that calls at other servers can use it.
+    const usd keeps = used + share_of(difference(money_->available, used), needs_);
+    if (keeps < money_->may_spend()) spent_elsewhere(difference(money_->may_spend(), keeps));
+  }
+  const job_money before = money_.value_or(job_money{});
+  const usd needs = needs_;
+  stored_amount stored;
+  usd others;
   bool cancelled = false;
   co_await parent_.disk_.run([&] {
-    parent_.records_.save_progress(claim_, progress);
+    if (shares) {
+      stored = store_more(progress, used, before, needs);
+    } else {
+      parent_.records_.save_progress(claim_, progress);
+      if (pays) others = parent_.records_.spent_by_others(owner_name_, batch_.id);
+    }
     const auto now = parent_.records_.claimed(claim_);
     cancelled = !now || now->status == batch_status::cancelling;
   });
+  if (shares) {
+    money_->available = stored.available;
+    spent_elsewhere(difference(before.may_spend(), stored.may_spend));
+  } else if (pays) {
+    spent_elsewhere(difference(others, money_->others));
+    money_->others = others;
+  }
   // A lost claim ends the run too, because another server has the batch now.
   if (cancelled) end_run(ended_by::cancel);
 }

@@ -57,6 +57,26 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
   boost::asio::awaitable<void> require_closed_job();
   bool has_job();
   boost::asio::awaitable<void> save_progress();
+
+  // The money of a job that is running, if its key has a budget. If other servers use the same
+  // store, the job may spend only an amount that the store has, as the `spent` of the batch: this
+  // server stores a larger amount from time to time, before the job spends it.
+  struct job_money {
+    usd budget;     // of the key
+    usd limit;      // of the job
+    usd elsewhere;  // the sum of all calls of job_set::spent_elsewhere()
+    usd others;     // the amount that the other batches of the key have spent
+    usd available;  // the part of the budget that calls and other batches have not taken
+    usd may_spend() const;
+  };
+  struct stored_amount {
+    usd may_spend;
+    usd available;
+  };
+  usd spent_and_reserved() const;
+  stored_amount store_more(store::batch_progress progress, usd used, const job_money& money,
+                           usd needs);
+  bool may_get_more(const run_outcome& outcome);
   boost::asio::awaitable<void> release();
   boost::asio::awaitable<void> wait_for(duration how_long);
   boost::asio::awaitable<void> wait_for_next_try(duration how_long);
@@ -82,6 +102,8 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
   std::unique_ptr<shared_batch> files_;  // null: no other server shares the batch
   std::unique_ptr<job_set> jobs_;
   std::unique_ptr<engine_run> run_;
+  std::optional<job_money> money_;
+  usd needs_;  // the highest cost of a request that did not fit into the amount it may spend
   time_point run_began_{};
   ended_by ended_by_ = ended_by::nothing;
   bool counted_ = false;

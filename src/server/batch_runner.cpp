@@ -33,7 +33,7 @@ batch_runner::batch_runner(asio::io_context& loop, background& disk, store::batc
       keys_(keys),
       options_(std::move(options)),
       observer_(listener),
-      money_(disk, records) {}
+      money_(disk, records, options_.shares_store) {}
 
 batch_runner::~batch_runner() = default;
 
@@ -100,6 +100,9 @@ asio::awaitable<void> batch_runner::claim_all() {
           fmt::format("it waits, since the key '{}' is not in the keys file", owner));
     } else if (key->budget) {
       for (const auto& [id, batch] : active_) waits = waits || batch->owner() == owner;
+      if (!waits && found->record.status == store::batch_status::validating) {
+        waits = co_await has_begun_batch(owner);
+      }
     }
     if (waits) {
       held_back_.insert(held.batch);
@@ -120,6 +123,21 @@ asio::awaitable<void> batch_runner::claim_all() {
     }
     begin(*std::move(found), claim_kind::any);
   }
+}
+
+// Returns whether a batch of this key had begun before it was interrupted. After a crash the store
+// does not know its last results, so it must be counted before another batch may spend money. If
+// several servers share the store, it knows what each batch may have spent.
+asio::awaitable<bool> batch_runner::has_begun_batch(const std::string& owner) {
+  bool found = false;
+  co_await disk_.run([&] {
+    if (options_.shares_store) return;
+    const auto open = records_.open_batches();
+    found = std::any_of(open.begin(), open.end(), [&](const store::batch_record& batch) {
+      return batch.owner == owner && batch.status != store::batch_status::validating;
+    });
+  });
+  co_return found;
 }
 
 void batch_runner::begin(claimed_batch claimed, claim_kind as) {

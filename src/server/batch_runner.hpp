@@ -43,6 +43,8 @@ struct runner_options {
   /// How long a batch waits after the relay has stopped it; doubles up to `longest_wait`.
   duration first_wait = std::chrono::seconds{30};
   duration longest_wait = std::chrono::minutes{10};
+  /// Other servers use the same store, and spend the same budgets.
+  bool shares_store = false;
   bool announce_ends = false;  ///< a webhook announces the end of each batch
   job_options lines;           ///< how lines become requests
   output_options output;  ///< how results are written; the runner sets the paths and the budget
@@ -117,6 +119,7 @@ class batch_runner {
       claim_kind which, const std::vector<std::string>& skipped);
   boost::asio::awaitable<void> claim_ending();
   boost::asio::awaitable<void> claim_all();
+  boost::asio::awaitable<bool> has_begun_batch(const std::string& owner);
   void begin(claimed_batch batch, claim_kind as);
   std::size_t ending() const;
   std::vector<std::string> active_ids() const;
@@ -138,8 +141,8 @@ class batch_runner {
   /// The limits by name of the key. Entries stay, because the requests that ended batches have
   /// started still count.
   std::map<std::string, std::unique_ptr<run_limit>, std::less<>> limits_;
-  /// Batches that are skipped for now: this server is running another batch of the same key, which
-  /// has a budget, or the key is gone.
+  /// Batches that are skipped for now: another batch of the same key, which has a budget, runs here
+  /// or has to run before it, or the key is gone.
   std::set<std::string> held_back_;
   server_figures* figures_ = nullptr;
   /// Batches that are skipped until the next check of the store: another server is running a batch

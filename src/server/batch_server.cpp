@@ -205,6 +205,7 @@ struct batch_server::parts {
     name = or_refuse(
         [&] { return std::make_unique<store::locked_file>(chosen.data + "/server-name"); });
     chosen.runner.server_name = or_refuse([&] { return shared_name(*name); });
+    chosen.runner.shares_store = true;
     // Other servers create batches too, and answer questions about the batches that run here.
     chosen.runner.poll = std::min(chosen.runner.poll, duration(shared_poll));
     chosen.runner.save_interval = std::min(chosen.runner.save_interval, duration(shared_poll));

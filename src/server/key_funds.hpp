@@ -17,6 +17,12 @@ namespace sluice::server {
 /// The money of keys with a budget, which a key's batches and calls spend together. The highest
 /// cost of a call is stored before the call is sent, so it counts even after a crash. Not thread
 /// safe: use it on the event loop's thread. Calls throw store_error.
+///
+/// If several servers share the store, each of them stores an amount first and then reads what the
+/// others have stored. If the sum is above the budget, it takes its amount back. So of two servers
+/// at least one sees the other, and they never spend more than the budget. A running batch stores
+/// an amount that it may spend, before it spends it (see active_batch); a call here may use the
+/// part of that amount that the batch does not need yet.
 class key_funds {
  public:
   /// The batch of a key that is running: at most one per key at a time.
@@ -29,14 +35,17 @@ class key_funds {
     /// Returns the amount that it has spent.
     virtual usd spent() const = 0;
     /// Returns the part of the budget that is neither spent nor reserved; nothing if its job is not
-    /// running.
+    /// running. If several servers share the store: the part of the amount that the batch may
+    /// spend.
     virtual std::optional<usd> left() const = 0;
-    /// Reports the amount that calls of the key have taken from the budget; negative if they have
-    /// returned it. Called only while its job is running.
+    /// Reports the amount that calls of the key have taken from it; negative if they have returned
+    /// it. Called only while its job is running.
     virtual void spent_elsewhere(usd amount) = 0;
   };
 
-  key_funds(background& disk, store::batch_store& records) : disk_(disk), records_(records) {}
+  /// `shared`: other servers use the same store.
+  key_funds(background& disk, store::batch_store& records, bool shared)
+      : disk_(disk), records_(records), shared_(shared) {}
   key_funds(const key_funds&) = delete;
   key_funds& operator=(const key_funds&) = delete;
 
@@ -47,7 +56,8 @@ class key_funds {
 
   /// Returns the amount that the calls of the key have spent and reserved.
   boost::asio::awaitable<usd> taken_by_calls(const std::string& owner);
-  /// Returns the same without waiting. Call it only after taken_by_calls().
+  /// Returns the same without waiting. Call it only after taken_by_calls(), and only if no other
+  /// server uses the store.
   usd taken_now(const std::string& owner) { return entries_[owner].taken; }
 
   /// Reserves the highest cost of a call.
@@ -63,12 +73,16 @@ class key_funds {
     batch_in_work* batch = nullptr;
     std::set<const batch_in_work*> ending;
   };
+  boost::asio::awaitable<funds> reserve_alone(const std::string& owner, usd budget, usd most);
+  boost::asio::awaitable<funds> reserve_shared(const std::string& owner, usd budget, usd most);
+  bool may_give_back(const std::string& owner);
   static void take(entry& from, usd amount);
   static bool may_come_back(const entry& from);
   static bool is_counted(const entry& from);
 
   background& disk_;
   store::batch_store& records_;
+  const bool shared_;
   std::map<std::string, entry> entries_;  // by name of the key; entries are never removed
 };
 

@@ -193,6 +193,7 @@ class postgres_store final : public batch_store {
   // If the outcome of COMMIT is unknown, this is an error, because a second run would add the
   // amount twice.
   usd add_call_spend(std::string_view owner, usd amount) override {
+    if (amount == usd{}) return call_spend(owner);
     return database_.transact([&](postgres_transaction& in) {
       in.run("INSERT INTO sluice.call_spend VALUES ($1, '0') ON CONFLICT (owner) DO NOTHING",
              parameters().put(owner));
@@ -386,6 +387,14 @@ class postgres_store final : public batch_store {
           return work(in, again);
         },
         if_unclear::run_again);
+  }
+
+  usd call_spend(std::string_view owner) {
+    const auto rows = database_.read("SELECT spent FROM sluice.call_spend WHERE owner = $1",
+                                     parameters().put(owner));
+    if (rows.empty()) return {};
+    postgres_row row(rows, 0, name_);
+    return get_amount(row);
   }
 
   // `ending`: only a batch that has nothing left to do but to end.

@@ -326,6 +326,30 @@ class Kills(Case):
         # Only requests that were in flight at a kill are sent again.
         self.assertLessEqual(relay.attempts, 300 + 3 * 8)
 
+    def test_a_batch_that_was_cancelled_before_a_kill_ends_with_the_sums_of_its_lines(self) -> None:
+        relay = self.relay("--delay-min", "0.2", "--delay-max", "0.4")
+        sent = chats(60)
+        keys = self.folder / "keys.toml"
+        keys.write_text('[[key]]\nname = "alice"\nkey = "sk-alice-0123456789"\nbudget = "5"\n')
+        keys.chmod(0o600)
+        key = "sk-alice-0123456789"
+        server = self.serve(relay.url, "--concurrency", "8", "--keys", str(keys))
+        name = server.start_batch(sent, key)["id"]
+        wait_until(lambda: server.batch(name, key)["request_counts"]["completed"] >= 8, "some are done")
+        server.call("POST", f"/v1/batches/{name}/cancel", key=key)
+        server.kill()
+        server = self.serve(relay.url, "--concurrency", "8", "--keys", str(keys))
+        ended = server.ended_batch(name, key)
+        self.assertEqual(ended["status"], "cancelled")
+        self.one_each(server, ended, sent, key)
+        lines = server.lines(ended["output_file_id"], key)
+        self.assertGreaterEqual(len(lines), 8)
+        self.assertEqual(ended["request_counts"], {"total": 60, "completed": len(lines), "failed": 0})
+        self.assertEqual(ended["usage"]["total_tokens"],
+                         sum(line["response"]["body"]["usage"]["total_tokens"] for line in lines))
+        units = sum(int(round(float(line["sluice"]["cost_usd"]) * 10**12)) for line in lines)
+        self.assertEqual(int(round(float(ended["sluice"]["cost_usd"]) * 10**12)), units)
+
     def test_a_stopped_server_finishes_what_is_in_flight(self) -> None:
         relay = self.relay("--delay-max", "0.05")
         server = self.serve(relay.url, "--concurrency", "4")

@@ -224,6 +224,47 @@ class TwoServers(PostgresCase):
         self.assertGreater(last, 0.0001)
 
 
+    def test_calls_at_all_servers_spend_one_budget(self) -> None:
+        relay = self.relay("--delay-min", "0.01", "--delay-max", "0.05")
+        keys = self.folder / "keys.toml"
+        keys.write_text('[[key]]\nname = "alice"\nkey = "sk-alice-0123456789"\nbudget = "0.0004"\n')
+        keys.chmod(0o600)
+        key = "sk-alice-0123456789"
+        servers = [self.host(name, relay, "--keys", str(keys)) for name in ("one", "two")]
+        body = json.dumps(chat("say it", max_tokens=40)).encode()
+        running = servers[0].start_batch([batch(f"c{n}", chat(f"say {n}", max_tokens=40)) for n in range(4)], key)
+        self.assertEqual(servers[1].ended_batch(running["id"], key)["status"], "completed")
+        served = [0, 0]
+
+        def spend(which: int) -> None:
+            while (answer := servers[which].call("POST", "/v1/chat/completions", body, key)).status == 200 or (
+                    answer.json["error"]["code"] == "rate_limit_exceeded"):
+                served[which] += answer.status == 200
+
+        spenders = [threading.Thread(target=spend, args=(which,)) for which in (0, 0, 1, 1)]
+        for each in spenders:
+            each.start()
+        for each in spenders:
+            each.join()
+        spent = ("SELECT (SELECT sum(spent::numeric) FROM sluice.call_spend) + "
+                 "(SELECT sum(spent::numeric) FROM sluice.batches)")
+        total = float(self.sql(spent)[0][0])
+        self.assertLessEqual(total, 0.0004)
+        self.assertGreater(total, 0.0003)
+        self.assertGreater(min(served), 0)
+
+    def test_a_cancel_at_one_server_ends_the_wait_at_the_other(self) -> None:
+        relay = self.relay("--faults", "401=1")
+        one = self.host("one", relay)
+        name = one.start_batch(chats(5))["id"]
+        wait_until(lambda: one.batch(name)["sluice"].get("waits"), "the batch waits")
+        two = self.host("two", relay)
+        self.assertEqual(two.call("POST", f"/v1/batches/{name}/cancel").json["status"], "cancelling")
+        asked = time.monotonic()
+        self.assertEqual(two.ended_batch(name)["status"], "cancelled")
+        self.assertLess(time.monotonic() - asked, 15)  # the wait takes 30 s
+
+
 class Limits(PostgresCase):
     def test_the_cap_holds_over_all_servers_as_the_relay_counts(self) -> None:
         relay = self.relay("--delay-min", "0", "--delay-max", "0.2")

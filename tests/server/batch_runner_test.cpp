@@ -2,9 +2,12 @@
 
 #include <gmock/gmock.h>
 
+#include <boost/asio/detached.hpp>
 #include <map>
+#include <random>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "server/server_rig.hpp"
@@ -250,6 +253,26 @@ TEST_F(killed_runners, ABatchExpiresWithTheCountsOfItsLines) {
   EXPECT_GT(batch(id).progress.spent, one_cost() * 8);
 }
 
+TEST_F(killed_runners, AnotherBatchOfTheKeyWaitsUntilTheKilledOneIsCounted) {
+  keys =
+      access_keys("[[key]]\nname = \"bob\"\nkey = \"sk-bob-0123456789abc\"\nbudget = \"0.00015\"\n",
+                  "keys.toml");
+  const std::string id = begin_batch();
+  kill();
+  const std::string urgent = create(lines(200), [](store::batch_record& one) {
+    one.owner = "bob";
+    one.priority = 9;
+  });
+  runner();
+  const auto waits = [&](const std::string& one) {
+    return runner().live(one) && !runner().live(one)->waits.empty();
+  };
+  run([&] { return waits(urgent) || (has_ended(id) && has_ended(urgent)); });
+  const usd spent = batch(id).progress.spent + runner().live(urgent)->progress.spent;
+  EXPECT_LE(spent, *usd::parse("0.00015"));
+  EXPECT_EQ(batch(id).status, batch_status::completed);
+}
+
 TEST_F(killed_runners, ATornLineIsNotPublished) {
   const std::string id = begin_batch();
   records.request_cancel("bob", id, unix_now());
@@ -268,7 +291,10 @@ TEST_F(killed_runners, ARequestThatFailedAndThenSucceededHasOneLine) {
   };
   const std::string id = create(lines(10), [](auto& one) { one.owner = "bob"; });
   runner();
-  run([&] { return relay.calls.size() > 4; });
+  run([&] {
+    const auto live = runner().live(id);
+    return live && live->progress.counts.failed == 4;
+  });
   stop();
   EXPECT_EQ(batch(id).progress.counts.failed, 4U) << "and they will be sent again";
   const std::uint64_t before = batch(id).progress.counts.completed;
@@ -465,6 +491,139 @@ TEST_F(limited_runners, TheBudgetOfAKeyCoversAllItsBatches) {
   const usd spent = batch(one).progress.cost + runner().live(other)->progress.cost;
   EXPECT_LE(spent, *usd::parse("0.0005"));
   EXPECT_GT(spent, *usd::parse("0.0004")) << "most of it can be used";
+}
+
+// Another server uses the same store: here its calls, whose amounts are stored as that server would
+// store them.
+struct shared_runners : limited_runners {
+  shared_runners() {
+    runner_settings.shares_store = true;
+    runner_settings.save_interval = 1s;
+    relay.plan = [](const exchange_call&) { return completion_plan("x", 500ms); };
+    options.pace.concurrency = 2;
+  }
+  static usd budget() { return *usd::parse("0.0005"); }
+  void pass(duration length) {
+    bool reached = false;
+    const auto alarm = time.call_at(time.now() + length, [&] { reached = true; });
+    run([&] { return reached; });
+    time.cancel(alarm);
+  }
+  bool reserve(key_funds& at, usd of_key, usd most) {
+    std::optional<funds> answer;
+    boost::asio::co_spawn(
+        loop,
+        [&]() -> boost::asio::awaitable<void> { answer = co_await at.reserve(bob, of_key, most); },
+        boost::asio::detached);
+    run([&] { return answer.has_value(); });
+    return *answer == funds::reserved;
+  }
+  void settle(key_funds& at, usd most, usd cost) {
+    bool settled = false;
+    boost::asio::co_spawn(
+        loop,
+        [&]() -> boost::asio::awaitable<void> {
+          co_await at.settle(bob, most, cost);
+          settled = true;
+        },
+        boost::asio::detached);
+    run([&] { return settled; });
+  }
+  // What was spent and reserved since then: by calls as the store has it, and by batches in truth.
+  usd spent_since(const std::string& id, usd before) {
+    usd all = records.spent_by_others("bob", id) + spent(id);
+    return all -= before;
+  }
+  const std::string bob = "bob";
+  // What the batch has spent in truth, and the calls as the store has them.
+  usd spent(const std::string& id) {
+    const auto live = runner().live(id);
+    const usd by_batch = live && live->counted ? live->progress.spent : batch(id).progress.cost;
+    return by_batch + records.add_call_spend("bob", {});
+  }
+};
+
+TEST_F(shared_runners, ABatchStopsBeforeTheMoneyThatCallsAtAnotherServerSpend) {
+  const std::string id = create(lines(200), of_bob);
+  runner();
+  run([&] { return relay.calls.size() >= 20; });
+  // A call is reserved at the other server, as far as that server can see money left.
+  const usd free = budget() + usd::from_units(-batch(id).progress.spent.count());
+  ASSERT_GT(free, *usd::parse("0.0002")) << "most of the rest is left to others";
+  records.add_call_spend("bob", free);
+  run([&] { return runner().live(id) && !runner().live(id)->waits.empty(); });
+  EXPECT_THAT(runner().live(id)->waits, HasSubstr("budget"));
+  EXPECT_LE(spent(id), budget());
+  EXPECT_LT(relay.calls.size(), 100U);
+}
+
+TEST_F(shared_runners, TheStoreAlwaysHasWhatABatchMaySpend) {
+  const std::string id = create(lines(60), of_bob);
+  relay.plan = [&](const exchange_call& call) {
+    // Each attempt costs 0.0000045 at most when it ends, and is reserved at more before.
+    const usd begun = *usd::parse("0.0000045") * static_cast<std::int64_t>(call.number + 1);
+    EXPECT_GE(batch(id).progress.spent, begun) << call.number;
+    return completion_plan("x", 500ms);
+  };
+  run_until_ended({id});
+  EXPECT_EQ(batch(id).progress.counts.completed, 60U);
+  EXPECT_EQ(batch(id).progress.spent, batch(id).progress.cost) << "the rest is given back";
+}
+
+TEST_F(shared_runners, NearlyTheWholeBudgetCanBeUsed) {
+  const std::string id = create(lines(200), of_bob);
+  runner();
+  run([&] { return runner().live(id) && !runner().live(id)->waits.empty(); });
+  EXPECT_LE(spent(id), budget());
+  EXPECT_GT(spent(id), *usd::parse("0.00048"));
+  EXPECT_EQ(batch(id).progress.spent, batch(id).progress.cost) << "nothing is held while it waits";
+}
+
+TEST_F(shared_runners, WhatAKilledServerMayHaveSpentStaysReserved) {
+  relay.plan = [](const exchange_call& call) {
+    return completion_plan("x", call.number < 10 ? duration(100ms) : duration(1h));
+  };
+  const std::string id = create(lines(20), of_bob);
+  runner();
+  run([&] { return relay.calls.size() == 12; });
+  kill();
+  EXPECT_GE(batch(id).progress.spent, *usd::parse("0.0000045") * 12);
+}
+
+TEST_F(shared_runners, ABatchAndCallsAtTwoServersKeepTheBudget) {
+  for (const unsigned seed : {1U, 2U, 3U, 4U, 5U}) {
+    SCOPED_TRACE(seed);
+    std::mt19937_64 dice(seed);
+    const usd before = records.spent_by_others("bob", {}) + records.add_call_spend("bob", {});
+    keys = access_keys("[[key]]\nname = \"bob\"\nkey = \"sk-bob-0123456789abc\"\nbudget = \"" +
+                           (before + budget()).to_string() + "\"\n",
+                       "keys.toml");
+    const std::string id = create(lines(200), of_bob);
+    runner().keys_changed();
+    key_funds other(disk, records, true);
+    std::vector<std::pair<key_funds*, usd>> open;
+    std::size_t served = 0;
+    for (int step = 0; step < 60; ++step) {
+      pass(std::chrono::milliseconds{dice() % 700});
+      key_funds& at = dice() % 2 == 0 ? other : runner().money();
+      const usd most = *usd::parse("0.000001") * static_cast<std::int64_t>(1 + dice() % 20);
+      if (dice() % 3 != 0) {
+        if (reserve(at, before + budget(), most)) open.emplace_back(&at, most);
+      } else if (!open.empty()) {
+        settle(*open.back().first, open.back().second, *usd::parse("0.0000005"));
+        open.pop_back();
+        ++served;
+      }
+      ASSERT_LE(spent_since(id, before), budget());
+    }
+    for (const auto& [at, most] : open) settle(*at, most, most);
+    records.request_cancel("bob", id, unix_now());
+    runner().cancelled(id);
+    run_until_ended({id});
+    EXPECT_GT(served, 0U);
+    EXPECT_GT(batch(id).progress.counts.completed, 0U);
+    EXPECT_LE(spent_since(id, before), budget());
+  }
 }
 
 }  // namespace

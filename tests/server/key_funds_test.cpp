@@ -1,0 +1,156 @@
+// Tests the money of a key that several servers spend: each server has its own key_funds, over one
+// store.
+#include "server/key_funds.hpp"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <exception>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/memory_store.hpp"
+
+namespace sluice::server {
+namespace {
+
+namespace asio = boost::asio;
+
+usd dollars(std::int64_t n) {
+  return *usd::parse("1") * n;
+}
+
+// A batch that runs at one of the servers.
+struct fake_batch final : key_funds::batch_in_work {
+  const std::string& id() const noexcept override { return name; }
+  bool is_counted() const override { return true; }
+  usd spent() const override { return {}; }
+  std::optional<usd> left() const override { return rest; }
+  void spent_elsewhere(usd amount) override { *rest -= amount; }
+
+  std::string name = "batch_1";
+  std::optional<usd> rest;
+};
+
+struct shared_funds : testing::Test {
+  funds reserve(key_funds& at, usd most) {
+    std::optional<funds> answer;
+    asio::co_spawn(
+        loop,
+        [&]() -> asio::awaitable<void> { answer = co_await at.reserve("alice", budget, most); },
+        [](const std::exception_ptr& thrown) { EXPECT_EQ(thrown, nullptr); });
+    run();
+    EXPECT_TRUE(answer);
+    return answer.value_or(funds::never);
+  }
+  void settle(key_funds& at, usd most, usd cost) {
+    asio::co_spawn(
+        loop, [&]() -> asio::awaitable<void> { co_await at.settle("alice", most, cost); },
+        [](const std::exception_ptr& thrown) { EXPECT_EQ(thrown, nullptr); });
+    run();
+  }
+  usd taken(key_funds& at) {
+    usd answer;
+    asio::co_spawn(
+        loop, [&]() -> asio::awaitable<void> { answer = co_await at.taken_by_calls("alice"); },
+        [](const std::exception_ptr& thrown) { EXPECT_EQ(thrown, nullptr); });
+    run();
+    return answer;
+  }
+  void run() {
+    loop.restart();
+    while (loop.poll() > 0) {
+    }
+  }
+  // Stores a batch of the key that runs at another server.
+  void add_batch(usd spent) {
+    store::file_record file;
+    file.id = "file-1";
+    file.owner = "alice";
+    records.add_file(file);
+    store::batch_record batch;
+    batch.id = "batch_1";
+    batch.owner = "alice";
+    batch.input_file_id = file.id;
+    batch.status = store::batch_status::in_progress;
+    batch.progress.spent = spent;
+    records.create_batch(batch);
+  }
+
+  asio::io_context loop{1};
+  background disk{loop, 0};
+  test::memory_store records;
+  const usd budget = dollars(10);
+  key_funds one{disk, records, true};
+  key_funds two{disk, records, true};
+};
+
+TEST_F(shared_funds, CallsAtTwoServersSpendOneBudget) {
+  EXPECT_EQ(reserve(one, dollars(6)), funds::reserved);
+  EXPECT_NE(reserve(two, dollars(6)), funds::reserved);
+  EXPECT_EQ(reserve(two, dollars(4)), funds::reserved);
+  EXPECT_EQ(taken(one), dollars(10));
+  EXPECT_EQ(taken(two), dollars(10));
+  settle(one, dollars(6), dollars(1));
+  EXPECT_EQ(reserve(two, dollars(5)), funds::reserved) << "what the other server gave back";
+  EXPECT_NE(reserve(one, dollars(1)), funds::reserved);
+}
+
+TEST_F(shared_funds, ARefusedCallTakesNothing) {
+  EXPECT_NE(reserve(one, dollars(11)), funds::reserved);
+  EXPECT_EQ(records.add_call_spend("alice", {}), usd{});
+  EXPECT_EQ(reserve(one, dollars(10)), funds::reserved);
+}
+
+TEST_F(shared_funds, ACallCountsTheBatchAtAnotherServer) {
+  add_batch(dollars(7));
+  EXPECT_EQ(reserve(one, dollars(4)), funds::wait)
+      << "the batch may give back what it has reserved";
+  EXPECT_EQ(reserve(one, dollars(3)), funds::reserved);
+  EXPECT_EQ(reserve(two, dollars(1)), funds::wait);
+}
+
+TEST_F(shared_funds, ACallUsesWhatTheBatchHereDoesNotNeed) {
+  add_batch(dollars(10));
+  fake_batch batch;
+  batch.rest = dollars(4);
+  one.begin_batch("alice", batch);
+  EXPECT_EQ(reserve(two, dollars(3)), funds::wait);
+  EXPECT_EQ(reserve(one, dollars(3)), funds::reserved);
+  EXPECT_EQ(*batch.rest, dollars(1)) << "the batch may no longer use it";
+  EXPECT_EQ(reserve(one, dollars(2)), funds::wait);
+  settle(one, dollars(3), dollars(2));
+  EXPECT_EQ(*batch.rest, dollars(1)) << "only the store says what is free now";
+  one.end_batch("alice", batch);
+}
+
+TEST_F(shared_funds, CallsAtRandomNeverPassTheBudget) {
+  std::mt19937_64 dice(7);
+  std::vector<std::pair<key_funds*, usd>> open;
+  usd spent;
+  for (int step = 0; step < 2000; ++step) {
+    key_funds& at = dice() % 2 == 0 ? one : two;
+    const usd most = *usd::parse("0.01") * static_cast<std::int64_t>(1 + dice() % 100);
+    if (dice() % 2 == 0 || open.empty()) {
+      if (reserve(at, most) == funds::reserved) open.emplace_back(&at, most);
+    } else {
+      const std::size_t which = dice() % open.size();
+      const auto [where, reserved] = open[which];
+      const usd cost = *usd::parse("0.001") * static_cast<std::int64_t>(dice() % 5);
+      settle(*where, reserved, cost);
+      spent += cost;
+      open.erase(open.begin() + static_cast<std::ptrdiff_t>(which));
+    }
+    usd all = spent;
+    for (const auto& [where, reserved] : open) all += reserved;
+    ASSERT_LE(all, budget);
+    ASSERT_EQ(all, records.add_call_spend("alice", {}));
+  }
+  EXPECT_GT(spent, dollars(1));
+}
+
+}  // namespace
+}  // namespace sluice::server
