@@ -167,6 +167,12 @@ const client_key* access_keys::find(std::string_view authorization) const {
   return found;
 }
 
+std::vector<std::string> access_keys::owners() const {
+  std::vector<std::string> names{everyone().name};
+  for (const entry& key : clients_) names.push_back(key.client.name);
+  return names;
+}
+
 const client_key* access_keys::named(std::string_view name) const {
   if (clients_.empty()) return name.empty() ? &everyone() : nullptr;
   const auto found = std::find_if(clients_.begin(), clients_.end(),

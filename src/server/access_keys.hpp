@@ -40,6 +40,9 @@ class access_keys {
   /// The time that it takes does not depend on how many characters of a key are right. Without keys
   /// it returns the same client for every header.
   const client_key* find(std::string_view authorization) const;
+  /// Returns the names of all clients that may own something: also the empty name of the only
+  /// client without keys.
+  std::vector<std::string> owners() const;
   /// Returns the client with this name; null if the keys file no longer has it.
   const client_key* named(std::string_view name) const;
 

@@ -172,7 +172,7 @@ struct batch_server::parts {
               return watch.refused(status, refusal_json(status, message));
             }) {
     try {
-      folder.sweep(*records);
+      folder.sweep(*records, needs.keys.owners());
       records->release_claims(chosen.runner.server_name);
     } catch (const store::store_error& fault) {
       sluice::refuse(fault.what());
@@ -224,9 +224,16 @@ struct batch_server::parts {
     try {
       co_await disk.run([this] {
         const auto now = static_cast<std::int64_t>(time.unix_now());
+        // The records are gone, so each file must be tried, even if one cannot be removed.
+        std::exception_ptr first;
         for (const auto& file : records->remove_expired_files(now, most_swept)) {
-          folder.remove_file(file.id);
+          try {
+            folder.remove_file(file.id);
+          } catch (const store::store_error&) {
+            if (!first) first = std::current_exception();
+          }
         }
+        if (first) std::rethrow_exception(first);
         if (++sweeps % sweeps_an_hour == 0) folder.remove_stale_copies(*records);
       });
     } catch (const store::store_error& fault) {

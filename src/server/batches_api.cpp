@@ -107,14 +107,44 @@ store::batch_record batch_like(const store::batch_record& old, const std::string
   return batch;
 }
 
+// Returns whether the batch is stored, or may be.
+bool may_be_stored(api_parts& parts, const store::batch_record& batch) noexcept {
+  try {
+    return parts.records.find_batch(batch.owner, batch.id).has_value();
+  } catch (const store::store_error&) {
+    return true;
+  }
+}
+
 // Links the input file into the batch's folder and stores the batch. Returns false if the input
-// file is gone. Blocks.
-bool store_batch(api_parts& parts, store::batch_record& batch) {
-  if (!parts.folder.take_input(batch.input_file_id, batch.id)) return false;
-  batch.estimate = parts.estimate(parts.folder.batch_input(batch.id));
-  if (parts.records.create_batch(batch)) return true;
-  parts.folder.remove_batch(batch.id);
-  return false;
+// file is gone. If the batch is not stored, removes its folder, and also `own_input`, the record of
+// an input file that was made for this batch. Blocks.
+bool store_batch(api_parts& parts, store::batch_record& batch,
+                 const store::file_record* own_input = nullptr) {
+  const auto undo = [&]() noexcept {
+    try {
+      parts.folder.remove_batch(batch.id);
+    } catch (const store::store_error&) {
+      // The next start removes the folder.
+    }
+    if (own_input != nullptr) parts.folder.take_back(parts.records, *own_input);
+  };
+  bool stored = false;
+  try {
+    if (parts.folder.take_input(batch.input_file_id, batch.id)) {
+      batch.estimate = parts.estimate(parts.folder.batch_input(batch.id));
+      stored = parts.records.create_batch(batch);
+    }
+  } catch (...) {
+    if (!may_be_stored(parts, batch)) undo();
+    throw;
+  }
+  if (stored) {
+    parts.folder.changed(parts.records);
+  } else {
+    undo();
+  }
+  return stored;
 }
 
 api_error no_input_file(const std::string& id) {
@@ -240,10 +270,9 @@ asio::awaitable<void> retry_batch(api_parts& parts, const api_call& call) {
                                   draft->size(),
                                   now,
                                   now + longest_file_life};
-    draft->publish(file.id);
-    parts.records.add_file(file);
+    parts.folder.add_file(parts.records, *draft, file);
     batch = batch_like(*old, file.id, now);
-    if (!store_batch(parts, batch)) refusal = no_input_file(file.id);
+    if (!store_batch(parts, batch, &file)) refusal = no_input_file(file.id);
   });
   co_await answer_created(parts, call, refusal, batch);
 }

@@ -2,8 +2,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "files/file_system.hpp"
 #include "store/batch_store.hpp"
@@ -19,7 +21,9 @@ namespace sluice::server {
 ///   uploads/            files that are being written; removed at the next start
 ///
 /// A file gets its name under files/ only when it is complete and synced to disk, and before its
-/// record is stored. So a crash can leave only bytes without a record, which sweep() removes.
+/// record is stored. So a crash can leave only bytes without a record, which sweep() removes. If
+/// the record cannot be stored, the file is emptied at once, which frees its space. An empty file
+/// whose record says otherwise does not exist for clients: see sweep().
 ///
 /// If several servers share a store, the store has the authoritative data. The folder then has
 /// copies: the files that this server uses, and the files that its own batches write.
@@ -53,7 +57,8 @@ class data_folder {
 
     void append(std::string_view bytes);
     std::uint64_t size() const noexcept { return size_; }
-    /// Syncs the bytes, and renames the draft to the file with this id.
+    /// Syncs the bytes, and renames the draft to the file with this id. If that fails, nothing of
+    /// the file stays on this machine.
     void publish(std::string_view id);
 
    private:
@@ -65,6 +70,16 @@ class data_folder {
   };
   std::unique_ptr<draft> new_draft();
 
+  /// Publishes the bytes of a file and stores its record. If the record cannot be stored, it frees
+  /// the bytes and throws the store's error. The bytes stay if the record exists all the same, or
+  /// if that is unknown.
+  void add_file(store::batch_store& records, draft& bytes, const store::file_record& file);
+  /// Removes a file that was just added, with its record, because nothing uses it. What cannot be
+  /// removed now is removed later: see changed().
+  void take_back(store::batch_store& records, const store::file_record& file) noexcept;
+  /// Call it when the store has taken a change. Removes what add_file(), take_back() and
+  /// remove_file() had to leave.
+  void changed(store::batch_store& records) noexcept;
   /// Makes the bytes of the file available under file(id). Returns false if there are none.
   bool fetch(std::string_view id);
   /// Links a file's bytes into the folder of a batch, so that the batch keeps them even if the file
@@ -84,15 +99,35 @@ class data_folder {
   void remove_stale_copies(store::batch_store& records);
   /// Removes the remains of crashes: drafts, files without a record, folders of ended batches. Call
   /// it before anything else uses the folder.
-  void sweep(store::batch_store& records);
+  ///
+  /// If the last sync of a change fails, the store refuses the change, but after a crash it may
+  /// find the change complete. A file that was emptied for that reason loses its record again, if
+  /// one of `owners` has it. A batch gets its input again.
+  void sweep(store::batch_store& records, const std::vector<std::string>& owners);
 
  private:
+  // A file that could not be removed completely.
+  struct remainder {
+    std::string id;
+    std::string owner;
+    bool unwanted = false;  // its record must be removed, too
+  };
+
   void link(const std::string& from, const std::string& to);
   void share(std::string_view id);
+  void erase(std::string_view id);
+  void restore_input(const store::batch_record& batch);
+  static void remove_false_record(store::batch_store& records, const std::string& id,
+                                  const std::vector<std::string>& owners);
+  void free_bytes(std::string_view id) const noexcept;
+  void withdraw(store::batch_store& records, const store::file_record& file, bool refused) noexcept;
+  void remember(std::string_view id, std::string_view owner, bool unwanted) noexcept;
 
   std::string path_;
   file_system& disk_;
   store::shared_files* shared_;
+  std::mutex guard_;  // guards the following member
+  std::vector<remainder> remains_;
 };
 
 }  // namespace sluice::server

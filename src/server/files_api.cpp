@@ -95,10 +95,7 @@ asio::awaitable<void> upload_file(api_parts& parts, const api_call& call) {
   } else if (form.purpose() == "batch") {
     file.expires_at = now + longest_file_life;
   }
-  co_await parts.disk.run([&] {
-    draft->publish(file.id);
-    parts.records.add_file(file);
-  });
+  co_await parts.disk.run([&] { parts.folder.add_file(parts.records, *draft, file); });
   const std::string text = json_text(file_object(file));
   co_await call.answer(200, text);
 }

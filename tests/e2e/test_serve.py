@@ -15,6 +15,7 @@ import tempfile
 import time
 import unittest
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -475,41 +476,88 @@ class KilledAtEachOperation(Case):
     def test_at_every_operation(self) -> None:
         self.kill_at(1)
 
-    def test_a_full_disk_is_a_507_and_leaves_nothing(self) -> None:
-        relay = self.relay()
-        space = "open,write,sync,rename,link,mkdir,fallocate"  # the operations that fail on a full disk
+    SPACE = "open,write,sync,rename,link,mkdir,fallocate"  # the operations that fail on a full disk
+
+    def stored(self, server: Serve) -> tuple[set[str], set[str]]:
+        """The ids of all files and of all batches that the server lists."""
+        return tuple({one["id"] for one in server.call("GET", path).json["data"]}  # type: ignore[return-value]
+                     for path in ("/v1/files?limit=10000", "/v1/batches?limit=100"))
+
+    def on_disk(self) -> dict[str, int]:
+        """The size of each file."""
+        return {path.name: path.stat().st_size for path in (self.folder / "data/files").iterdir()}
+
+    def fill_the_disk_at_each_operation(self, relay: Relay, call: Callable[[Serve], Answer]) -> set[int]:
+        """Repeats a call on a disk that is full from one operation on, until the call succeeds. After each call the disk
+        holds what it held before. Returns the statuses of the answers."""
         trace = self.folder / "trace"
-        server = self.serve(relay.url, environment=self.shim(TRACE=str(trace), ONLY=space))
-        kept = server.upload(jsonl(chats(2))).json["id"]
-        server.stop()
-        trace.unlink()
-        server = self.serve(relay.url, environment=self.shim(TRACE=str(trace), ONLY=space))
+        server = self.serve(relay.url, environment=self.shim(TRACE=str(trace), ONLY=self.SPACE))
         before = len(trace.read_text().splitlines())
-        server.upload(jsonl(chats(50)))
-        count = len(trace.read_text().splitlines()) - before
-        server.call("DELETE", "/v1/files/" + server.call("GET", "/v1/files").json["data"][0]["id"])
+        files, batches = self.stored(server)
         server.stop()
-        seen = set()
-        for number in range(1, count + 1):
-            with self.subTest(f"operation {number} of {count}"):
-                server = self.serve(relay.url, environment=self.shim(FAIL=str(before + number), ERRNO=str(errno.ENOSPC), ONLY=space))
-                self.addCleanup(server.process.kill)
-                answer = server.upload(jsonl(chats(50)))
+        sizes = self.on_disk()
+        self.assertEqual(set(sizes), files)
+        seen: set[int] = set()
+        for number in range(1, 100):
+            with self.subTest(f"operation {number}"), contextlib.ExitStack() as at_end:
+                server = self.serve(relay.url, environment=self.shim(FAIL=str(before + number), ERRNO=str(errno.ENOSPC),
+                                                                     ONLY=self.SPACE))
+                at_end.callback(server.kill)
+                answer = call(server)
                 seen.add(answer.status)
-                if answer.status != 200:
-                    self.assertEqual((answer.status, answer.json["error"]["code"]), (507, "insufficient_storage"))
+                if answer.status == 200:
+                    return seen
+                self.assertEqual((answer.status, answer.json["error"]["code"]), (507, "insufficient_storage"))
+                # Before a restart. An empty file without a record may stay, as a mark.
+                now, made = self.stored(server)
+                self.assertEqual({name: size for name, size in self.on_disk().items() if size}, sizes)
+                self.assertEqual(made, batches)
+                self.assertEqual(list((self.folder / "data/batches").iterdir()), [])
+                self.assertEqual(list((self.folder / "data/uploads").iterdir()), [])
+                # If the store cannot even remove the record of a retry's input, the record stays.
+                self.assertLessEqual(len(now - files), 1 if call.__name__ == "retry" else 0)
                 server.kill()
                 server = self.serve(relay.url)
-                files = [one["id"] for one in server.call("GET", "/v1/files").json["data"]]
-                on_disk = {path.name for path in (self.folder / "data/files").iterdir()}
-                for file in set(files) - {kept}:
-                    server.call("DELETE", f"/v1/files/{file}")
+                at_end.callback(server.kill)
+                # If only the last sync of a change failed, the whole change may still exist after a crash.
+                now, made = self.stored(server)
+                for name in made - batches:
+                    self.assertIn(server.ended_batch(name)["status"], ("completed", "failed"))
+                if made != batches:
+                    files, batches = self.stored(server)
+                else:
+                    self.assertEqual(now, files)
+                    self.assertEqual(self.on_disk(), sizes)
                 server.stop()
-                # If only the last sync of a change failed, the whole change may still exist after the restart.
-                self.assertIn(len(files), (2,) if answer.status == 200 else (1, 2))
-                self.assertIn(kept, files)
-                self.assertEqual(on_disk, set(files))
-        self.assertIn(507, seen)
+                sizes = self.on_disk()
+                self.assertEqual(set(sizes), files)
+        self.fail("the call never succeeds")
+
+    def test_an_upload_to_a_full_disk_is_a_507_and_leaves_nothing(self) -> None:
+        relay = self.relay()
+        server = self.serve(relay.url)
+        server.upload(jsonl(chats(2)))
+        server.stop()
+        self.assertIn(507, self.fill_the_disk_at_each_operation(relay, lambda server: server.upload(jsonl(chats(50)))))
+
+    def test_a_new_batch_on_a_full_disk_is_a_507_and_leaves_nothing(self) -> None:
+        relay = self.relay()
+        server = self.serve(relay.url)
+        file = server.upload(jsonl(chats(2))).json["id"]
+        server.stop()
+        self.assertIn(507, self.fill_the_disk_at_each_operation(relay, lambda server: server.create(file)))
+
+    def test_a_retry_on_a_full_disk_is_a_507_and_leaves_nothing(self) -> None:
+        relay = self.relay()
+        server = self.serve(relay.url)
+        bad = [batch("bad", chat("hi", max_tokens="x"))]
+        name = server.ended_batch(server.start_batch(chats(2) + bad)["id"])["id"]
+        server.stop()
+
+        def retry(server: Serve) -> Answer:
+            return server.call("POST", f"/v1/batches/{name}/retry")
+
+        self.assertIn(507, self.fill_the_disk_at_each_operation(relay, retry))
 
 
 class Keys(Case):

@@ -82,7 +82,7 @@ TEST_F(data_folders, ASweepRemovesOnlyWhatHasNoRecord) {
   ASSERT_TRUE(records.create_batch(open));
   std::ofstream(place / "uploads/draft-x") << "half";
   std::ofstream(place / "files/notes.txt") << "not ours";
-  folder.sweep(records);
+  folder.sweep(records, {""});
   EXPECT_TRUE(fs::exists(folder.file(file_id)));
   EXPECT_FALSE(fs::exists(folder.file("file-CCCCCCCCCCCCCCCCCCCCCCCC")));
   EXPECT_TRUE(fs::exists(folder.batch(batch_id)));
@@ -90,6 +90,42 @@ TEST_F(data_folders, ASweepRemovesOnlyWhatHasNoRecord) {
   EXPECT_TRUE(fs::is_empty(place / "uploads"));
   EXPECT_TRUE(fs::exists(place / "files/notes.txt"))
       << "what is not provably ours is never removed";
+}
+
+// The store has refused a record because of its last sync, and has it after a crash all the same.
+TEST_F(data_folders, ASweepRemovesTheRecordOfAFileThatWasEmptied) {
+  const std::string empty_id = "file-EEEEEEEEEEEEEEEEEEEEEEEE";
+  publish(file_id, "");
+  publish(empty_id, "");
+  store::file_record lost;
+  lost.id = file_id;
+  lost.owner = "alice";
+  lost.bytes = 4;
+  records.add_file(lost);
+  store::file_record empty;
+  empty.id = empty_id;
+  empty.owner = "alice";
+  records.add_file(empty);
+  folder.sweep(records, {"", "bob"});
+  EXPECT_TRUE(records.has_file(file_id)) << "the file of an owner who may come back";
+  folder.sweep(records, {"", "alice"});
+  EXPECT_FALSE(records.has_file(file_id));
+  EXPECT_FALSE(fs::exists(folder.file(file_id)));
+  EXPECT_TRUE(records.has_file(empty_id)) << "an empty upload is a file, too";
+  EXPECT_TRUE(fs::exists(folder.file(empty_id)));
+}
+
+TEST_F(data_folders, ASweepGivesABatchItsInputAgain) {
+  publish(file_id, "lines");
+  store::file_record input;
+  input.id = file_id;
+  records.add_file(input);
+  store::batch_record open;
+  open.id = batch_id;
+  open.input_file_id = file_id;
+  ASSERT_TRUE(records.create_batch(open));
+  folder.sweep(records, {""});
+  EXPECT_EQ(content(folder.batch_input(batch_id)), "lines");
 }
 
 TEST_F(data_folders, AFolderThatCannotBeMadeIsAnErrorThatNamesIt) {

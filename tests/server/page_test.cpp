@@ -2,143 +2,20 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 
-#include "server/api.hpp"
 #include "server/batch_sums.hpp"
 #include "server/page_api.hpp"
 #include "server/page_assets.hpp"
-#include "server/plain_exchange.hpp"
-#include "server/server_figures.hpp"
-#include "server/server_rig.hpp"
+#include "server/routes_rig.hpp"
 
 namespace sluice::server {
 namespace {
 
-namespace asio = boost::asio;
 using store::batch_status;
 
-class fake_exchange final : public plain_exchange {
- public:
-  explicit fake_exchange(std::string method, std::string path, std::string query = {}) {
-    head_.method = std::move(method);
-    head_.path = std::move(path);
-    head_.query = std::move(query);
-  }
-  http_server::request_head& request() { return head_; }
-  const http_server::request_head& head() const noexcept override { return head_; }
-  asio::awaitable<std::string_view> read_piece() override {
-    piece_ = std::exchange(unread, {});
-    co_return std::string_view(piece_);
-  }
-  asio::awaitable<bool> send(int answered, const header_fields& with,
-                             std::string_view content) override {
-    status = answered;
-    fields = with;
-    body = content;
-    co_return true;
-  }
-  asio::awaitable<bool> begin(int answered, const header_fields& with,
-                              std::optional<std::uint64_t>) override {
-    status = answered;
-    fields = with;
-    co_return true;
-  }
-  asio::awaitable<bool> write(std::string_view piece) override {
-    body += piece;
-    co_return true;
-  }
-  asio::awaitable<bool> finish() override { co_return true; }
-  void on_client_gone(std::function<void()>) override {}
-
-  std::string field(std::string_view name) const {
-    return std::string(fields.last(name).value_or(""));
-  }
-  nlohmann::json json() const { return nlohmann::json::parse(body); }
-
-  int status = 0;
-  header_fields fields;
-  std::string body;
-  std::string unread;  // the unread part of the request
-
- private:
-  http_server::request_head head_;
-  std::string piece_;
-};
-
-struct server_page : server_rig {
-  server_page() { runner_settings.first_wait = std::chrono::hours{1}; }
-  ~server_page() override { abort(); }  // the runner still uses `figures`
-
-  fake_exchange ask(fake_exchange call) {
-    runner().count_in(figures);
-    if (!routes) {
-      calls.emplace(pass_through::needs{.loop = loop,
-                                        .disk = disk,
-                                        .sender = sender(),
-                                        .prices = prices,
-                                        .money = runner().money(),
-                                        .figures = figures,
-                                        .limit_of = [](const std::string&) { return nullptr; }},
-                    pass_through_options());
-      watch.emplace(server_watch::needs{.time = time,
-                                        .disk = disk,
-                                        .records = records,
-                                        .sender = sender(),
-                                        .runner = runner(),
-                                        .connections = [] { return std::size_t{0}; },
-                                        .figures = figures,
-                                        .log = {}});
-      routes.emplace(api_parts{.disk = disk,
-                               .time = time,
-                               .records = records,
-                               .folder = folder,
-                               .files = files,
-                               .runner = runner(),
-                               .calls = *calls,
-                               .keys = keys,
-                               .names = {},
-                               .is_open = false,
-                               .limits = {},
-                               .estimate = [](const std::string&) { return std::string(); },
-                               .listener = nullptr,
-                               .sender = sender(),
-                               .figures = figures,
-                               .sums = sums,
-                               .watch = *watch});
-    }
-    bool done = false;
-    watched_call watched(call);
-    asio::co_spawn(loop, routes->serve(watched), [&](const std::exception_ptr& thrown) {
-      EXPECT_EQ(thrown, nullptr);
-      done = true;
-    });
-    run([&] { return done; });
-    return call;
-  }
-  fake_exchange get(const std::string& path, const std::string& key = {},
-                    const std::string& query = {}) {
-    fake_exchange call("GET", path, query);
-    if (!key.empty()) call.request().fields.add("Authorization", "Bearer " + key);
-    return ask(std::move(call));
-  }
-  fake_exchange post(const std::string& path, std::string body, const std::string& key = {}) {
-    fake_exchange call("POST", path);
-    call.unread = std::move(body);
-    if (!key.empty()) call.request().fields.add("Authorization", "Bearer " + key);
-    return ask(std::move(call));
-  }
-  nlohmann::json status(const std::string& key = {}) { return get("/sluice/status", key).json(); }
-
-  server_figures figures{time.unix_now()};
-  kept_sums sums{disk, records, time};
-  std::optional<pass_through> calls;
-  std::optional<server_watch> watch;
-  std::optional<api> routes;
-};
+struct server_page : routes_rig {};
 
 TEST_F(server_page, page_and_files_have_a_strict_content_policy) {
   for (const std::string path : {"/", "/assets/app.js", "/assets/base.css", "/assets/icon.svg"}) {

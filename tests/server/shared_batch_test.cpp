@@ -4,91 +4,18 @@
 
 #include <filesystem>
 #include <future>
-#include <map>
 #include <mutex>
 #include <string>
 
+#include "server/memory_files.hpp"
 #include "support/temp_dir.hpp"
 
 namespace sluice::server {
 namespace {
 
-using store::file_change;
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::Pair;
-
-// The files of one batch, in memory instead of in a store.
-class memory_files final : public store::shared_files {
- public:
-  bool add(std::string_view, file&) override { return false; }
-  bool fetch(std::string_view, const std::function<void(std::string_view)>&) override {
-    return false;
-  }
-  void release(std::string_view) override {}
-  void drop(std::string_view) override {}
-  void sweep() override {}
-
-  bool write(const store::claim& held, std::span<const file_change> changes) override {
-    const std::lock_guard lock(guard);
-    ++calls;
-    if (is_away) throw store::store_error("away", is_full);
-    if (held.epoch != epoch) return false;
-    for (const file_change& each : changes) apply(each);
-    return true;
-  }
-  std::vector<stored_file> files_of(std::string_view) override {
-    const std::lock_guard lock(guard);
-    std::vector<stored_file> all;
-    for (const auto& [number, entry] : entries) all.push_back({number, entry.first});
-    return all;
-  }
-  void read(std::string_view, std::int64_t number,
-            const std::function<void(std::string_view)>& write) override {
-    const std::lock_guard lock(guard);
-    write(entries.at(number).second);
-  }
-
-  std::map<std::string, std::string> content() {
-    const std::lock_guard lock(guard);
-    std::map<std::string, std::string> all;
-    for (const auto& [number, entry] : entries) all.insert(entry);
-    return all;
-  }
-
-  std::mutex guard;
-  std::map<std::int64_t, std::pair<std::string, std::string>> entries;  // name and bytes
-  std::uint64_t epoch = 1;
-  bool is_away = false;
-  bool is_full = false;
-  int calls = 0;
-
- private:
-  void apply(const file_change& change) {
-    auto& [name, bytes] = entries[change.file];
-    switch (change.what) {
-      case file_change::kind::create:
-        name = change.name;
-        return;
-      case file_change::kind::append:
-        EXPECT_EQ(bytes.size(), change.position);
-        bytes += change.bytes;
-        return;
-      case file_change::kind::truncate:
-        bytes.resize(change.position);
-        return;
-      case file_change::kind::rename:
-        std::erase_if(entries, [&](const auto& each) {
-          return each.first != change.file && each.second.first == change.name;
-        });
-        name = change.name;
-        return;
-      case file_change::kind::remove:
-        entries.erase(change.file);
-        return;
-    }
-  }
-};
 
 struct shared_batches : testing::Test {
   std::unique_ptr<shared_batch> open(std::uint64_t epoch = 1) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -21,9 +22,16 @@ class memory_store final : public store::batch_store {
   using file_record = store::file_record;
   using batch_record = store::batch_record;
 
+  /// Called with the name of a call before it begins ("add_file"), and of a change also after it
+  /// ("add_file stored"). It may throw, to simulate a store that cannot be used or whose answer is
+  /// lost. Only the calls that concern one file, and those that
+  /// create or find a batch, do this.
+  std::function<void(std::string_view call)> on_call = [](std::string_view) {};
+
   void add_file(const file_record& file) override {
-    if (has_file(file.id)) throw store::store_error(file.id + " exists");
-    files_.push_back(file);
+    on_call("add_file");
+    insert(file);
+    on_call("add_file stored");
   }
   std::optional<file_record> find_file(std::string_view owner, std::string_view id) override {
     const auto found = std::ranges::find_if(
@@ -41,9 +49,8 @@ class memory_store final : public store::batch_store {
     });
   }
   bool remove_file(std::string_view owner, std::string_view id) override {
-    return std::erase_if(files_, [&](const file_record& file) {
-             return file.owner == owner && file.id == id;
-           }) > 0;
+    on_call("remove_file");
+    return erase(owner, id);
   }
   std::vector<file_record> remove_expired_files(std::int64_t now, std::size_t most) override {
     std::vector<file_record> expired;
@@ -52,20 +59,24 @@ class memory_store final : public store::batch_store {
     }
     std::ranges::stable_sort(expired, {}, &file_record::expires_at);
     if (expired.size() > most) expired.resize(most);
-    for (const file_record& file : expired) remove_file(file.owner, file.id);
+    for (const file_record& file : expired) erase(file.owner, file.id);
     return expired;
   }
   bool has_file(std::string_view id) override {
-    return std::ranges::find(files_, id, &file_record::id) != files_.end();
+    on_call("has_file");
+    return contains(id);
   }
 
   bool create_batch(const batch_record& batch) override {
+    on_call("create_batch");
     if (!find_file(batch.owner, batch.input_file_id)) return false;
     if (find(batch.id) != nullptr) throw store::store_error(batch.id + " exists");
     batches_.push_back({batch, {}, 0, 0, false});
+    on_call("create_batch stored");
     return true;
   }
   std::optional<batch_record> find_batch(std::string_view owner, std::string_view id) override {
+    on_call("find_batch");
     const entry* const found = find(id);
     if (found == nullptr || found->record.owner != owner) return std::nullopt;
     return found->record;
@@ -168,10 +179,10 @@ class memory_store final : public store::batch_store {
     return change(held, [&](batch_record& batch) {
       store::end(batch, results, now);
       for (const auto& added : {results.output, results.errors}) {
-        if (added && has_file(added->id)) throw store::store_error(added->id + " exists");
+        if (added && contains(added->id)) throw store::store_error(added->id + " exists");
       }
-      if (results.output) add_file(*results.output);
-      if (results.errors) add_file(*results.errors);
+      if (results.output) insert(*results.output);
+      if (results.errors) insert(*results.errors);
     });
   }
 
@@ -239,6 +250,19 @@ class memory_store final : public store::batch_store {
     best->sole = false;
     best->lease_until = now + lease_s;
     return claim{best->record.id, ++best->epoch};
+  }
+
+  bool contains(std::string_view id) const {
+    return std::ranges::find(files_, id, &file_record::id) != files_.end();
+  }
+  void insert(const file_record& file) {
+    if (contains(file.id)) throw store::store_error(file.id + " exists");
+    files_.push_back(file);
+  }
+  bool erase(std::string_view owner, std::string_view id) {
+    return std::erase_if(files_, [&](const file_record& file) {
+             return file.owner == owner && file.id == id;
+           }) > 0;
   }
 
   entry* find(std::string_view id) {
