@@ -107,6 +107,11 @@ store::batch_record batch_like(const store::batch_record& old, const std::string
   return batch;
 }
 
+// The error if a file has a record, but no bytes.
+store::store_error lost_bytes(const std::string& id) {
+  return store::store_error(fmt::format("{}: its bytes are gone", id));
+}
+
 // Returns whether the batch is stored, or may be.
 bool may_be_stored(api_parts& parts, const store::batch_record& batch) noexcept {
   try {
@@ -134,6 +139,8 @@ bool store_batch(api_parts& parts, store::batch_record& batch,
     if (parts.folder.take_input(batch.input_file_id, batch.id)) {
       batch.estimate = parts.estimate(parts.folder.batch_input(batch.id));
       stored = parts.records.create_batch(batch);
+    } else if (parts.records.has_file(batch.input_file_id)) {
+      throw lost_bytes(batch.input_file_id);
     }
   } catch (...) {
     if (!may_be_stored(parts, batch)) undo();
@@ -259,8 +266,12 @@ asio::awaitable<void> retry_batch(api_parts& parts, const api_call& call) {
       return;
     }
     const auto draft = parts.folder.new_draft();
-    parts.folder.fetch(input->id);
-    parts.folder.fetch(errors->id);
+    for (const auto& id : {input->id, errors->id}) {
+      if (parts.folder.fetch(id)) continue;
+      if (parts.records.has_file(id)) throw lost_bytes(id);
+      refusal = no_input_file(id);
+      return;
+    }
     copy_failed_lines(parts.folder.file(input->id), parts.folder.file(errors->id), *draft);
     const std::int64_t now = parts.unix_now();
     const store::file_record file{new_object_id("file-"),

@@ -43,7 +43,10 @@ class data_folder {
     return batch(id) + "/" + std::string(input_name);
   }
   std::string batch_output(std::string_view id) const { return batch(id) + "/output.jsonl"; }
-  std::string batch_errors(std::string_view id) const { return batch(id) + "/output.errors.jsonl"; }
+  static constexpr std::string_view errors_name = "output.errors.jsonl";
+  std::string batch_errors(std::string_view id) const {
+    return batch(id) + "/" + std::string(errors_name);
+  }
   std::string batch_state(std::string_view id) const { return batch(id) + "/output.state"; }
 
   /// A file that is being written. The destructor removes it unless publish() was called.

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "json/object.hpp"
@@ -60,40 +61,65 @@ failed_line read_failed_line(std::string_view text) {
   return one;
 }
 
+failed_lines_reader::failed_lines_reader(std::uint64_t from, std::size_t limit)
+    : from_(from), limit_(limit), at_(from > 0 ? from - 1 : 0), begun_(from == 0) {
+  page_.next = from;
+}
+
+bool failed_lines_reader::take(std::uint64_t position, std::string_view bytes) {
+  if (ended_) return false;
+  if (position + bytes.size() <= at_) return true;
+  bytes.remove_prefix(static_cast<std::size_t>(at_ - position));
+  if (!begun_) {
+    ended_ = bytes.front() != '\n';
+    if (ended_) return false;
+    begun_ = true;
+    bytes.remove_prefix(1);
+    ++at_;
+  }
+  while (!bytes.empty()) {
+    const std::size_t end = bytes.find('\n');
+    const std::string_view piece = bytes.substr(0, end);
+    at_ += piece.size();
+    too_long_ = too_long_ || line_.size() + piece.size() > longest_line;
+    if (!too_long_) line_ += piece;
+    if (end == std::string_view::npos) break;
+    bytes.remove_prefix(end + 1);
+    ++at_;
+    if (!end_line()) return false;
+  }
+  return true;
+}
+
+// Adds the line that ends at the current position, unless the page is complete.
+bool failed_lines_reader::end_line() {
+  if (page_.lines.size() == limit_ || at_ - from_ > most_bytes) {
+    page_.has_more = !page_.lines.empty();
+    ended_ = page_.has_more;
+    if (ended_) return false;
+  }
+  page_.lines.push_back(too_long_ ? failed_line{{}, {}, "line_too_long", {}, {}}
+                                  : read_failed_line(line_));
+  page_.next = at_;
+  line_.clear();
+  too_long_ = false;
+  return true;
+}
+
+std::optional<failed_page> failed_lines_reader::page() && {
+  return begun_ ? std::optional(std::move(page_)) : std::nullopt;
+}
+
 std::optional<failed_page> read_failed_lines(file& opened, std::uint64_t from, std::size_t limit,
                                              std::error_code& error) {
-  failed_page page;
-  page.next = from;
-  if (from > 0) {
-    char before = 0;
-    if (opened.read_at(from - 1, &before, 1, error) != 1 || before != '\n') return std::nullopt;
-  }
+  failed_lines_reader reader(from, limit);
   std::vector<char> block(block_size);
-  std::string line;
-  bool too_long = false;
-  for (std::uint64_t at = from;;) {
-    const std::size_t size = opened.read_at(at, block.data(), block.size(), error);
-    if (size == 0) return page;
-    at += size;
-    std::string_view rest(block.data(), size);
-    while (!rest.empty()) {
-      const std::size_t end = rest.find('\n');
-      const std::string_view piece = rest.substr(0, end);
-      too_long = too_long || line.size() + piece.size() > longest_line;
-      if (!too_long) line += piece;
-      if (end == std::string_view::npos) break;
-      rest.remove_prefix(end + 1);
-      if (page.lines.size() == limit || at - rest.size() - from > most_bytes) {
-        page.has_more = !page.lines.empty();
-        if (page.has_more) return page;
-      }
-      page.lines.push_back(too_long ? failed_line{{}, {}, "line_too_long", {}, {}}
-                                    : read_failed_line(line));
-      page.next = at - rest.size();
-      line.clear();
-      too_long = false;
-    }
+  for (std::size_t size = 1; size > 0;) {
+    const std::uint64_t at = reader.needs();
+    size = opened.read_at(at, block.data(), block.size(), error);
+    if (!reader.take(at, {block.data(), size})) break;
   }
+  return std::move(reader).page();
 }
 
 }  // namespace sluice::server

@@ -1,8 +1,13 @@
 #include "server/status_api.hpp"
 
+#include <fmt/format.h>
+
 #include <charconv>
+#include <exception>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <variant>
@@ -47,15 +52,75 @@ std::optional<std::uint64_t> position_in(const std::string& text) {
   return error == std::errc{} && stop == end ? std::optional(position) : std::nullopt;
 }
 
-// Opens the error file of a batch. While the batch runs, it is the part that exists so far. Null:
-// there is none.
-std::unique_ptr<file> open_errors(api_parts& parts, const store::batch_record& batch) {
+// What a request for failed lines wants.
+struct wanted_lines {
+  std::uint64_t from = 0;
+  std::size_t limit = 0;
+  bool runs_here = false;  // this server runs the batch
+};
+
+struct found_lines {
+  bool has_file = false;  // false: the batch has no error file
+  std::optional<failed_page> page;
+};
+
+found_lines read_opened(file& opened, const wanted_lines& wanted) {
   std::error_code error;
-  const auto open = [&](const std::string& path) {
-    return parts.files.open(path, file_system::open_as::read_only, error);
-  };
-  if (batch.error_file_id) return open(parts.folder.file(*batch.error_file_id));
-  return store::has_ended(batch.status) ? nullptr : open(parts.folder.batch_errors(batch.id));
+  found_lines found{true, read_failed_lines(opened, wanted.from, wanted.limit, error)};
+  if (error) throw store::store_error("an error file cannot be read: " + error.message());
+  return found;
+}
+
+// Reads the error file of a batch that has ended. Its bytes may be on another server only.
+found_lines read_ended(api_parts& parts, const store::batch_record& batch,
+                       const wanted_lines& wanted) {
+  const std::string& id = *batch.error_file_id;
+  std::error_code error;
+  std::unique_ptr<file> opened;
+  if (parts.folder.fetch(id)) {
+    opened = parts.files.open(parts.folder.file(id), file_system::open_as::read_only, error);
+  }
+  if (opened) return read_opened(*opened, wanted);
+  if (!parts.records.find_file(batch.owner, id)) return {};  // its owner has deleted it
+  throw store::store_error(error ? open_fault_sentence(parts.folder.file(id), error)
+                                 : fmt::format("{}: its bytes are gone", id));
+}
+
+// Reads the error file of a batch that another server runs, as far as that server has stored it.
+found_lines read_shared(store::shared_files& shared, const std::string& batch,
+                        const wanted_lines& wanted) {
+  struct page_is_complete : std::exception {};
+  for (const auto& stored : shared.files_of(batch)) {
+    if (stored.name != data_folder::errors_name) continue;
+    failed_lines_reader reader(wanted.from, wanted.limit);
+    std::uint64_t at = 0;
+    try {
+      shared.read(batch, stored.number, [&](std::string_view piece) {
+        if (!reader.take(at, piece)) throw page_is_complete();
+        at += piece.size();
+      });
+    } catch (const page_is_complete&) {
+      // The rest of the file is not needed.
+    }
+    return {true, std::move(reader).page()};
+  }
+  return {};
+}
+
+// While the batch runs, its error file is the part that exists so far.
+found_lines read_lines(api_parts& parts, const store::batch_record& batch,
+                       const wanted_lines& wanted) {
+  if (batch.error_file_id) return read_ended(parts, batch, wanted);
+  if (store::has_ended(batch.status)) return {};
+  if (parts.folder.shared() != nullptr && !wanted.runs_here) {
+    return read_shared(*parts.folder.shared(), batch.id, wanted);
+  }
+  std::error_code error;
+  const std::string path = parts.folder.batch_errors(batch.id);
+  const auto opened = parts.files.open(path, file_system::open_as::read_only, error);
+  if (opened) return read_opened(*opened, wanted);
+  if (error == std::errc::no_such_file_or_directory) return {};
+  throw store::store_error(open_fault_sentence(path, error));
 }
 
 }  // namespace
@@ -96,23 +161,22 @@ asio::awaitable<void> list_failed_lines(api_parts& parts, const api_call& call) 
   std::optional<failed_page> page;
   bool found = false;
   if (is_object_id(call.id, "batch_")) {
+    const wanted_lines lines{from.value_or(0), which.limit, parts.runner.live(call.id).has_value()};
     co_await parts.disk.run([&] {
       auto batch = parts.records.find_batch(call.client.name, call.id);
       found = batch.has_value();
       if (!found || !from) return;
-      auto opened = open_errors(parts, *batch);
-      if (!opened && !batch->error_file_id) {
+      found_lines read = read_lines(parts, *batch, lines);
+      if (!read.has_file && !batch->error_file_id) {
         // The batch may have ended just now. Then its folder is gone.
         batch = parts.records.find_batch(call.client.name, call.id);
-        if (batch) opened = open_errors(parts, *batch);
+        if (batch) read = read_lines(parts, *batch, lines);
       }
-      if (!opened) {
+      if (read.has_file) {
+        page = std::move(read.page);
+      } else {
         page.emplace();
-        return;
       }
-      std::error_code error;
-      page = read_failed_lines(*opened, *from, which.limit, error);
-      if (error) throw store::store_error("an error file cannot be read: " + error.message());
     });
   }
   std::optional<api_error> refusal;

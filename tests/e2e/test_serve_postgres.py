@@ -116,6 +116,31 @@ class TwoServers(PostgresCase):
         self.assertEqual(self.sql(f"SELECT count(*) FROM sluice.pieces WHERE id = '{file}'"), [["0"]])
         self.assertEqual(self.sql("SELECT count(*) FROM sluice.batch_pieces"), [["0"]])
 
+    def test_either_server_shows_the_failed_lines_of_the_other(self) -> None:
+        relay = self.relay("--delay-min", "0.2", "--delay-max", "0.3")
+        one = self.host("one", relay, "--concurrency", "2")
+        two = self.host("two", relay)
+        sent = [batch("bad", chat("hi", max_tokens="x")), *chats(60)]
+        file = one.upload(jsonl(sent)).json["id"]
+        # The other server starts the batch only if this one does not.
+        name = one.create(file).json["id"]
+
+        def failed(server: Serve) -> list[str]:
+            answer = server.call("GET", f"/sluice/batches/{name}/errors")
+            self.assertEqual(answer.status, 200, answer.body)
+            return [line["custom_id"] for line in answer.json["data"]]
+
+        for server in (one, two):
+            wait_until(lambda: failed(server) == ["bad"], "the failed line is shown")  # noqa: B023
+        self.assertNotIn(one.batch(name)["status"], ("completed", "failed"))
+        ended = one.ended_batch(name)
+        self.assertEqual(ended["request_counts"], {"total": 61, "completed": 60, "failed": 1})
+        self.assertEqual([failed(server) for server in (one, two)], [["bad"], ["bad"]])
+        # Lost bytes are an error, not a batch without failures.
+        three = self.host("three", relay)
+        self.sql(f"DELETE FROM sluice.contents WHERE id = '{ended['error_file_id']}'")
+        self.assertEqual(three.call("GET", f"/sluice/batches/{name}/errors").status, 500)
+
     def test_a_script_does_not_see_that_its_server_dies(self) -> None:
         relay = self.relay("--delay-min", "0.05", "--delay-max", "0.1")
         servers = [self.host("one", relay, "--concurrency", "4")]
