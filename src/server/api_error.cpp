@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "json/text.hpp"
+
 namespace sluice::server {
 namespace {
 
@@ -29,6 +31,12 @@ std::string api_error::to_json() const {
   return body.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
+std::string shortened(std::string_view text) {
+  constexpr std::size_t longest = 200;
+  if (text.size() <= longest) return std::string(text);
+  return fmt::format("{}…", utf8_prefix(text, longest));
+}
+
 api_error missing_parameter(std::string_view name) {
   return {.message = fmt::format("Missing required parameter: '{}'.", name),
           .param = std::string(name),
@@ -40,12 +48,14 @@ api_error invalid_parameter(std::string_view name, std::string message) {
 }
 
 api_error not_found(std::string_view kind, std::string_view id) {
-  return {.status = 404, .message = fmt::format("No such {} object: {}", kind, id), .param = "id"};
+  return {.status = 404,
+          .message = fmt::format("No such {} object: {}", kind, shortened(id)),
+          .param = "id"};
 }
 
 api_error unknown_route(std::string_view method, std::string_view path) {
   return {.status = 404,
-          .message = fmt::format("Invalid URL ({} {})", method, path),
+          .message = fmt::format("Invalid URL ({} {})", shortened(method), shortened(path)),
           .code = "unknown_url"};
 }
 

@@ -20,6 +20,8 @@ struct api_error {
   std::string to_json() const;
 };
 
+/// Returns the beginning of a client's text, short enough for a message.
+std::string shortened(std::string_view text);
 api_error missing_parameter(std::string_view name);
 api_error invalid_parameter(std::string_view name, std::string message);
 /// The key has no such object: the object does not exist, or it belongs to another key.

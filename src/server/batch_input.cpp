@@ -12,6 +12,7 @@
 #include "jobs/job_check.hpp"
 #include "jobs/job_line.hpp"
 #include "json/object.hpp"
+#include "server/model_name.hpp"
 
 namespace sluice::server {
 namespace {
@@ -51,6 +52,9 @@ class line_checker {
     const json_object body = fields.object("body");
     const auto model = body.text("model");
     if (!model || model->empty()) return missing("body.model");
+    if (const auto fault = fault_of_model(*model); !fault.empty()) {
+      return line_fault{"invalid_request", std::string(fault), "body.model"};
+    }
     if (!rules_.may_use(*model)) {
       return line_fault{
           "model_not_found",

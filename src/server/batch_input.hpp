@@ -34,7 +34,8 @@ struct checked_input {
 };
 
 /// Reads the input file of a batch and checks each line as OpenAI does. Memory: the longest line,
-/// and 17 bytes per line. Blocks. Throws fatal_error if the file cannot be read.
+/// and 17 bytes per line. The result is small even if the lines are not: no error repeats a long
+/// text of the client. Blocks. Throws fatal_error if the file cannot be read.
 checked_input check_input(const std::string& path, const input_rules& rules);
 
 }  // namespace sluice::server

@@ -20,6 +20,8 @@ constexpr std::size_t longest_value = 512;
 constexpr std::int64_t hour = 3600;
 constexpr std::int64_t day = 24 * hour;
 constexpr std::int64_t longest_window = 30 * day;
+// In bytes. The window is stored as it was given.
+constexpr std::size_t longest_window_text = 16;
 constexpr int largest_priority = 100;
 
 // Counts the characters of valid UTF-8, because OpenAI's limits count characters, not bytes.
@@ -37,6 +39,7 @@ std::optional<endpoint> endpoint_named(std::string_view name) {
 }
 
 std::optional<std::int64_t> window_seconds(std::string_view text) {
+  if (text.size() > longest_window_text) return {};
   std::int64_t count = 0;
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, count);
@@ -69,7 +72,8 @@ std::optional<api_error> read_metadata(const json& body, batch_request& into) {
   }
   for (const auto& [name, value] : found->items()) {
     if (!value.is_string()) {
-      return refused(fmt::format("Invalid type for 'metadata.{}': expected a string.", name));
+      return refused(
+          fmt::format("Invalid type for 'metadata.{}': expected a string.", shortened(name)));
     }
     const auto text = value.get<std::string>();
     if (name.find('\0') != std::string::npos || text.find('\0') != std::string::npos) {
@@ -127,7 +131,7 @@ std::optional<api_error> read_all(const json& body, batch_request& into) {
         "endpoint", fmt::format("Invalid value: '{}'. Supported values are: "
                                 "'/v1/chat/completions', '/v1/completions', '/v1/embeddings', "
                                 "and '/v1/responses'.",
-                                target));
+                                shortened(target)));
   }
   into.target = *known;
   const auto window = window_seconds(into.completion_window);
@@ -136,7 +140,7 @@ std::optional<api_error> read_all(const json& body, batch_request& into) {
         "completion_window",
         fmt::format("Invalid value: '{}'. Supported values are: '24h', or any whole number of "
                     "hours or days up to '30d'.",
-                    into.completion_window));
+                    shortened(into.completion_window)));
   }
   into.window_s = *window;
   if (auto fault = read_metadata(body, into)) return fault;

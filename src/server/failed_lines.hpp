@@ -29,8 +29,8 @@ struct failed_page {
   std::uint64_t next = 0;  ///< the position where the next page begins
 };
 
-/// Reads a page of lines of an error file whose bytes arrive in pieces. Memory and time do not depend
-/// on the size of the file. Pure; not thread safe.
+/// Reads a page of lines of an error file whose bytes arrive in pieces. Memory and time do not
+/// depend on the size of the file. Pure; not thread safe.
 class failed_lines_reader {
  public:
   /// Reads up to `limit` lines from the position `from`: 0, or the `next` of another page.

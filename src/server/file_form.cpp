@@ -104,12 +104,15 @@ std::optional<api_error> file_form::finish() {
   if (!has_file_) return missing_parameter("file");
   if (purpose_.empty()) return missing_parameter("purpose");
   if (std::find(purposes.begin(), purposes.end(), purpose_) == purposes.end()) {
-    return invalid_parameter(
-        "purpose", fmt::format("Invalid value: '{}'. Supported values are: '{}'.", purpose_,
-                               fmt::join(purposes, "', '")));
+    return invalid_parameter("purpose",
+                             fmt::format("Invalid value: '{}'. Supported values are: '{}'.",
+                                         shortened(purpose_), fmt::join(purposes, "', '")));
   }
-  if (filename_.empty() || filename_.size() > longest_filename) {
-    return invalid_parameter("file", "The file must have a name.");
+  if (filename_.empty()) return invalid_parameter("file", "The file must have a name.");
+  if (filename_.size() > longest_filename) {
+    return invalid_parameter(
+        "file",
+        fmt::format("The name of the file is longer than {} bytes. Shorten it.", longest_filename));
   }
   if (purpose_ == "batch" && !filename_.ends_with(".jsonl")) {
     return api_error{.message = "Invalid file format for Batch API. Must be .jsonl"};

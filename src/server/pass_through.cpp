@@ -26,8 +26,8 @@ constexpr std::uint64_t largest_list = std::uint64_t{16} << 20;
 
 api_error no_such_model(std::string_view model) {
   return {.status = 404,
-          .message =
-              fmt::format("The model '{}' does not exist or you do not have access to it.", model),
+          .message = fmt::format("The model '{}' does not exist or you do not have access to it.",
+                                 shortened(model)),
           .param = "model",
           .code = "model_not_found"};
 }

@@ -9,6 +9,7 @@
 #include "jobs/job_line.hpp"
 #include "json/object.hpp"
 #include "json/text.hpp"
+#include "server/model_name.hpp"
 #include "sluice/endpoint.hpp"
 
 namespace sluice::server {
@@ -76,6 +77,9 @@ boost::system::result<single_call, api_error> read_call(std::string_view path, s
   }
   if (call.asked.model.empty()) {
     return api_error{.message = "you must provide a model parameter", .param = "model"};
+  }
+  if (const auto fault = fault_of_model(call.asked.model); !fault.empty()) {
+    return api_error{.message = std::string(fault), .param = "model", .code = "invalid_value"};
   }
   call.asked.streamed = object.value("stream") == "true";
   call.flex = object.value("service_tier") == "\"flex\"";

@@ -22,7 +22,7 @@ struct single_call {
 };
 
 /// Reads what the server needs from a body. Returns an error if the body is not a JSON object or
-/// names no model. Pure.
+/// names no model that the server takes. Pure.
 boost::system::result<single_call, api_error> read_call(std::string_view path, std::string body);
 
 /// Returns the client's header fields for the relay. It leaves out the fields of the client's

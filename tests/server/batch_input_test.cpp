@@ -92,6 +92,46 @@ TEST_F(batch_input, AModelThatTheKeyMayNotUseIsRefused) {
   EXPECT_EQ(fault(line("x", "gpt-4o")).code, "model_not_found");
 }
 
+// The name is stored in the record of the batch, and errors repeat it.
+TEST_F(batch_input, AModelWithAHugeNameIsRefusedAndNotQuoted) {
+  EXPECT_TRUE(check({line("a", std::string(512, 'm'))}).errors.empty());
+  for (const std::size_t size : {std::size_t{513}, std::size_t{1} << 20}) {
+    for (const bool may_use : {true, false}) {
+      rules.may_use = [=](std::string_view model) { return may_use || model == "gpt-4o-mini"; };
+      const auto found = fault(line("x", std::string(size, 'm')));
+      EXPECT_EQ(found.code, "invalid_request");
+      EXPECT_EQ(found.param, "body.model");
+      EXPECT_LT(found.message.size(), 200U);
+      EXPECT_EQ(found.message.find("mmm"), std::string::npos);
+    }
+  }
+}
+
+// A store may refuse such a text, and the batch would wait for the store forever.
+TEST_F(batch_input, AModelWithANulCharacterIsRefused) {
+  const auto found = fault(line("x", "gpt\\u0000"));
+  EXPECT_EQ(found.code, "invalid_request");
+  EXPECT_EQ(found.param, "body.model");
+}
+
+// No text of a client makes the record of a batch large: it may have a hundred such errors.
+TEST_F(batch_input, NoErrorRepeatsAHugeText) {
+  const std::string huge(1 << 20, 'x');
+  const std::string quoted = '"' + huge + '"';
+  const std::string body = R"("body":{"model":"gpt-4o-mini","messages":[]})";
+  const std::string post = R"("method":"POST","url":"/v1/chat/completions",)";
+  for (const std::string& text :
+       {huge, quoted, "{" + quoted + ":1}", line(huge, "m", huge), line("x", "m", huge),
+        R"({"custom_id":"x","method":)" + quoted + R"(,"url":"/v1/chat/completions",)" + body + "}",
+        R"({"custom_id":"x",)" + post + R"("body":)" + quoted + "}",
+        R"({"custom_id":"x",)" + post + R"("body":{"model":{)" + quoted + ":1}}}",
+        R"({"custom_id":"x",)" + post + body.substr(0, body.size() - 1) + "," + quoted + "}"}) {
+    const auto found = fault(text);
+    EXPECT_LT(found.code.size() + found.message.size() + found.param.value_or("").size(), 1000U)
+        << found.message.substr(0, 300);
+  }
+}
+
 TEST_F(batch_input, WithABudgetTheHighestCostOfEachRequestMustBeKnown) {
   const relay_prices prices{price_table::built_in()};
   rules.bounded_by = &prices;

@@ -127,6 +127,31 @@ TEST(BatchRequest, MetadataIsCountedInCharacters) {
   EXPECT_EQ(refused(body(R"(,"metadata":{"k":")" + text(513) + R"("})")).param, "metadata");
 }
 
+// The window is stored in the record of the batch as it was given.
+TEST(BatchRequest, AWindowWithManyZerosIsRefused) {
+  std::string text = body("");
+  text.replace(text.find("24h"), 3, std::string(1 << 20, '0') + "24h");
+  EXPECT_EQ(refused(text).param, "completion_window");
+  EXPECT_LE(good(body("")).completion_window.size(), 16U);
+}
+
+TEST(BatchRequest, NoRefusalRepeatsAHugeText) {
+  const std::string huge(1 << 20, 'x');
+  for (const char* value : {"file-1", "/v1/chat/completions", "24h"}) {
+    std::string text = body("");
+    text.replace(text.find(value), std::string(value).size(), huge);
+    auto read = read_batch_request(text);
+    if (const auto* refusal = std::get_if<api_error>(&read)) {
+      EXPECT_LT(refusal->message.size(), 500U) << value;
+    } else {
+      // No file has this id.
+      const auto& id = std::get<batch_request>(read).input_file_id;
+      EXPECT_LT(not_found("File", id).message.size(), 500U) << value;
+    }
+  }
+  EXPECT_LT(refused(body(R"(,"metadata":{")" + huge + R"(":1})")).message.size(), 500U);
+}
+
 TEST(BatchRequest, WhatIsNoObjectIsRefused) {
   for (const char* text : {"", "[]", "null", "{", "\"text\"", "{\"input_file_id\":\"f\"} x"}) {
     EXPECT_EQ(refused(text).status, 400) << text;

@@ -89,6 +89,21 @@ TEST_F(file_forms, ABatchFileMustBeNamedJsonl) {
   EXPECT_FALSE(read({{"file", "in.csv", "a,b"}, {"purpose", {}, "user_data"}}));
 }
 
+TEST_F(file_forms, ANameThatIsTooLongIsRefusedForThatReason) {
+  const auto named = [&](const std::string& name) {
+    return read({{"purpose", {}, "user_data"}, {"file", name, "x"}});
+  };
+  EXPECT_FALSE(named(std::string(1024, 'n')));
+  // Each invalid byte becomes a character of three bytes.
+  for (const auto& name : {std::string(1025, 'n'), std::string(600, '\xff')}) {
+    const auto why = named(name);
+    ASSERT_TRUE(why);
+    EXPECT_EQ(why->param, "file");
+    EXPECT_NE(why->message.find("1024 bytes"), std::string::npos) << why->message;
+    EXPECT_EQ(why->message.find("nnn"), std::string::npos);
+  }
+}
+
 TEST_F(file_forms, AFileThatIsTooLargeIsRefusedWhileItArrives) {
   limits = {100, 50};
   const part sixty{"file", "in.jsonl", std::string(60, 'x')};

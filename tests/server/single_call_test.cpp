@@ -44,6 +44,27 @@ TEST(single_call, refuses_what_no_relay_can_answer) {
   }
 }
 
+TEST(single_call, refuses_a_model_with_a_huge_name_and_does_not_quote_it) {
+  const auto asked = [](std::size_t size) {
+    return read_call(chat, R"({"model":")" + std::string(size, 'm') + R"(","messages":[]})");
+  };
+  EXPECT_TRUE(asked(512));
+  for (const std::size_t size : {std::size_t{513}, std::size_t{1} << 20}) {
+    const auto call = asked(size);
+    ASSERT_FALSE(call);
+    EXPECT_EQ(call.error().status, 400);
+    EXPECT_EQ(call.error().param, "model");
+    EXPECT_LT(call.error().message.size(), 200U);
+    EXPECT_EQ(call.error().message.find("mmm"), std::string::npos);
+  }
+}
+
+TEST(single_call, refuses_a_model_with_a_nul_character) {
+  const auto call = read_call(chat, R"({"model":"gpt\u0000","messages":[]})");
+  ASSERT_FALSE(call);
+  EXPECT_EQ(call.error().param, "model");
+}
+
 header_fields fields(std::initializer_list<std::pair<std::string_view, std::string_view>> list) {
   header_fields made;
   for (const auto& [name, value] : list) made.add(name, value);
