@@ -14,13 +14,15 @@ constexpr double unlimited_rate = 1200;  // first ceiling if no limit is configu
 constexpr double slowest_rate = 6;
 
 // If few attempts are refused, the relay's limit is near: a small step down. Otherwise it is far
-// away: a large step, but not far below three fifths of what was served in the last minute.
+// away: a large step, but not far below what was served in the last minute, exactly counted or as a
+// fading mean.
 // `most_steps`: steps without a served attempt in between; then the cause may be another one.
 constexpr unsigned most_steps = 3;
 constexpr double tiny_step = 0.98;
 constexpr double small_step = 0.95;
 constexpr double large_step = 0.7;
 constexpr double least_of_pace = 0.6;
+constexpr double least_of_minute = 0.95;
 
 // Time to climb from the lowered rate back to the wall; if starts are rare, the time that
 // `climb_starts` of them take.
@@ -74,14 +76,24 @@ constexpr double remembered = 400;  // answers
 constexpr double well_below = 0.9;
 constexpr double growth = 0.01;  // for each answer, after the background was found
 
-// After a wait this long, what was served before it is a measurement of the relay's rate.
+// After a wait this long, what was served before it is a measurement of the relay's rate, if the
+// attempt that ended the wait was held, and the starts before it were held or came in a burst.
 constexpr duration long_wait = 10s;
 constexpr duration busy_time = 60s;
+constexpr double least_served = 10;  // fewer starts prove nothing
+// The longest burst. It brings much more in a minute than was served in the minute before it.
+constexpr std::int64_t longest_burst = 30;  // seconds
+constexpr std::int64_t before_burst = 60;
+constexpr double much_more = 2;
 constexpr double unused_slack = 1.5;
 constexpr double measure_slack = 1.2;  // the relay may serve more than was sent
 
 double minutes(duration time) {
   return std::chrono::duration<double, std::ratio<60>>(time).count();
+}
+
+std::int64_t second_of(time_point when) {
+  return when.time_since_epoch() / 1s;
 }
 
 }  // namespace
@@ -94,11 +106,15 @@ duration adaptive_rate::gap() const noexcept {
 
 bool adaptive_rate::settled(time_point now) const noexcept {
   constexpr double clearly_less = 0.97;
-  return limits() && !waiting_ && now - since_ >= 1min &&
+  return limits() && !waiting_ && now - since_ >= 1min && busy_.last - busy_.first >= busy_time &&
          (limit_ == 0 || rate_ < clearly_less * limit_);
 }
 
-void adaptive_rate::busy_spans::note(time_point started) {
+void adaptive_rate::busy_spans::note(time_point started, bool held) {
+  if (!held) {
+    if (started > last) *this = {};  // the rush is over
+    return;
+  }
   if (empty()) {
     first = later = last = started;
   } else if (started - later > busy_time) {
@@ -109,6 +125,48 @@ void adaptive_rate::busy_spans::note(time_point started) {
   }
   ++later_served;
   last = std::max(last, started);
+}
+
+double adaptive_rate::busy_spans::per_minute(time_point end) const noexcept {
+  return served() < least_served ? 0 : served() / minutes(end - first);
+}
+
+void adaptive_rate::start_log::note(time_point started) {
+  const std::int64_t second = second_of(started);
+  if (second <= last_ - seconds) return;
+  for (last_ = std::max(last_, second - seconds); last_ < second;) {
+    counts_[static_cast<std::size_t>(++last_ % seconds)] = 0;
+  }
+  ++counts_[static_cast<std::size_t>(second % seconds)];
+}
+
+double adaptive_rate::start_log::count(std::int64_t second) const noexcept {
+  const bool known = second >= 0 && second <= last_ && second > last_ - seconds;
+  return known ? counts_[static_cast<std::size_t>(second % seconds)] : 0;
+}
+
+double adaptive_rate::start_log::burst(time_point end, time_point again) const noexcept {
+  const std::int64_t first = second_of(end) - longest_burst;
+  double earlier = 0;
+  double most_earlier = 0;
+  for (std::int64_t second = first - before_burst; second < first; ++second) {
+    earlier += count(second);
+    most_earlier = std::max(most_earlier, count(second));
+  }
+  std::int64_t begin = first;
+  while (begin <= last_ && count(begin) <= most_earlier) ++begin;
+  double served = 0;
+  for (std::int64_t second = begin; second <= last_; ++second) served += count(second);
+  const duration passed = again.time_since_epoch() - std::chrono::seconds{begin};
+  if (served < least_served || passed <= 0s) return 0;
+  const double found = served / minutes(passed);
+  return found >= much_more * earlier ? found : 0;
+}
+
+double adaptive_rate::start_log::last_minute(time_point now) const noexcept {
+  double served = 0;
+  for (std::int64_t i = 0; i < 60; ++i) served += count(second_of(now) - i);
+  return served;
 }
 
 void adaptive_rate::recent_pace::note(time_point now) {
@@ -229,6 +287,7 @@ adaptive_rate::effect adaptive_rate::refused_with_hint(time_point started, time_
   count(true);
   if (started < since_) return effect::none;
   since_ = now;
+  if (!waiting_) refused_at_ = now;
   waiting_ = true;
   steps_ = 1;
   return effect::none;
@@ -242,26 +301,25 @@ void adaptive_rate::set_limit(unsigned limit) {
 }
 
 void adaptive_rate::begin() {
-  const double seen =
-      busy_.empty() ? 0
-                    : busy_.served() / minutes(std::max<duration>(busy_.last - busy_.first, 1s));
-  ceiling_ = limit_ > 0 ? limit_ : std::max(unlimited_rate, seen);
+  ceiling_ = limit_ > 0 ? limit_ : std::max(unlimited_rate, pace_.per_minute());
   rate_ = wall_ = top_ = ceiling_;
 }
 
 void adaptive_rate::lower(time_point now) {
   const bool first = !limits();
-  const bool far =
-      far_ >= (background_ > 0 ? far_away_with_background : far_away) || (first && busy_.empty());
+  const bool far = far_ >= (background_ > 0 ? far_away_with_background : far_away) ||
+                   (first && pace_.fading() == 0);
   if (first) begin();
-  // A rate that was never reached proves nothing, so begin at the rate that was used.
-  if (!busy_.empty() && busy_.last - busy_.first >= busy_time / 2) {
-    const double used = busy_.served() / minutes(busy_.last - busy_.first);
+  // A rate that was never reached proves nothing, so begin at the rate that was used while attempts
+  // were held. If none were, only the requests were few, and the relay may serve more.
+  const double used = busy_.last - busy_.first >= busy_time / 2 ? busy_.per_minute(busy_.last) : 0;
+  if (used > 0) {
     rate_ = std::min(rate_, unused_slack * used);
     wall_ = std::min(wall_, rate_ / small_step);
   }
   const bool same = waiting_;  // nothing was served since the last refusal
   steps_ = same ? steps_ + 1 : 1;
+  if (!same) refused_at_ = now;
   if (steps_ > most_steps) return;
   since_ = now;
   if (same && !far) {
@@ -279,16 +337,19 @@ void adaptive_rate::lower(time_point now) {
   double step = small_step;
   if (far) {
     step = probing_ ? 1 : large_step;  // the probe was already a large step
-    step = std::max(step, std::min(small_step, least_of_pace * pace_.fading() / rate_));
+    const double just_served =
+        std::max(least_of_pace * pace_.fading(), least_of_minute * starts_.last_minute(now));
+    step = std::max(step, std::min(small_step, just_served / rate_));
   }
   probing_ = growing_ = false;
   restart_at(step * rate_, now);
 }
 
 // The relay serves again after a long wait: what it served before the wait is its rate.
-void adaptive_rate::measure(time_point started, time_point now) {
-  if (busy_.empty() || started - since_ < long_wait) return;
-  const double seen = busy_.served() / minutes(started - busy_.first);
+void adaptive_rate::measure(time_point started, time_point now, bool held) {
+  if (!held || started - since_ < long_wait) return;
+  const double seen = std::max(busy_.per_minute(started), starts_.burst(refused_at_, started));
+  if (seen == 0) return;
   if (limits() ? seen >= rate_ : limit_ > 0 && seen >= limit_) return;
   if (!limits()) begin();
   wall_ = std::max(measure_slack * seen, slowest_rate);
@@ -298,15 +359,16 @@ void adaptive_rate::measure(time_point started, time_point now) {
   restart_at(small_step * seen, now);
 }
 
-void adaptive_rate::served(time_point started, time_point now) {
+void adaptive_rate::served(time_point started, time_point now, bool held) {
   count(false);
   pace_.note(now);
   if (waiting_ && started >= since_) {
-    measure(started, now);
+    measure(started, now, held);
     waiting_ = false;
     busy_ = {};
   }
-  if (busy_.empty() || started >= busy_.first) busy_.note(started);
+  starts_.note(started);
+  if (busy_.empty() || started >= busy_.first) busy_.note(started, held);
   if (started < since_ || !limits()) return;
   if (probing_) return probe(false, now);
   if (growing_) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "sluice/clock.hpp"
@@ -35,8 +36,10 @@ class adaptive_rate {
   /// its cause; lowered: the rate is lowered.
   enum class effect : std::uint8_t { none, tolerated, lowered };
 
-  /// The attempt that started at `started` was served (or refused).
-  void served(time_point started, time_point now);
+  /// The attempt that started at `started` was served (or refused). `held`: before its start, the
+  /// first attempt in the queue waited for the limit, the pacing or a pause. What is served between
+  /// starts that nothing held shows how many requests there were, not the rate of the relay.
+  void served(time_point started, time_point now, bool held = true);
   effect refused(refusal why, time_point started, time_point now);
   /// The attempt was refused, and the relay said how long to wait. What the relay serves after that
   /// wait shows its rate.
@@ -50,11 +53,13 @@ class adaptive_rate {
   double per_minute() const noexcept { return rate_; }
   /// Estimated share of attempts that is refused at any rate.
   double background() const noexcept { return background_; }
-  /// Whether for a while the rate has been clearly below the limit, and its attempts were served.
+  /// Whether for a while the rate has been clearly below the limit and has held starts back, and
+  /// its attempts were served.
   bool settled(time_point now) const noexcept;
 
  private:
-  // Served starts of the last one to two minutes, in two consecutive spans.
+  // Served starts of the last one to two minutes of the current rush, in two consecutive spans. In
+  // a rush, all starts were held.
   struct busy_spans {
     time_point first{};  // begin of the earlier span
     time_point later{};  // begin of the later span
@@ -62,9 +67,28 @@ class adaptive_rate {
     double earlier_served = 0;
     double later_served = 0;
 
-    void note(time_point started);
+    void note(time_point started, bool held);
     bool empty() const noexcept { return later_served == 0; }
     double served() const noexcept { return earlier_served + later_served; }
+    // Starts per minute until `end`; 0: too few to tell.
+    double per_minute(time_point end) const noexcept;
+  };
+
+  // Served starts of the last minutes, counted by the second.
+  class start_log {
+   public:
+    void note(time_point started);
+    // Starts per minute in a burst that ended at `end` with refusals, when the relay served again
+    // only at `again`. 0: there was no burst.
+    double burst(time_point end, time_point again) const noexcept;
+    double last_minute(time_point now) const noexcept;
+
+   private:
+    static constexpr std::int64_t seconds = 256;
+    double count(std::int64_t second) const noexcept;
+
+    std::array<std::uint32_t, seconds> counts_{};
+    std::int64_t last_ = -1;  // the latest second
   };
 
   // Rate of served starts in about the last minute. A long wait counts only as a short one.
@@ -89,7 +113,7 @@ class adaptive_rate {
   void lower(time_point now);
   void restart_at(double rate, time_point now);
   void release();
-  void measure(time_point started, time_point now);
+  void measure(time_point started, time_point now, bool held);
   void climb(time_point now);
 
   double limit_;
@@ -100,12 +124,14 @@ class adaptive_rate {
   double ceiling_ = 0;  // when the rate reaches this, it is no longer limited
   // When the rate was last lowered; answers to earlier starts are ignored.
   time_point since_ = time_point::min();
-  time_point last_{};   // the last served answer
-  duration climbed_{};  // duration of the climb, without idle time
+  time_point refused_at_{};  // the first refusal since an attempt was served
+  time_point last_{};        // the last served answer
+  duration climbed_{};       // duration of the climb, without idle time
   duration at_ceiling_{};
   bool waiting_ = false;  // no attempt that started after `since_` has been served
   unsigned steps_ = 0;    // times the rate was lowered without a served attempt in between
   busy_spans busy_;
+  start_log starts_;
   recent_pace pace_;
 
   // Cumulative sums over the answers.

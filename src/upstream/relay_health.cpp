@@ -57,10 +57,10 @@ adaptive_rate::effect relay_health::note_refusal(bool hinted, time_point started
                           : rate_.refused(adaptive_rate::refusal::too_fast, started, now);
 }
 
-void relay_health::answered(time_point started, time_point now) {
+void relay_health::answered(time_point started, time_point now, bool held) {
   end_throttling(started);
   end(unreachable_, started);
-  rate_.served(started, now);
+  rate_.served(started, now, held);
 }
 
 void relay_health::succeeded(time_point started) {

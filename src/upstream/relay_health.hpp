@@ -45,7 +45,8 @@ class relay_health {
   /// neither that the problem is over nor that it got worse.
   void succeeded(time_point started);
   /// The head of a successful reply arrived: the relay accepts requests, however this one ends.
-  void answered(time_point started, time_point now);
+  /// `held`: see adaptive_rate::served().
+  void answered(time_point started, time_point now, bool held = true);
   /// `refused_before`: how often the same request was throttled before; `full`: a concurrency limit
   /// explains the refusal, so it says nothing about the rate; `model`: the requested model, or
   /// empty if the jobs use only one. With several models, the address is wrong only if requests for

@@ -247,7 +247,7 @@ void relays::abort() {
 
 void relays::answered(const start_gate::permit& turn, time_point started, bool streamed) {
   auto& one = relays_[turn.lane];
-  one.health.answered(started, time_.now());
+  one.health.answered(started, time_.now(), turn.held);
   one.refusal_cap.served(turn.beside, turn.spread, time_.now());
   follow_health(turn.lane);
   const auto& limits = one.options.relay;

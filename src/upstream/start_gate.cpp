@@ -86,7 +86,7 @@ std::optional<start_gate::permit> start_gate::start(group& of, std::optional<std
   ++in_flight_;
   ++of.in_flight_;
   if (lane.trial) ++lane.trials;
-  return permit{*slot, *best, lane.trial, beside, lane.gap > duration{}, &of};
+  return permit{*slot, *best, lane.trial, beside, lane.gap > duration{}, held_, &of};
 }
 
 start_gate::waiter::waiter(start_gate& at, group& owner, const token_count& estimate)
@@ -144,7 +144,9 @@ boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter(
     // A waiter that was called calls the next one when it resumes.
     if (called_ == 0 && has_place(spare_of_first())) {
       const time_point now = clock_.now();
-      arm(now, next_start(now));
+      const time_point next = next_start(now);
+      held_ = next > now;
+      arm(now, next);
     }
     co_await mine.turn.wait();
     std::optional<permit> turn;
@@ -157,14 +159,18 @@ boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter(
 
 // Calls the first waiter if it can start now; else sets the alarm for the time when it can.
 void start_gate::wake_next() {
+  if (called_ > 0) return;
   waiter* const one = first();
-  if (one == nullptr || called_ > 0) return;
-  if (!has_place(spare_of(one->of))) return;  // leave() calls this again
+  if (one == nullptr || !has_place(spare_of(one->of))) {  // leave() calls this again
+    held_ = false;
+    return;
+  }
   const time_point now = clock_.now();  // read once: next_start() may return exactly this time
   const time_point next = next_start(now);
   if (next <= now) {
     one->call();
   } else {
+    held_ = true;
     arm(now, next);
   }
 }

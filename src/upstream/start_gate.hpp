@@ -60,6 +60,7 @@ class start_gate {
     bool trial = false;      ///< the lane was limited to one attempt at a time
     std::size_t beside = 0;  ///< number of other attempts in flight in the lane
     bool spread = false;     ///< starts in the lane were evenly spread
+    bool held = false;       ///< the queue waited for the limit, the pacing or a pause before it
     group* of = nullptr;     ///< the group of the attempt
   };
 
@@ -269,6 +270,7 @@ class start_gate {
   std::array<line, 2> lines_;  // of waiters, by urgency
   unsigned spare_ = 0;         // see set_reserve()
   std::size_t called_ = 0;     // waiters that were woken and have not resumed yet
+  bool held_ = false;  // the queue has a place, and waits for the limit, the pacing or a pause
   clock::timer alarm_ = 0;
   time_point alarm_at_{};
   clock::timer catch_up_alarm_ = 0;

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
 #include "support/relay_models.hpp"
 
 namespace sluice {
@@ -61,6 +65,116 @@ TEST(adaptive_rate, a_wait_that_the_relay_asked_for_is_a_measurement_too) {
   EXPECT_FALSE(rate.limits()) << "the relay may need only this pause";
   rate.served(noon + 60s, noon + 65s);
   EXPECT_NEAR(rate.per_minute(), 57, 1);
+}
+
+TEST(adaptive_rate, a_long_wait_in_which_nothing_was_held_is_no_measurement) {
+  adaptive_rate rate(200);
+  for (int i = 0; i < 60; ++i) rate.served(noon, noon + 300ms, false);
+  rate.refused(too_fast, noon, noon + 300ms);
+  const double after = rate.per_minute();
+  rate.served(noon + 60s, noon + 61s, false);
+  EXPECT_GE(rate.per_minute(), after) << "nobody asked in that minute";
+}
+
+// No attempt had to wait for the rate in the burst, but one waited for the relay after it.
+TEST(adaptive_rate, a_burst_before_a_long_wait_is_a_measurement_of_the_rate) {
+  for (const bool light_before : {false, true}) {
+    adaptive_rate rate(200);
+    for (int i = 1; light_before && i <= 60; ++i) rate.served(noon - i * 10s, noon, false);
+    for (int i = 0; i < 60; ++i) rate.served(noon + i * 50ms, noon + 5s, false);
+    rate.refused(too_fast, noon + 5s, noon + 6s);
+    rate.served(noon + 60s, noon + 61s, true);
+    EXPECT_NEAR(rate.per_minute(), 57, 2) << light_before;
+  }
+}
+
+// What comes before one refusal, and how often a start comes after it until a rush begins.
+struct light_traffic {
+  std::string what;
+  int starts;
+  duration each;
+  duration head = 1s;
+  int in_pairs = 1;  // so many start together, and all but the first one wait for the pacing
+};
+
+std::vector<light_traffic> light_traffics() {
+  return {{"nothing", 0, 0s},          {"8 in flight of 60 s", 80, 7500ms, 60s},
+          {"one each 10 s", 100, 10s}, {"two each 20 s", 60, 20s, 1s, 2},
+          {"one each 20 s", 50, 20s},  {"one each 300 s", 20, 300s}};
+}
+
+// The minutes that the next 1000 requests take, all served; the configured limit is 200.
+double minutes_of_a_rush(adaptive_rate& rate, time_point now, bool* warned = nullptr) {
+  const time_point begin = now;
+  std::vector<time_point> starts;
+  while (starts.size() < 1000) {
+    now += rate.gap();
+    if (starts.size() >= 200) now = std::max(now, starts[starts.size() - 200] + 60s);
+    rate.served(now, now, true);
+    if (warned != nullptr) *warned = *warned || rate.settled(now);
+    starts.push_back(now);
+  }
+  return std::chrono::duration<double>(now - begin).count() / 60;
+}
+
+TEST(adaptive_rate, one_refusal_in_light_traffic_does_not_slow_the_next_rush) {
+  for (const auto& row : light_traffics()) {
+    for (const bool more_after : {false, true}) {
+      adaptive_rate rate(200);
+      time_point now = noon;
+      const auto go = [&] {
+        for (int i = 0; i < row.starts / row.in_pairs; ++i) {
+          now += row.each;
+          for (int n = 0; n < row.in_pairs; ++n)
+            rate.served(now + n * 300ms, now + row.head, n > 0);
+        }
+      };
+      go();
+      rate.refused(too_fast, now, now + 1s);
+      now += 2s;
+      if (more_after) go();
+      bool warned = rate.settled(now);
+      EXPECT_LT(minutes_of_a_rush(rate, now, &warned), 5.6) << row.what << ", " << more_after;
+      EXPECT_TRUE(row.starts == 0 || !warned) << row.what << ": nothing shows a lower rate";
+    }
+  }
+}
+
+// The relay asks for a wait each time, and the next start waits for it.
+TEST(adaptive_rate, two_waits_in_light_traffic_do_not_slow_the_next_rush) {
+  for (const auto& row : light_traffics()) {
+    if (row.starts == 0) continue;
+    adaptive_rate rate(200);
+    time_point now = noon;
+    for (const bool first : {true, false}) {
+      for (int i = 0; i < row.starts; ++i) {
+        now += row.each;
+        rate.served(now, now + row.head, false);
+      }
+      if (first) {
+        rate.refused_with_hint(now, now + 1s);
+      } else {
+        rate.refused(too_fast, now, now + 1s);
+      }
+      now += 31s;
+      for (int i = 0; i < 3; ++i) rate.served(now, now + row.head, true);
+    }
+    EXPECT_LT(minutes_of_a_rush(rate, now), 5.6) << row.what;
+  }
+}
+
+TEST(adaptive_rate, refusals_that_go_on_in_light_traffic_lower_the_rate) {
+  adaptive_rate rate(200);
+  time_point now = noon;
+  for (int i = 0; i < 300; ++i) {
+    now += std::max<duration>(10s, rate.gap());
+    if (i % 2 == 0) {
+      rate.served(now, now + 1s, false);
+    } else {
+      rate.refused(too_fast, now, now + 1s);
+    }
+  }
+  EXPECT_LT(rate.per_minute(), 20);
 }
 
 // Late response heads must not look like an unused rate.

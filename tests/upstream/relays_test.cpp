@@ -4,16 +4,20 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <functional>
 #include <list>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "async/sleeper.hpp"
 #include "support/fake_client.hpp"
 #include "support/manual_clock.hpp"
+#include "support/relay_models.hpp"
 
 namespace sluice::upstream {
 namespace {
@@ -224,6 +228,114 @@ TEST_F(relays_test, after_the_last_run_connections_are_closed_and_no_call_is_pen
   all.leave(second);
   EXPECT_EQ(fakes.front().aborts, 1U);
   EXPECT_EQ(time.calls_to_come(), 0U);
+}
+
+// Requests through the gate to a relay, each until it is served. A configured limit of 200.
+struct traffic_test : relays_test {
+  traffic_test() {
+    pace.requests_per_minute = 200;
+    pool().join(first);
+    turns.emplace(made->gate());
+  }
+  ~traffic_test() override {
+    turns.reset();
+    made->leave(first);
+  }
+
+  asio::awaitable<void> request() {
+    for (unsigned refusals = 0;; ++refusals) {
+      const auto turn = co_await made->gate().enter(*turns);
+      if (!turn) co_return;
+      const time_point started = time.now();
+      made->gate().sent(*turn);
+      const bool admitted = admits(started);
+      co_await sleeps.sleep_until(started + (admitted ? head : 200ms));
+      made->gate().answered(*turn);
+      if (admitted) made->answered(*turn, started, false);
+      made->gate().leave(*turn, false);
+      (admitted ? served : refused).push_back(started);
+      if (admitted) {
+        made->succeeded(turn->lane, started);
+        co_return;
+      }
+      failure why;
+      why.kind = failure_class::throttled;
+      why.code = errc::http_error;
+      why.http_status = 429;
+      made->failed(*turn, "m", false, why, started, refusals);
+    }
+  }
+  asio::awaitable<void> worker(std::size_t& left) {
+    for (; left > 0; co_await request()) --left;
+  }
+  void work_off(std::size_t requests, std::size_t workers) {
+    const std::size_t all = served.size() + requests;
+    for (std::size_t i = 0; i < workers; ++i)
+      asio::co_spawn(loop, worker(requests), asio::detached);
+    test::run_virtual(loop, time, [&] { return served.size() == all; });
+  }
+  void send_one_each(duration gap, std::size_t requests) {
+    for (std::size_t i = 0; i < requests; ++i) {
+      const time_point next = time.now() + gap;
+      work_off(1, 1);
+      time.advance_to(next);
+    }
+  }
+  // Served starts, or refused ones, in the minutes after `from`.
+  static double a_minute(const std::vector<time_point>& starts, time_point from, int first,
+                         int last) {
+    const auto count = std::count_if(starts.begin(), starts.end(), [&](time_point one) {
+      return one >= from + first * 1min && one < from + last * 1min;
+    });
+    return static_cast<double>(count) / (last - first);
+  }
+
+  std::optional<start_gate::group> turns;
+  sleeper sleeps{time};
+  std::function<bool(time_point)> admits = [](time_point) { return true; };
+  duration head = 1s;
+  std::vector<time_point> served;
+  std::vector<time_point> refused;
+};
+
+TEST_F(traffic_test, one_refusal_during_slow_traffic_does_not_slow_the_work_after_it) {
+  for (const bool slow_answers : {false, true}) {
+    head = slow_answers ? 60s : 1s;
+    const auto slow = [&] {
+      if (slow_answers) {
+        work_off(80, 8);
+      } else {
+        send_one_each(10s, 100);
+      }
+    };
+    slow();
+    admits = [this](time_point) { return !refused.empty(); };
+    slow();
+    EXPECT_EQ(refused.size(), 1U);
+    EXPECT_THAT(notices.sentences, Not(Contains(HasSubstr("requests a minute"))));
+    head = 1s;
+    const time_point begin = time.now();
+    work_off(1000, 64);
+    EXPECT_LT(time.now() - begin, 5min + 40s) << slow_answers;
+    refused.clear();
+  }
+}
+
+TEST_F(traffic_test, a_slow_relay_is_found_after_light_traffic) {
+  for (const duration answers : {duration{300ms}, duration{5s}}) {
+    served.clear();
+    refused.clear();
+    head = answers;
+    admits = test::sliding_window(40);
+    send_one_each(7500ms, 100);
+    ASSERT_TRUE(refused.empty());
+    const time_point begin = time.now();
+    work_off(40 * 20, 64);
+    EXPECT_GT(a_minute(served, begin, 1, 6), 0.65 * 40) << answers / 1ms;
+    EXPECT_GT(a_minute(served, begin, 6, 16), 0.8 * 40) << answers / 1ms;
+    EXPECT_LT(a_minute(refused, begin, 6, 16), 0.02 * 40) << answers / 1ms;
+    time.advance(10min);
+  }
 }
 
 }  // namespace

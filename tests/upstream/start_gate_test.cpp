@@ -190,6 +190,30 @@ TEST_F(start_gate_test, a_pause_applies_to_everyone) {
   EXPECT_EQ(entered, (std::vector{1, 2}));
 }
 
+TEST_F(start_gate_test, a_permit_says_whether_the_limit_or_a_pause_held_the_attempt) {
+  start_gate gate(time, {3, 1s, pacing::burst}, 2);
+  for (int name : {1, 2, 3, 4, 5}) enter(gate, name);
+  for (int name : {1, 2}) make(gate, name);
+  EXPECT_EQ(entered, (std::vector{1, 2, 3})) << "3 waited for a place, 4 and 5 for the limit";
+  for (int name : {1, 2, 3}) EXPECT_FALSE(held.at(name).held) << name;
+  make(gate, 3);
+  advance(62s);
+  for (int name : {4, 5}) EXPECT_TRUE(held.at(name).held) << name;
+  for (int name : {4, 5}) make(gate, name);
+  advance(62s);
+  enter(gate, 6);
+  EXPECT_FALSE(held.at(6).held) << "nothing waited";
+  gate.pause(time.now() + 30s);
+  for (int name : {7, 8, 9}) enter(gate, name);
+  advance(30s);
+  EXPECT_TRUE(held.at(7).held);
+  make(gate, 6);
+  EXPECT_FALSE(held.at(8).held) << "the pause was over before, and then it waited for a place";
+  make(gate, 7);
+  make(gate, 8);
+  clear_out(gate);
+}
+
 TEST_F(start_gate_test, the_status_names_the_cause_of_a_wait) {
   start_gate gate(time, {2, 1s, pacing::burst}, 64);
   for (int name : {1, 2}) {
