@@ -80,14 +80,16 @@ std::optional<rate_limiter::slot> rate_limiter::try_start(time_point now, std::u
     took = window->take(store_.owner(), start, caps_with(spare), window.now());
   });
   if (!took) return std::nullopt;
-  std::optional<shared_limit::ticket> ticket;
+  const slot handle = put(start);
   if (shared != nullptr) {
-    ticket = shared->take(now, tokens);
+    const auto ticket = shared->take(now, tokens);
     if (!ticket) {
-      use_store(now,
-                [&](const limit_store::hold& window) { window->cancel(store_.owner(), start); });
+      // Another process may have the lock by now, so this is an event like any other.
+      report({event::kind::cancelled, handle, now}, now);
+      let_go(handle);
       return std::nullopt;
     }
+    places_[handle.index].ticket = *ticket;
   }
   if (gap_ > duration{}) {
     // With even pacing, a start that is late by less than a gap does not move the following starts,
@@ -96,6 +98,10 @@ std::optional<rate_limiter::slot> rate_limiter::try_start(time_point now, std::u
     const bool keeps_grid = gap_ == pace_gap_ && now - next_spaced_ < gap_;
     next_spaced_ = keeps_grid ? next_spaced_ + gap_ : now + gap_;
   }
+  return handle;
+}
+
+rate_limiter::slot rate_limiter::put(const limit_window::slot& start) {
   if (free_.empty()) {
     free_.push_back(static_cast<std::uint32_t>(places_.size()));
     places_.emplace_back();
@@ -103,8 +109,8 @@ std::optional<rate_limiter::slot> rate_limiter::try_start(time_point now, std::u
   const std::uint32_t index = free_.back();
   free_.pop_back();
   places_[index].start = start;
-  places_[index].ticket = ticket.value_or(0);
-  return slot{index, places_[index].generation};
+  places_[index].ticket = 0;
+  return {index, places_[index].generation};
 }
 
 time_point rate_limiter::next_start(time_point now, std::uint64_t tokens, unsigned spare) {
@@ -211,6 +217,10 @@ void rate_limiter::done(slot handle) {
   if (const place* one = find(handle); one != nullptr && options_.shared != nullptr) {
     options_.shared->done(one->ticket);
   }
+  let_go(handle);
+}
+
+void rate_limiter::let_go(slot handle) {
   if (!pending_.empty()) {
     pending_.push_back({event::kind::done, handle});
   } else if (place* one = find(handle)) {

@@ -133,7 +133,9 @@ class rate_limiter {
   void carry_over(const limit_store::hold& window);
   void report(const event& change, time_point now);
   void apply(const event& change, const limit_store::hold& window);
+  slot put(const limit_window::slot& start);
   place* find(slot handle) noexcept;
+  void let_go(slot handle);
   void release(place& one, slot handle);
   time_point retry_at(time_point now) const noexcept;
 

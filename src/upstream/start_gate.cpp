@@ -78,7 +78,10 @@ std::optional<start_gate::permit> start_gate::start(group& of, std::optional<std
   }
   if (!best) return std::nullopt;
   const auto slot = window_of(*best).try_start(now, tokens, spare);
-  if (!slot) return std::nullopt;
+  if (!slot) {
+    if (window_of(*best).is_behind()) catch_up_later();
+    return std::nullopt;
+  }
   lane_state& lane = lanes_[*best];
   virtual_time_ = lane.tag;
   lane.tag += lane.stride;

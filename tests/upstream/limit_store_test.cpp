@@ -16,6 +16,7 @@
 #include <tuple>
 
 #include "files/locks.hpp"
+#include "support/refusing_limit.hpp"
 #include "support/temp_dir.hpp"
 #include "upstream/rate_limiter.hpp"
 
@@ -830,6 +831,54 @@ TEST_F(limit_store_test, while_the_lock_is_held_too_much_is_counted_and_never_to
   ASSERT_TRUE(again);
   one.answered(*whole, noon + 31s);
   EXPECT_EQ(starts(one, noon + 31s), 6U);
+}
+
+// The lock is taken by another process between the hold that takes a slot and the one that gives it
+// back.
+TEST_F(limit_store_test, a_start_that_the_shared_limit_refuses_leaves_no_slot_behind) {
+  const auto a = open();
+  const auto b = open();
+  test::refusing_limit machines;
+  std::optional<limit_store::hold> kept;
+  machines.on_take = [&] { kept.emplace(*b, noon); };
+  rate_limiter one({5, margin, pacing::burst, 1000, a.get(), &machines});
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_FALSE(one.try_start(noon, 400));
+    ASSERT_TRUE(kept);
+    EXPECT_TRUE(one.is_behind());
+    kept.reset();
+    one.catch_up(noon + 10ms);
+    EXPECT_FALSE(one.is_behind());
+  }
+  machines.on_take = nullptr;
+  EXPECT_FALSE(one.try_start(noon + 20ms, 400));
+  EXPECT_FALSE(one.is_behind()) << "with the lock, it is given back at once";
+  auto two = limiter(*b, 5, 1000);
+  EXPECT_TRUE(two.try_start(noon + 20ms, 1000)) << "no tokens are counted";
+  EXPECT_EQ(starts(two, noon + 20ms), 4U) << "no start is counted";
+}
+
+TEST_F(limit_store_test,
+       a_refused_start_of_a_table_that_was_replaced_takes_nothing_from_the_new_one) {
+  const auto a = open();
+  const auto b = open();
+  test::refusing_limit machines;
+  std::optional<limit_store::hold> kept;
+  rate_limiter one({5, margin, pacing::burst, 0, a.get(), &machines});
+  machines.refuses = false;
+  const auto unsent = one.try_start(noon);
+  ASSERT_TRUE(unsent);
+  machines.refuses = true;
+  machines.on_take = [&] { kept.emplace(*b, noon); };
+  EXPECT_FALSE(one.try_start(noon));
+  kept.reset();
+  std::filesystem::rename(path, dir / "away");
+  const time_point full = noon + 2s + window + margin;
+  one.catch_up(noon + 2s);
+  EXPECT_FALSE(one.is_behind());
+  const auto c = open(full);
+  auto three = limiter(*c, 5);
+  EXPECT_EQ(starts(three, full), 4U) << "the start that is not sent yet still counts";
 }
 
 TEST_F(limit_store_test, a_process_that_ends_with_pending_events_leaves_its_starts_counted) {

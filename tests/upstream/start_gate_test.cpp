@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "support/manual_clock.hpp"
+#include "support/refusing_limit.hpp"
 #include "support/temp_dir.hpp"
 
 namespace sluice {
@@ -773,6 +774,19 @@ TEST_F(kept_window_test, the_window_gets_all_events_even_if_nobody_waits) {
   const time_point free = seen.next_start(time.now());
   EXPECT_GE(free, answered + 60s);
   EXPECT_LE(free, answered + 60s + 100ms) << "the time of the event counts";
+}
+
+TEST_F(kept_window_test, a_refused_start_is_given_back_when_the_lock_is_free) {
+  test::refusing_limit machines;
+  machines.on_take = [this] { keep(); };
+  start_gate gate(time, {1, 1s, pacing::burst, 0, &own, &machines}, 64);
+  start_gate::group calls(gate, start_gate::urgency::urgent);
+  EXPECT_FALSE(gate.try_enter(calls, std::nullopt, {})) << "the machines have no start left";
+  ASSERT_TRUE(kept);
+  kept.reset();
+  advance(100ms);  // nobody waits
+  rate_limiter seen({1, 1s, pacing::burst, 0, &other});
+  EXPECT_TRUE(seen.try_start(time.now())) << "the slot is free for other processes";
 }
 
 TEST_F(kept_window_test, closing_does_not_wait_for_the_lock) {
