@@ -64,6 +64,11 @@ class ClusterCase(Case):
     def jobs(self) -> list[dict[str, Any]]:
         return json.loads(self.sluice("jobs", "--store", self.store, "--json").out)["jobs"]
 
+    def holders(self) -> int:
+        """How many workers hold a lease."""
+        return int(self.database.sql("SELECT count(DISTINCT worker) FROM sluice.job_chunks WHERE state = 1",
+                                     self.name)[0][0])
+
     def done(self) -> int:
         return sum(job["succeeded"] + job["failed"] for job in self.jobs())
 
