@@ -113,6 +113,7 @@ struct lease {
   std::vector<std::uint64_t> finished;  ///< lines with a result, ascending
   /// Number of attempts of earlier holders, by line.
   std::map<std::uint64_t, std::uint32_t> attempts;
+  bool had_success = false;  ///< a request of the job has succeeded, at any worker
 };
 
 /// A lease of another worker, as a claim has read it.

@@ -8,6 +8,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <set>
 #include <utility>
 
 #include "async/wait_queue.hpp"
@@ -106,6 +107,7 @@ struct leased_work::parts {
   std::deque<std::string> identities;  // by index of the job; addresses stay valid
   mutable std::mutex identities_mutex;
   std::map<lease_key, std::shared_ptr<held_chunk>> held;
+  std::set<std::size_t> succeeded;  // indexes of jobs with a success, at any worker
   std::map<request_key, open_request> open;
   lease_watch leases;
   job_id last_job = 0;
@@ -358,6 +360,7 @@ asio::awaitable<void> leased_work::parts::take(lease got) {
     job_index.erase(got.job.id);
     chunk->job = index_of(got.job);
   }
+  if (got.had_success) succeeded.insert(chunk->job);
   for (request& one : requests) {
     one.job = chunk->job;
     ++chunk->open;
@@ -587,6 +590,9 @@ void leased_work::cancel() {
 std::string_view leased_work::identity(std::size_t job) const {
   const std::lock_guard lock(parts_->identities_mutex);
   return parts_->identities.at(job);
+}
+bool leased_work::had_success(std::size_t job, std::string_view model) const {
+  return model.empty() && parts_->succeeded.contains(job);
 }
 bool leased_work::quiet() const {
   return parts_->queue.quiet();

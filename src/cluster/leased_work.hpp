@@ -99,6 +99,9 @@ class leased_work final : public request_source, public result_sink {
   void cancel() override;
   std::string_view identity(std::size_t job) const override;
   bool has_several_models() const override { return true; }
+  /// Knows the successes of other workers, but not for which model: they count only if `model` is
+  /// empty.
+  bool had_success(std::size_t job, std::string_view model) const override;
   /// Returns whether next() waits and has no request to give; for tests in virtual time.
   bool quiet() const;
 

@@ -573,10 +573,13 @@ class postgres_jobs final : public job_store {
       }
       if (!take_job(in, job, request)) continue;
       // The job may have got a budget before its chunk was locked.
-      job = job_in(in.run(fmt::format("SELECT {} FROM sluice.jobs WHERE id = $1", job_columns),
-                          postgres_parameters().put(job.id)),
-                   0);
-      take(in, chunk_in(found, 0), std::move(job), request, answer);
+      const auto now = in.run(
+          fmt::format("SELECT {}, EXISTS (SELECT 1 FROM sluice.job_chunks WHERE job = $1 AND "
+                      "succeeded > 0) FROM sluice.jobs WHERE id = $1",
+                      job_columns),
+          postgres_parameters().put(job.id));
+      take(in, chunk_in(found, 0), job_in(now, 0), request, answer);
+      answer.got->had_success = now.flag(0, job_column_count);
       return answer;
     }
     return answer;

@@ -162,6 +162,24 @@ TEST_P(JobStore, ResultsAreStoredAndTheJobEnds) {
   EXPECT_FALSE(claim("w").got);
 }
 
+TEST_P(JobStore, ALeaseTellsWhetherTheJobHadASuccess) {
+  add("a", 3, 1);
+  add("b", 1, 1);
+  const auto first = claim("w").got;
+  EXPECT_FALSE(first->had_success);
+  new_result failed = result_of(1);
+  failed.line.succeeded = false;
+  commit("w", {{first->key, {{1, 1, {}}}, {}, {failed}, false}});
+  const auto second = claim("w").got;
+  EXPECT_FALSE(second->had_success);
+  commit("w", {{second->key, {{2, 1, {}}}, {}, {result_of(2)}, false}});
+  EXPECT_TRUE(claim("v").got->had_success);
+  const auto other = claim("v").got;
+  ASSERT_TRUE(other);
+  EXPECT_EQ(other->job.name, "b");
+  EXPECT_FALSE(other->had_success);
+}
+
 TEST_P(JobStore, ABatchThatIsCommittedTwiceCountsOnce) {
   const job_id id = add("a", 1, 3);
   const auto got = claim("w").got;

@@ -145,6 +145,45 @@ TEST_F(LeasedWork, ARequestThatGetsNoMoneyGoesBackToTheQueue) {
   EXPECT_TRUE(ended_);
 }
 
+// So equal refusals of its first requests do not end a worker that joins a job late.
+TEST_F(LeasedWork, ASuccessOfAnotherWorkerIsASuccessOfTheJob) {
+  add(3, std::nullopt, 1);
+  begin();
+  run_for(1s);
+  const request one = next();
+  EXPECT_FALSE(work_.had_success(one.job, {}));
+  EXPECT_EQ(store_.list_jobs().front().leased_chunks, 3U);
+  work_.close(1s);
+  run_for(5s);
+  ASSERT_TRUE(ended_);
+
+  const auto other = store_.claim({"other", 60s, false, 0, {}}).got;
+  ASSERT_TRUE(other);
+  new_result success;
+  success.line = {other->first, true, "{}"};
+  store_.commit({"other", 1, 60s, {{other->key, {{other->first, 1, {}}}, {}, {success}, false}}});
+  leased_work late{{.loop = loop_,
+                    .time = time_,
+                    .store = store_,
+                    .threads = threads_,
+                    .prices = prices_,
+                    .say = [](severity, const std::string&) {},
+                    .stop_run = [] {},
+                    .funds_changed = [] {}},
+                   {.worker = "late", .lease = 60s}};
+  bool over = false;
+  asio::co_spawn(loop_, late.work(), [&](const std::exception_ptr&) { over = true; });
+  ended_ = false;
+  run_for(1s);
+  const auto two = late.next();
+  ASSERT_TRUE(two);
+  EXPECT_TRUE(late.had_success(two->job, {}));
+  late.close(1s);
+  ended_ = false;
+  run_for(5s);
+  EXPECT_TRUE(over);
+}
+
 // A worker with enough requests does not claim. It learns from its other calls that the clock of
 // the database was set back and forward again. By this clock, the lease that was renewed in between
 // has ended.

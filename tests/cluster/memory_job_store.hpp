@@ -333,6 +333,8 @@ class memory_job_store : public cluster::job_store {
     got.first = chunk.first;
     got.last = chunk.last;
     got.requests = of.blocks.at(chunk.block);
+    got.had_success = std::ranges::any_of(
+        of.chunks, [](const auto& one) { return one.second.record.sums.succeeded > 0; });
     for (auto one = of.results.lower_bound(chunk.first);
          one != of.results.end() && one->first <= chunk.last; ++one) {
       got.finished.push_back(one->first);
