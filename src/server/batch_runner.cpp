@@ -93,12 +93,14 @@ asio::awaitable<void> batch_runner::claim_all() {
     if (!found) co_return;
     const store::claim held = found->held;
     const std::string& owner = found->record.owner;
+    // A reload of the keys file replaces the key during any of the waits below.
     const client_key* key = keys_.named(owner);
+    const bool has_budget = key != nullptr && key->budget.has_value();
     bool waits = key == nullptr;
     if (waits) {
       say(severity::warning, held.batch,
           fmt::format("it waits, since the key '{}' is not in the keys file", owner));
-    } else if (key->budget) {
+    } else if (has_budget) {
       for (const auto& [id, batch] : active_) waits = waits || batch->owner() == owner;
       if (!waits && found->record.status == store::batch_status::validating) {
         waits = co_await has_begun_batch(owner);
@@ -109,7 +111,7 @@ asio::awaitable<void> batch_runner::claim_all() {
       co_await disk_.run([&] { records_.release(held); });
       continue;
     }
-    if (key->budget) {
+    if (has_budget) {
       const bool alone = co_await disk_.run([&] {
         const auto now = static_cast<std::int64_t>(engine_.time().unix_now());
         if (records_.claim_owner(held, now)) return true;
@@ -146,6 +148,7 @@ void batch_runner::begin(claimed_batch claimed, claim_kind as) {
       std::make_unique<active_batch>(*this, std::move(claimed.held), std::move(claimed.record), as);
   active_batch& added = *batch;
   active_.emplace(id, std::move(batch));
+  if (stopping_) added.stop();
   asio::co_spawn(loop_, added.work(), [this, id](const std::exception_ptr& thrown) {
     try {
       if (thrown) std::rethrow_exception(thrown);
