@@ -298,6 +298,10 @@ class postgres_jobs final : public job_store {
               "AND j.budget IS NULL THEN 1 ELSE 0 END FROM sluice.jobs j WHERE c.job = $1 AND j.id "
               "= $1 AND (needs IS NOT NULL OR state = 1 AND j.budget IS NULL)",
               postgres_parameters().put(job));
+          // A chunk that was split off meanwhile is not locked. With the lock of the job, the next
+          // statement sees what its holder has stored.
+          in.run("SELECT 1 FROM sluice.jobs WHERE id = $1 FOR UPDATE",
+                 postgres_parameters().put(job));
           std::optional<std::string> text;
           if (budget) text = budget->to_string();
           in.run(
