@@ -464,8 +464,9 @@ bool batch_runner::active_batch::may_get_more(const run_outcome& outcome) {
 batch_runner::active_batch::stored_amount batch_runner::active_batch::store_more(
     store::batch_progress progress, usd used, const job_money& money, usd needs) {
   const auto available = [&] {
-    usd left = difference(money.budget, parent_.records_.add_call_spend(owner_name_, {}));
-    return left -= parent_.records_.spent_by_others(owner_name_, batch_.id);
+    // Money moves from batches to calls, so the batches are read first: see key_funds.
+    usd left = difference(money.budget, parent_.records_.spent_by_others(owner_name_, batch_.id));
+    return left -= parent_.records_.add_call_spend(owner_name_, {});
   };
   const usd before = money.may_spend();
   stored_amount amount{before, available()};

@@ -1,9 +1,19 @@
 #include "server/key_funds.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "store/postgres.hpp"
 
 namespace sluice::server {
 namespace {
+
+// Whether it is unknown if the store has made the change. Then it counts as taken money: the budget
+// is never exceeded.
+bool is_unclear(const store::store_error& fault) {
+  return dynamic_cast<const store::commit_unclear*>(&fault) != nullptr;
+}
 
 namespace asio = boost::asio;
 
@@ -56,8 +66,9 @@ asio::awaitable<usd> key_funds::taken_by_calls(const std::string& owner) {
   co_return entries_[owner].taken;
 }
 
-asio::awaitable<funds> key_funds::reserve(const std::string& owner, usd budget, usd most) {
-  return shared_ ? reserve_shared(owner, budget, most) : reserve_alone(owner, budget, most);
+asio::awaitable<funds> key_funds::reserve(const std::string& owner, usd budget, usd most,
+                                          time_point now) {
+  return shared_ ? reserve_shared(owner, budget, most, now) : reserve_alone(owner, budget, most);
 }
 
 asio::awaitable<funds> key_funds::reserve_alone(const std::string& owner, usd budget, usd most) {
@@ -98,38 +109,58 @@ asio::awaitable<funds> key_funds::reserve_alone(const std::string& owner, usd bu
 
 // Returns whether a batch of the key may give back a part of the amount that it may spend.
 bool key_funds::may_give_back(const std::string& owner) {
-  constexpr std::size_t newest = 16;
-  const auto batches = records_.list_batches(owner, {newest, {}}).records;
-  return std::any_of(batches.begin(), batches.end(), [](const store::batch_record& batch) {
-    return batch.status == store::batch_status::in_progress ||
-           batch.status == store::batch_status::cancelling;
+  const auto batches = records_.open_batches();
+  return std::any_of(batches.begin(), batches.end(), [&](const store::batch_record& batch) {
+    return batch.owner == owner && (batch.status == store::batch_status::in_progress ||
+                                    batch.status == store::batch_status::cancelling);
   });
 }
 
-asio::awaitable<funds> key_funds::reserve_shared(const std::string& owner, usd budget, usd most) {
+// The store does not know which part of the taken money calls at other servers have only reserved.
+// Some of it may come back until the sum has been the same for as long as a call may take.
+bool key_funds::may_come_back_elsewhere(entry& from, usd taken, time_point now) {
+  constexpr duration longest_call = std::chrono::minutes{10};
+  if (!from.seen || from.seen->taken != taken) from.seen = sighting{taken, now};
+  return now - from.seen->since < longest_call;
+}
+
+asio::awaitable<funds> key_funds::reserve_shared(const std::string& owner, usd budget, usd most,
+                                                 time_point now) {
+  if (most > budget) co_return funds::spent;
   entry& own = entries_[owner];
   const auto left = own.batch == nullptr ? std::nullopt : own.batch->left();
   const bool from_batch = left && *left >= most;
   if (from_batch) own.batch->spent_elsewhere(most);
   own.reserved += most;
+  const usd owed = std::exchange(own.owed, usd{});
+  bool stored = false;
   bool fits = true;
   bool may_return = false;
+  usd taken;
   try {
     co_await disk_.run([&] {
-      const usd taken = records_.add_call_spend(owner, most);
+      records_.add_call_spend(owner, most + owed);
+      stored = true;
       if (from_batch) return;
-      fits = taken + records_.spent_by_others(owner, {}) <= budget;
+      // A batch gives money to a call by raising the sum of the calls before it lowers its own
+      // amount. So the amounts of the batches are read first.
+      taken = records_.spent_by_others(owner, {});
+      taken += records_.add_call_spend(owner, {});
+      fits = taken <= budget;
       if (fits) return;
       records_.add_call_spend(owner, negative(most));
       may_return = may_give_back(owner);
     });
-  } catch (const store::store_error&) {
+  } catch (const store::store_error& fault) {
     own.reserved -= most;
+    if (!is_unclear(fault)) own.owed += stored ? negative(most) : owed;
     throw;
   }
   if (fits) co_return funds::reserved;
   own.reserved -= most;
-  co_return may_return || may_come_back(own) ? funds::wait : funds::spent;
+  taken -= most;
+  const bool elsewhere = may_come_back_elsewhere(own, taken, now);
+  co_return may_return || elsewhere || may_come_back(own) ? funds::wait : funds::spent;
 }
 
 asio::awaitable<void> key_funds::settle(const std::string& owner, usd most, usd cost) {
@@ -137,9 +168,15 @@ asio::awaitable<void> key_funds::settle(const std::string& owner, usd most, usd 
   own.reserved -= most;
   usd less = cost;
   less -= most;
+  if (shared_) less += std::exchange(own.owed, usd{});
   if (less == usd{}) co_return;
   if (!shared_) take(own, less);
-  co_await disk_.run([&] { records_.add_call_spend(owner, less); });
+  try {
+    co_await disk_.run([&] { records_.add_call_spend(owner, less); });
+  } catch (const store::store_error& fault) {
+    if (shared_ && !is_unclear(fault)) own.owed += less;
+    throw;
+  }
 }
 
 }  // namespace sluice::server

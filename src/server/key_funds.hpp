@@ -8,6 +8,7 @@
 #include <string>
 
 #include "async/background.hpp"
+#include "sluice/clock.hpp"
 #include "sluice/money.hpp"
 #include "sluice/result_sink.hpp"
 #include "store/batch_store.hpp"
@@ -60,21 +61,34 @@ class key_funds {
   /// server uses the store.
   usd taken_now(const std::string& owner) { return entries_[owner].taken; }
 
-  /// Reserves the highest cost of a call.
-  boost::asio::awaitable<funds> reserve(const std::string& owner, usd budget, usd most);
+  /// Reserves the highest cost of a call. If several servers share the store, `spent` means that
+  /// the money which is taken has not changed for ten minutes; until then it may be reserved by
+  /// calls at other servers.
+  boost::asio::awaitable<funds> reserve(const std::string& owner, usd budget, usd most,
+                                        time_point now);
   /// Ends a reservation of `most`. `cost`: what the call has cost; `most` if the cost is not known.
   boost::asio::awaitable<void> settle(const std::string& owner, usd most, usd cost);
 
  private:
+  struct sighting {
+    usd taken;
+    time_point since{};
+  };
   struct entry {
     bool loaded = false;
     usd taken;     // spent and reserved by calls
     usd reserved;  // the reserved part of `taken`
+    // A change that the store has not made, since it failed; it is stored with the next one. Only
+    // if several servers share the store.
+    usd owed;
+    std::optional<sighting> seen;  // what was taken when a call was refused
     batch_in_work* batch = nullptr;
     std::set<const batch_in_work*> ending;
   };
   boost::asio::awaitable<funds> reserve_alone(const std::string& owner, usd budget, usd most);
-  boost::asio::awaitable<funds> reserve_shared(const std::string& owner, usd budget, usd most);
+  boost::asio::awaitable<funds> reserve_shared(const std::string& owner, usd budget, usd most,
+                                               time_point now);
+  static bool may_come_back_elsewhere(entry& from, usd taken, time_point now);
   bool may_give_back(const std::string& owner);
   static void take(entry& from, usd amount);
   static bool may_come_back(const entry& from);

@@ -243,7 +243,8 @@ asio::awaitable<std::optional<api_error>> pass_through::live_call::take_money() 
         .code = "cost_not_bounded"};
   }
   const usd most = call_.asked.most;
-  const funds found = co_await owner_.needs_.money.reserve(key_.name, *key_.budget, most);
+  const funds found =
+      co_await owner_.needs_.money.reserve(key_.name, *key_.budget, most, owner_.time_.now());
   if (found == funds::reserved) {
     reserved_ = most;
     co_return std::nullopt;

@@ -513,7 +513,9 @@ struct shared_runners : limited_runners {
     std::optional<funds> answer;
     boost::asio::co_spawn(
         loop,
-        [&]() -> boost::asio::awaitable<void> { answer = co_await at.reserve(bob, of_key, most); },
+        [&]() -> boost::asio::awaitable<void> {
+          answer = co_await at.reserve(bob, of_key, most, time.now());
+        },
         boost::asio::detached);
     run([&] { return answer.has_value(); });
     return *answer == funds::reserved;

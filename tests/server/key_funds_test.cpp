@@ -6,9 +6,11 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <exception>
 #include <random>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -36,21 +38,30 @@ struct fake_batch final : key_funds::batch_in_work {
 };
 
 struct shared_funds : testing::Test {
+  // Returns `never` if the store fails.
   funds reserve(key_funds& at, usd most) {
-    std::optional<funds> answer;
+    funds answer = funds::never;
     asio::co_spawn(
         loop,
-        [&]() -> asio::awaitable<void> { answer = co_await at.reserve("alice", budget, most); },
-        [](const std::exception_ptr& thrown) { EXPECT_EQ(thrown, nullptr); });
+        [&]() -> asio::awaitable<void> {
+          answer = co_await at.reserve("alice", budget, most, now);
+        },
+        [this](const std::exception_ptr& thrown) { failed = thrown != nullptr; });
     run();
-    EXPECT_TRUE(answer);
-    return answer.value_or(funds::never);
+    return answer;
   }
   void settle(key_funds& at, usd most, usd cost) {
     asio::co_spawn(
         loop, [&]() -> asio::awaitable<void> { co_await at.settle("alice", most, cost); },
-        [](const std::exception_ptr& thrown) { EXPECT_EQ(thrown, nullptr); });
+        [this](const std::exception_ptr& thrown) { failed = thrown != nullptr; });
     run();
+  }
+  // The store fails at the n-th of these calls, once.
+  void fail_at(std::string_view call, int n) {
+    records.on_call = [=, this](std::string_view made) mutable {
+      if (made != call || --n != 0) return;
+      throw store::store_error("the store is away");
+    };
   }
   usd taken(key_funds& at) {
     usd answer;
@@ -80,6 +91,8 @@ struct shared_funds : testing::Test {
     records.create_batch(batch);
   }
 
+  time_point now{time_point{} + std::chrono::hours{1}};
+  bool failed = false;
   asio::io_context loop{1};
   background disk{loop, 0};
   test::memory_store records;
@@ -97,6 +110,66 @@ TEST_F(shared_funds, CallsAtTwoServersSpendOneBudget) {
   settle(one, dollars(6), dollars(1));
   EXPECT_EQ(reserve(two, dollars(5)), funds::reserved) << "what the other server gave back";
   EXPECT_NE(reserve(one, dollars(1)), funds::reserved);
+}
+
+TEST_F(shared_funds, MoneyThatACallElsewhereHasReservedMayComeBack) {
+  EXPECT_EQ(reserve(one, dollars(6)), funds::reserved);
+  EXPECT_EQ(reserve(two, dollars(6)), funds::wait);
+  now += std::chrono::minutes{9};
+  EXPECT_EQ(reserve(two, dollars(6)), funds::wait);
+  settle(one, dollars(6), dollars(5));
+  EXPECT_EQ(reserve(two, dollars(6)), funds::wait) << "the sum has changed";
+  now += std::chrono::minutes{9};
+  EXPECT_EQ(reserve(two, dollars(6)), funds::wait);
+  now += std::chrono::minutes{2};
+  EXPECT_EQ(reserve(two, dollars(6)), funds::spent);
+  EXPECT_EQ(reserve(two, dollars(5)), funds::reserved);
+  EXPECT_EQ(reserve(two, dollars(11)), funds::spent) << "it never fits";
+}
+
+TEST_F(shared_funds, TheRunningBatchMayBeTheOldestOfMany) {
+  add_batch(dollars(9));
+  for (int i = 0; i < 30; ++i) {
+    store::batch_record batch;
+    batch.id = "batch_later_" + std::to_string(i);
+    batch.owner = "alice";
+    batch.input_file_id = "file-1";
+    batch.created_at = 100 + i;
+    ASSERT_TRUE(records.create_batch(batch));
+  }
+  EXPECT_EQ(reserve(one, dollars(2)), funds::wait);
+  now += std::chrono::hours{1};
+  EXPECT_EQ(reserve(one, dollars(2)), funds::wait);
+}
+
+// Otherwise the key would have less money after each failure of the store.
+TEST_F(shared_funds, AReservationIsGivenBackAfterAFailureOfTheStore) {
+  const auto in_store = [this] {
+    records.on_call = [](std::string_view) {};
+    return records.add_call_spend("alice", {});
+  };
+  fail_at("add_call_spend", 1);
+  EXPECT_EQ(reserve(one, dollars(4)), funds::never);
+  EXPECT_TRUE(failed);
+  EXPECT_EQ(in_store(), usd{});
+
+  fail_at("spent_by_others", 1);  // after the reservation is stored
+  EXPECT_EQ(reserve(one, dollars(4)), funds::never);
+  EXPECT_EQ(in_store(), dollars(4));
+  EXPECT_EQ(reserve(one, dollars(10)), funds::reserved) << "it is given back with the next call";
+  EXPECT_EQ(in_store(), dollars(10));
+
+  fail_at("add_call_spend", 1);
+  settle(one, dollars(10), dollars(3));
+  EXPECT_TRUE(failed);
+  EXPECT_EQ(in_store(), dollars(10));
+  fail_at("add_call_spend", 3);  // the call does not fit, and its reservation stays
+  EXPECT_EQ(reserve(one, dollars(8)), funds::never);
+  EXPECT_EQ(in_store(), dollars(11));
+  EXPECT_EQ(reserve(one, dollars(7)), funds::reserved);
+  EXPECT_EQ(in_store(), dollars(10));
+  settle(one, dollars(7), dollars(0));
+  EXPECT_EQ(in_store(), dollars(3));
 }
 
 TEST_F(shared_funds, ARefusedCallTakesNothing) {

@@ -105,6 +105,7 @@ class memory_store final : public store::batch_store {
     return open;
   }
   usd spent_by_others(std::string_view owner, std::string_view batch) override {
+    on_call("spent_by_others");
     usd spent;
     for (const entry& each : batches_) {
       if (each.record.owner == owner && each.record.id != batch) {
@@ -115,6 +116,7 @@ class memory_store final : public store::batch_store {
   }
 
   usd add_call_spend(std::string_view owner, usd amount) override {
+    on_call("add_call_spend");
     return call_spend_[std::string(owner)] += amount;
   }
 
