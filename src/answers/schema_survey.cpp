@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "json/text.hpp"
+
 namespace sluice::answers {
 namespace {
 
@@ -62,6 +64,7 @@ class surveyor {
 
   std::optional<std::string> run() {
     visit(root_, 0);
+    visit_targets();
     if (fault_.empty()) find_loops();
     return fault_.empty() ? std::nullopt : std::optional(fault_);
   }
@@ -75,9 +78,16 @@ class surveyor {
     if (!fault_.empty() || !schema.is_object()) return;
     if (depth > deepest_schema)
       return refuse(fmt::format("is nested deeper than {} levels", deepest_schema));
+    if (!visited_.insert(&schema).second) return;
     all_.push_back(&schema);
     for (const std::string_view name : unknown) {
       if (schema.contains(name)) return refuse(fmt::format("uses {}, which is not checked", name));
+    }
+    // The second is the name in draft 3.
+    for (const char* name : {"multipleOf", "divisibleBy"}) {
+      const auto found = schema.find(name);
+      if (found != schema.end() && !(found->is_number() && found->get<double>() > 0))
+        return refuse(fmt::format("has a {} that is not a number above 0", name));
     }
     schema.erase("$schema");
     rename(schema, "pattern", own_pattern);
@@ -88,6 +98,32 @@ class surveyor {
         each(*found, one.what, [&](json& inner) { visit(inner, depth + 1); });
     }
   }
+
+  // A reference may lead to a place that no keyword names. Only `all_` grows here: the places of
+  // schemas that were visited do not move.
+  void visit_targets() {
+    for (std::size_t i = 0; i < all_.size() && fault_.empty(); ++i) {
+      const auto reference = all_[i]->find("$ref");
+      if (reference == all_[i]->end()) continue;
+      json* const target = target_of(*reference);
+      if (target == nullptr || visited_.contains(target)) continue;
+      const auto& text = reference->get_ref<const std::string&>();
+      if (lies_in_a_value(text))
+        return refuse(
+            fmt::format("has a $ref to {}, which is a value and not a schema", shown(text)));
+      visit(*target, 0);
+    }
+  }
+
+  // A value must stay as it is, so it cannot be prepared as a schema.
+  static bool lies_in_a_value(const std::string& reference) {
+    for (json::json_pointer place(reference.substr(1)); !place.empty(); place.pop_back()) {
+      if (place.back() == "const" || place.back() == "enum") return true;
+    }
+    return false;
+  }
+
+  static std::string_view shown(const std::string& reference) { return utf8_prefix(reference, 80); }
 
   static void rename(json& schema, const char* from, const char* to) {
     const auto found = schema.find(from);
@@ -130,7 +166,7 @@ class surveyor {
     done_.insert(&schema);
   }
 
-  const json* target_of(const json& reference) {
+  json* target_of(const json& reference) {
     const auto* const text = reference.get_ptr<const std::string*>();
     if (text == nullptr || !text->starts_with('#')) {
       refuse("refers to another document with $ref; put what it refers to under $defs");
@@ -138,16 +174,17 @@ class surveyor {
     }
     try {
       const json::json_pointer place(text->substr(1));
-      if (root_.contains(place)) return &std::as_const(root_).at(place);
+      if (root_.contains(place)) return &root_.at(place);
     } catch (const json::exception&) {
     }
-    refuse(fmt::format("has a $ref to {}, which is not in it", text->substr(0, 80)));
+    refuse(fmt::format("has a $ref to {}, which is not in it", shown(*text)));
     return nullptr;
   }
 
   json& root_;
   std::string fault_;
-  std::vector<const json*> all_;
+  std::vector<json*> all_;
+  std::set<const json*> visited_;
   std::set<const json*> open_;
   std::set<const json*> done_;
 };

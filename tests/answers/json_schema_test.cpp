@@ -1,5 +1,6 @@
 #include "answers/json_schema.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -100,6 +101,34 @@ TEST(json_schema, refuses_what_would_not_be_checked) {
   EXPECT_EQ(judge(R"({"$ref":"#/$defs/x"})", "1"),
             "schema has a $ref to #/$defs/x, which is not in it");
   EXPECT_TRUE(judge(R"({"type":1})", "1").starts_with("schema "));
+}
+
+TEST(json_schema, refuses_a_multiple_of_nothing) {
+  for (const char* value : {"0", "0.0", "-5", "1e-400", "\"5\"", "null", "[]", "true"}) {
+    for (const char* name : {"multipleOf", "divisibleBy"}) {
+      EXPECT_EQ(judge(fmt::format(R"({{"{}":{}}})", name, value), "10"),
+                fmt::format("schema has a {} that is not a number above 0", name));
+    }
+  }
+  EXPECT_EQ(judge(R"({"properties":{"a":{"anyOf":[{"multipleOf":0}]}}})", R"({"a":10})"),
+            "schema has a multipleOf that is not a number above 0");
+  EXPECT_EQ(judge(R"({"properties":{"multipleOf":{"const":0}}})", R"({"multipleOf":0})"), "fits");
+  // The place to which a reference leads is a schema, whatever its name is.
+  EXPECT_EQ(judge(R"({"$ref":"#/parts/a","parts":{"a":{"multipleOf":0}}})", "10"),
+            "schema has a multipleOf that is not a number above 0");
+}
+
+TEST(json_schema, prepares_each_place_to_which_a_reference_leads) {
+  const std::string text = "\"" + std::string(100'000, 'a') + "b\"";
+  EXPECT_EQ(judge(R"({"$ref":"#/parts/a","parts":{"a":{"pattern":"^a+b$"}}})", text), "fits");
+  EXPECT_EQ(judge(R"({"$ref":"#/parts/a","parts":{"a":{"prefixItems":[{}]}}})", "1"),
+            "schema uses prefixItems, which is not checked");
+  EXPECT_EQ(judge(R"({"$ref":"#/parts/a","parts":{"a":{"$ref":"#/parts/b"},)"
+                  R"("b":{"items":{"$ref":"#/parts/c"}},"c":{"multipleOf":0}}})",
+                  "[10]"),
+            "schema has a multipleOf that is not a number above 0");
+  EXPECT_EQ(judge(R"({"const":{"pattern":"a"},"items":{"$ref":"#/const"}})", R"({"pattern":"a"})"),
+            "schema has a $ref to #/const, which is a value and not a schema");
 }
 
 TEST(json_schema, refuses_references_that_go_round_in_a_circle) {
