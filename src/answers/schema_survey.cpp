@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "answers/schema_keywords.hpp"
 #include "json/text.hpp"
 
 namespace sluice::answers {
@@ -86,12 +87,15 @@ class surveyor {
     // The second is the name in draft 3.
     for (const char* name : {"multipleOf", "divisibleBy"}) {
       const auto found = schema.find(name);
-      if (found != schema.end() && !(found->is_number() && found->get<double>() > 0))
-        return refuse(fmt::format("has a {} that is not a number above 0", name));
+      if (found == schema.end()) continue;
+      if (const auto fault = divisor_fault(*found))
+        return refuse(fmt::format("has a {} {}", name, *fault));
     }
     schema.erase("$schema");
     rename(schema, "pattern", own_pattern);
     rename(schema, "format", own_format);
+    rename(schema, "uniqueItems", own_unique_items);
+    rename(schema, "multipleOf", own_multiple_of);
     for (const keyword& one : keywords) {
       const auto found = schema.find(one.name);
       if (found != schema.end())

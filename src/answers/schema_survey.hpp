@@ -7,13 +7,8 @@
 
 namespace sluice::answers {
 
-/// Keywords of a schema that this program checks itself. They get names that valijson does not
-/// know, because valijson matches `pattern` and `format` with std::regex, whose time and stack use
-/// have no bound.
-inline constexpr const char* own_pattern = "x-sluice-pattern";
-inline constexpr const char* own_format = "x-sluice-format";
-
-/// Prepares a schema for valijson: renames `pattern` and `format`, and removes `$schema`. Returns
+/// Prepares a schema for valijson: gives the keywords of
+/// schema_keywords.hpp their own names, and removes `$schema`. Returns
 /// in a few words why the schema cannot be used: it has keywords that valijson would ignore, so
 /// that a wrong answer would be accepted, or it refers to itself endlessly. nullopt: it can be
 /// used. Pure.

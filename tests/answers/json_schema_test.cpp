@@ -144,5 +144,174 @@ TEST(json_schema, is_not_misled_by_surrogates_and_large_numbers) {
   EXPECT_EQ(judge(R"({"type":"integer"})", "1"), "fits");
 }
 
+std::string list_of(std::size_t count, std::string_view item) {
+  std::string text = "[";
+  for (std::size_t i = 0; i < count; ++i) {
+    if (i > 0) text += ',';
+    text += item;
+  }
+  return text + "]";
+}
+
+TEST(json_schema, finds_equal_items) {
+  constexpr auto schema = R"({"uniqueItems":true})";
+  for (const char* fit :
+       {"[]", "[1]", "[1,2]", "[1,true]", "[0,false,null,\"\",[],{}]", "[1,\"1\"]",
+        R"([{"a":1},{"a":2},{"b":1},{"a":1,"b":1}])", "[[1,2],[2,1],[1]]", "7",
+        "[9007199254740992,9007199254740993]", "[0.1,0.10000000000000001]",
+        "[18446744073709551615,-1]", R"({"a":1,"b":1})",
+        "[123456789012345678901234567890,123456789012345678901234567891]"}) {
+    EXPECT_EQ(judge(schema, fit), "fits") << fit;
+  }
+  for (const char* equal :
+       {"[1,1]", "[1,1.0]", "[100,1e2]", "[0,-0.0]", R"([{"a":1,"b":[2]},{"b":[2.0],"a":1}])",
+        "[null,null]", "[[],[]]", "[1e30,1000000000000000000000000000000]", "[0.5,5e-1]",
+        "[18446744073709551615,18446744073709551615.0]"}) {
+    EXPECT_EQ(judge(schema, equal), "does not fit the schema: at the top: items 0 and 1 are equal")
+        << equal;
+  }
+  EXPECT_EQ(judge(schema, "[3,2,1,2,3,3]"),
+            "does not fit the schema: at the top: items 1 and 3 are equal");
+  EXPECT_EQ(judge(R"({"uniqueItems":false})", "[1,1]"), "fits");
+  EXPECT_EQ(judge(R"({"uniqueItems":1})", "1"),
+            "schema has a uniqueItems that is neither true nor false");
+}
+
+// With an error for each pair, this would need many gigabytes and hours.
+TEST(json_schema, looks_for_equal_items_in_little_time_and_memory) {
+  constexpr auto schema = R"({"type":"array","items":{"type":"string"},"uniqueItems":true})";
+  EXPECT_EQ(judge(schema, list_of(100'000, R"("a")")),
+            "does not fit the schema: at the top: items 0 and 1 are equal");
+  std::string different = "[0";
+  for (int i = 1; i < 100'000; ++i) different += fmt::format(",{}", i * 7 % 100'000);
+  EXPECT_EQ(judge(R"({"uniqueItems":true})", different + "]"), "fits");
+  EXPECT_EQ(judge(R"({"uniqueItems":true})", different + ",0]"),
+            "does not fit the schema: at the top: items 0 and 100000 are equal");
+}
+
+// The path of each error has the name. With an error for each element, or a path for each, this
+// would need more memory and time than there is.
+TEST(json_schema, keeps_the_first_error_alone) {
+  const std::string name(200'000, 'n');
+  const auto inside = [&](const std::string& value) {
+    return fmt::format(R"({{"{}":{}}})", name, value);
+  };
+  const std::string fault = "does not fit the schema: at /" + name.substr(0, 159) + ": ";
+  const auto judge_inside = [&](const std::string& schema, const std::string& value) {
+    return judge(fmt::format(R"({{"additionalProperties":{}}})", schema), inside(value));
+  };
+  const std::string list = list_of(500'000, "1");
+  EXPECT_EQ(judge_inside(R"({"items":{"type":"string"}})", list),
+            fault + "a value of type number may not stand here");
+  EXPECT_EQ(judge_inside(R"({"items":[{}],"additionalItems":{"type":"string"}})", list),
+            fault + "a value of type number may not stand here");
+  EXPECT_EQ(judge_inside(R"({"items":{"type":"integer"}})", list), "fits");
+  EXPECT_EQ(judge_inside(R"({"items":[{}],"additionalItems":{"type":"integer"}})", list), "fits");
+  std::string members = R"({"x":1)";
+  for (int i = 0; i < 200'000; ++i) members += fmt::format(R"(,"{}":1)", i);
+  members += '}';
+  EXPECT_EQ(judge_inside(R"({"additionalProperties":{"type":"string"}})", members),
+            fault + "a value of type number may not stand here");
+  EXPECT_EQ(judge_inside(R"({"additionalProperties":{"type":"integer"}})", members), "fits");
+  EXPECT_EQ(judge(R"({"items":{"anyOf":[{"type":"string"},{"type":"null"}]}})", list),
+            "does not fit the schema: at /0: a value of type number may not stand here");
+}
+
+TEST(json_schema, checks_lists_with_a_schema_for_each_place) {
+  constexpr auto schema =
+      R"({"items":[{"type":"string"},{"type":"null"}],"additionalItems":{"type":"integer"}})";
+  EXPECT_EQ(judge(schema, R"(["a",null,1,2])"), "fits");
+  EXPECT_EQ(judge(schema, R"(["a"])"), "fits");
+  EXPECT_EQ(judge(schema, R"(["a",1])"),
+            "does not fit the schema: at /1: a value of type number may not stand here");
+  EXPECT_EQ(judge(schema, R"(["a",null,1,"b"])"),
+            "does not fit the schema: at /3: a value of type string may not stand here");
+  EXPECT_EQ(judge(R"({"items":[{}],"additionalItems":false})", "[1,2]"),
+            "does not fit the schema: at the top: array contains more items than allowed by items "
+            "constraint");
+  EXPECT_EQ(judge(R"({"items":[{}],"additionalItems":false})", "[1]"), "fits");
+}
+
+TEST(json_schema, multiples_are_those_of_the_decimals) {
+  const auto fits = [](const char* divisor, const char* value) {
+    const std::string verdict = judge(fmt::format(R"({{"multipleOf":{}}})", divisor), value);
+    if (verdict == "fits") return true;
+    EXPECT_EQ(verdict,
+              fmt::format("does not fit the schema: at the top: is not a multiple of {}", divisor));
+    return false;
+  };
+  for (const char* value : {"19.99", "4.35", "1299.99", "-0.07", "0", "0.0", "-0", "3", "1e300",
+                            "123456789012345678.91", "18446744073709551615"})
+    EXPECT_TRUE(fits("0.01", value)) << value;
+  for (const char* value : {"0.005", "19.991", "123456789012345678.915", "1e-300", "-4.355"})
+    EXPECT_FALSE(fits("0.01", value)) << value;
+  for (const char* value :
+       {"10", "10.0", "-15", "1e1", "18446744073709551615", "123456789012345678901234567890"})
+    EXPECT_TRUE(fits("5", value)) << value;
+  for (const char* value : {"10.7", "4", "1e-1", "18446744073709551614",
+                            "123456789012345678901234567891", "5.000000000000000000001"})
+    EXPECT_FALSE(fits("5", value)) << value;
+  EXPECT_TRUE(fits("3e-7", "0.0000009"));
+  EXPECT_TRUE(fits("1e-300", "1e300"));
+  EXPECT_FALSE(fits("1e300", "1e-300"));
+  EXPECT_TRUE(fits("18446744073709551615", "36893488147419103230"));
+  EXPECT_EQ(judge(R"({"multipleOf":5})", R"("12")"), "fits");
+  EXPECT_EQ(judge(R"({"propertyNames":{"multipleOf":5}})", R"({"12":1})"), "fits");
+  EXPECT_EQ(judge(fmt::format(R"({{"multipleOf":{}}})", std::string(37, '7')), "1"),
+            "schema has a multipleOf with more than 36 digits");
+}
+
+TEST(json_schema, integers_are_whole_numbers) {
+  constexpr auto schema = R"({"type":"integer"})";
+  for (const char* value :
+       {"5.0", "1e3", "-2.50e1", "0.0", "-0", "18446744073709551615", "1e300",
+        "123456789012345678901234567890", "9223372036854775808", "1234567890123456789012.00"})
+    EXPECT_EQ(judge(schema, value), "fits") << value;
+  for (const char* value : {"5.5", "1e-3", "1234567890123456789.5", "\"5\"", "true",
+                            "5.00000000000000000000001", "1e-400"})
+    EXPECT_NE(judge(schema, value), "fits") << value;
+  EXPECT_EQ(
+      judge(R"({"type":"object","properties":{"a":{"type":["integer","null"]}}})", R"({"a":2.0})"),
+      "fits");
+  EXPECT_EQ(judge(R"({"minLength":2.0})", R"("a")"),
+            "does not fit the schema: at the top: string should be no fewer than 2 characters in "
+            "length");
+}
+
+TEST(json_schema, integers_of_draft_4_have_no_fraction) {
+  constexpr auto schema =
+      R"({"$schema":"http://json-schema.org/draft-04/schema#","type":"integer"})";
+  for (const char* value : {"5", "-7", "18446744073709551615", "100000000000000000000",
+                            "123456789012345678901234567890"})
+    EXPECT_EQ(judge(schema, value), "fits") << value;
+  for (const char* value : {"5.0", "1e3", "1e30", "12345678901234567890123.0"})
+    EXPECT_EQ(judge(schema, value),
+              "does not fit the schema: at the top: a value of type number may not stand here")
+        << value;
+  EXPECT_EQ(
+      judge(R"({"$schema":"http://json-schema.org/draft-07/schema#","type":"integer"})", "5.0"),
+      "fits");
+  EXPECT_EQ(judge(R"({"$schema":"http://json-schema.org/draft-04/schema#","enum":[5]})", "5.0"),
+            "fits");
+}
+
+TEST(json_schema, compares_numbers_of_any_size) {
+  for (const char* value :
+       {"18446744073709551615", "9223372036854775808", "1e30", "123456789012345678901234567890"}) {
+    EXPECT_EQ(judge(R"({"type":"integer","minimum":0})", value), "fits") << value;
+    EXPECT_NE(judge(R"({"maximum":100})", value), "fits") << value;
+    EXPECT_NE(judge(R"({"exclusiveMaximum":100})", value), "fits") << value;
+  }
+  EXPECT_EQ(judge(R"({"maximum":18446744073709551615})", "12"), "fits");
+  EXPECT_EQ(judge(R"({"const":1})", "1.0"), "fits");
+  EXPECT_EQ(judge(R"({"enum":[18446744073709551615]})", "18446744073709551615"), "fits");
+  EXPECT_NE(judge(R"({"enum":[18446744073709551615]})", "-1"), "fits");
+  EXPECT_NE(judge(R"({"const":9007199254740993})", "9007199254740992"), "fits");
+  EXPECT_EQ(judge(R"({"propertyNames":{"enum":["a"]}})", R"({"a":1})"), "fits");
+  EXPECT_NE(judge(R"({"propertyNames":{"enum":["a"]}})", R"({"b":1})"), "fits");
+  EXPECT_EQ(judge(R"({"type":"number"})", "1e400"), "has a number that is too large");
+  EXPECT_EQ(judge(R"({"maximum":1e400})", "1"), "schema has a number that is too large");
+}
+
 }  // namespace
 }  // namespace sluice::answers

@@ -164,6 +164,7 @@ class Answers(Case):
         bad = self.folder / "bad.json"
         for content, words in ((b"{", "is not JSON"), (b'{"type": 7}', ""), (b"[]", "is not a JSON object"),
                                (b'{"prefixItems": []}', "prefixItems, which is not checked"),
+                               (b'{"multipleOf": 0}', "a multipleOf that is not a number above 0"),
                                (b'{"$ref": "#"}', "refers to itself")):
             bad.write_bytes(content)
             run = self.sluice("run", job, "--base-url", "http://127.0.0.1:9", "--expect", f"schema={bad}", expect=2)
