@@ -57,6 +57,11 @@ constexpr std::array<std::string_view, 11> unknown = {"patternProperties",
                                                       "$recursiveRef",
                                                       "$anchor"};
 
+// Members that may stand beside a reference without a check.
+constexpr std::array<std::string_view, 13> notes = {
+    "$ref",    "$defs",       "definitions", "$id",        "id",       "$comment", "title",
+    "default", "description", "examples",    "deprecated", "readOnly", "writeOnly"};
+
 constexpr std::size_t deepest_schema = 100;
 
 class surveyor {
@@ -96,11 +101,34 @@ class surveyor {
     rename(schema, "format", own_format);
     rename(schema, "uniqueItems", own_unique_items);
     rename(schema, "multipleOf", own_multiple_of);
+    part_from_reference(schema);
     for (const keyword& one : keywords) {
       const auto found = schema.find(one.name);
       if (found != schema.end())
         each(*found, one.what, [&](json& inner) { visit(inner, depth + 1); });
     }
+  }
+
+  // valijson checks nothing beside a $ref, as draft 7 says, but later drafts and those who write
+  // schemas for models mean it. A list with the reference alone says the same in each of these
+  // keywords. All other members keep their places, because references may lead to them.
+  void part_from_reference(json& schema) {
+    const auto reference = schema.find("$ref");
+    if (reference == schema.end()) return;
+    const bool alone =
+        std::all_of(schema.items().begin(), schema.items().end(), [](const auto& one) {
+          return std::find(notes.begin(), notes.end(), one.key()) != notes.end();
+        });
+    if (alone) return;
+    for (const char* free : {"allOf", "anyOf", "oneOf"}) {
+      if (schema.contains(free)) continue;
+      json part = json::object();
+      part["$ref"] = std::move(*reference);
+      schema.erase(reference);
+      schema[free] = json::array({std::move(part)});
+      return;
+    }
+    refuse("has a $ref beside allOf, anyOf and oneOf; put the $ref into the allOf");
   }
 
   // A reference may lead to a place that no keyword names. Only `all_` grows here: the places of

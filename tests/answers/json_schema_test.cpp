@@ -103,6 +103,54 @@ TEST(json_schema, refuses_what_would_not_be_checked) {
   EXPECT_TRUE(judge(R"({"type":1})", "1").starts_with("schema "));
 }
 
+TEST(json_schema, checks_the_keywords_beside_a_reference) {
+  constexpr auto schema =
+      R"({"type":"object","properties":{"x":{"$ref":"#/$defs/a","minLength":5}},)"
+      R"("$defs":{"a":{"type":"string"}}})";
+  EXPECT_EQ(judge(schema, R"({"x":"abcde"})"), "fits");
+  EXPECT_EQ(judge(schema, R"({"x":"ab"})"),
+            "does not fit the schema: at /x: string should be no fewer than 5 characters in "
+            "length");
+  EXPECT_EQ(judge(schema, R"({"x":7})"),
+            "does not fit the schema: at /x: a value of type number may not stand here");
+  // Keywords with own names, at the top, and beside other combinations.
+  constexpr auto at_the_top =
+      R"({"$ref":"#/$defs/a","multipleOf":5,"allOf":[{"maximum":20}],"anyOf":[{"type":"number"}],)"
+      R"("$defs":{"a":{"$ref":"#/$defs/b","minimum":10},"b":{"type":"integer"}}})";
+  EXPECT_EQ(judge(at_the_top, "15"), "fits");
+  for (const char* value : {"12", "5", "25", "\"15\""})
+    EXPECT_NE(judge(at_the_top, value), "fits") << value;
+  // A reference into what stands beside a reference still finds its place.
+  constexpr auto into =
+      R"({"properties":{"x":{"$ref":"#/$defs/a","properties":{"y":{"type":"integer"}}},)"
+      R"("z":{"$ref":"#/properties/x/properties/y"}},"$defs":{"a":{"required":["y"]}}})";
+  EXPECT_EQ(judge(into, R"({"x":{"y":1},"z":2})"), "fits");
+  EXPECT_NE(judge(into, R"({"x":{"y":1},"z":"2"})"), "fits");
+  EXPECT_NE(judge(into, R"({"x":{"y":"1"}})"), "fits");
+  EXPECT_NE(judge(into, R"({"x":{}})"), "fits");
+}
+
+TEST(json_schema, takes_notes_beside_a_reference_as_notes) {
+  constexpr auto schema =
+      R"({"$ref":"#/$defs/node","$defs":{"node":{"type":"object","properties":{"next":)"
+      R"({"$ref":"#/$defs/node","title":"t","description":"d","default":null,"examples":[1],)"
+      R"("$comment":"c","x-order":1}}}}})";
+  EXPECT_EQ(judge(schema, R"({"next":{"next":{}}})"), "fits");
+  EXPECT_NE(judge(schema, R"({"next":{"next":1}})"), "fits");
+}
+
+TEST(json_schema, refuses_what_it_cannot_check_beside_a_reference) {
+  EXPECT_EQ(judge(R"({"$ref":"#/$defs/a","prefixItems":[{}],"$defs":{"a":{}}})", "1"),
+            "schema uses prefixItems, which is not checked");
+  EXPECT_EQ(judge(R"({"$ref":"#/$defs/a","multipleOf":0,"$defs":{"a":{}}})", "1"),
+            "schema has a multipleOf that is not a number above 0");
+  EXPECT_EQ(
+      judge(R"({"$ref":"#/$defs/a","allOf":[{}],"anyOf":[{}],"oneOf":[{}],"$defs":{"a":{}}})", "1"),
+      "schema has a $ref beside allOf, anyOf and oneOf; put the $ref into the allOf");
+  EXPECT_EQ(judge(R"({"$defs":{"a":{"$ref":"#/$defs/a","minLength":1}}})", "1"),
+            "schema refers to itself without an end");
+}
+
 TEST(json_schema, refuses_a_multiple_of_nothing) {
   for (const char* value : {"0", "0.0", "-5", "1e-400", "\"5\"", "null", "[]", "true"}) {
     for (const char* name : {"multipleOf", "divisibleBy"}) {
