@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <compare>
 #include <memory>
 #include <new>
 #include <stdexcept>
@@ -129,6 +130,53 @@ class multiple_of final : public value_constraint {
   std::string shown_;
 };
 
+struct bound_kind {
+  const char* own_name;
+  const char* name;   // with its article
+  const char* fault;  // before the bound
+  bool (*is_wrong)(std::strong_ordering value_to_bound);
+};
+constexpr std::array bounds = {
+    bound_kind{own_minimum, "a minimum", "is below the minimum of",
+               [](std::strong_ordering found) { return found < 0; }},
+    bound_kind{own_maximum, "a maximum", "is above the maximum of",
+               [](std::strong_ordering found) { return found > 0; }},
+    bound_kind{own_exclusive_minimum, "an exclusiveMinimum", "is not above",
+               [](std::strong_ordering found) { return found <= 0; }},
+    bound_kind{own_exclusive_maximum, "an exclusiveMaximum", "is not below",
+               [](std::strong_ordering found) { return found >= 0; }},
+};
+
+class bound final : public value_constraint {
+ public:
+  bound(const bound_kind& kind, json limit) : kind_(&kind), limit_(std::move(limit)) {
+    if (!is_number(limit_))
+      throw std::runtime_error(fmt::format("has {} that is not a number", kind_->name));
+  }
+
+ private:
+  std::optional<std::string> fault_of(const json& value) const override {
+    if (!is_number(value) || !kind_->is_wrong(order(value, limit_))) return std::nullopt;
+    return fmt::format("{} {}", kind_->fault, utf8_prefix(number_text(limit_), longest_shown));
+  }
+  Constraint* cloneInto(void* place) const override { return new (place) bound(*this); }
+  std::size_t sizeOf() const override { return sizeof(bound); }
+
+  const bound_kind* kind_;
+  json limit_;
+};
+
+class bound_builder final : public valijson::ConstraintBuilder {
+ public:
+  explicit bound_builder(const bound_kind& kind) : kind_(&kind) {}
+  valijson::constraints::Constraint* make(const valijson::adapters::Adapter& value) const override {
+    return new bound(*kind_, dynamic_cast<const schema_adapter&>(value).value());
+  }
+
+ private:
+  const bound_kind* kind_;
+};
+
 class unique_items final : public value_constraint {
  public:
   explicit unique_items(const json& wanted) {
@@ -188,6 +236,8 @@ void add_own_keywords(valijson::SchemaParser& parser) {
   parser.addConstraintBuilder(own_format, new format_builder);
   parser.addConstraintBuilder(own_unique_items, new value_builder<unique_items>);
   parser.addConstraintBuilder(own_multiple_of, new value_builder<multiple_of>);
+  for (const bound_kind& kind : bounds)
+    parser.addConstraintBuilder(kind.own_name, new bound_builder(kind));
 }
 
 }  // namespace sluice::answers

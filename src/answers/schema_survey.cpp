@@ -101,6 +101,12 @@ class surveyor {
     rename(schema, "format", own_format);
     rename(schema, "uniqueItems", own_unique_items);
     rename(schema, "multipleOf", own_multiple_of);
+    resolve_flag(schema, "exclusiveMinimum", "minimum");
+    resolve_flag(schema, "exclusiveMaximum", "maximum");
+    rename(schema, "minimum", own_minimum);
+    rename(schema, "maximum", own_maximum);
+    rename(schema, "exclusiveMinimum", own_exclusive_minimum);
+    rename(schema, "exclusiveMaximum", own_exclusive_maximum);
     part_from_reference(schema);
     for (const keyword& one : keywords) {
       const auto found = schema.find(one.name);
@@ -156,6 +162,17 @@ class surveyor {
   }
 
   static std::string_view shown(const std::string& reference) { return utf8_prefix(reference, 80); }
+
+  // In draft 4, an exclusive bound is a flag beside the bound.
+  void resolve_flag(json& schema, const char* flag, const char* bound) {
+    const auto found = schema.find(flag);
+    if (found == schema.end() || !found->is_boolean()) return;
+    const bool exclusive = found->get<bool>();
+    schema.erase(found);
+    if (!exclusive) return;
+    if (!schema.contains(bound)) return refuse(fmt::format("has an {} without a {}", flag, bound));
+    rename(schema, bound, flag);
+  }
 
   static void rename(json& schema, const char* from, const char* to) {
     const auto found = schema.find(from);

@@ -343,6 +343,36 @@ TEST(json_schema, integers_of_draft_4_have_no_fraction) {
             "fits");
 }
 
+TEST(json_schema, compares_numbers_with_bounds_exactly) {
+  EXPECT_EQ(judge(R"({"minimum":3})", "2.99"),
+            "does not fit the schema: at the top: is below the minimum of 3");
+  EXPECT_EQ(judge(R"({"maximum":0.1})", "0.11"),
+            "does not fit the schema: at the top: is above the maximum of 0.1");
+  EXPECT_EQ(judge(R"({"exclusiveMinimum":3})", "3.0"),
+            "does not fit the schema: at the top: is not above 3");
+  EXPECT_EQ(judge(R"({"exclusiveMaximum":3})", "3"),
+            "does not fit the schema: at the top: is not below 3");
+  for (const char* schema :
+       {R"({"minimum":3,"maximum":3.0})", R"({"exclusiveMinimum":2.9,"exclusiveMaximum":3.1})"}) {
+    EXPECT_EQ(judge(schema, "3"), "fits");
+    EXPECT_EQ(judge(schema, R"("x")"), "fits");
+  }
+  EXPECT_NE(judge(R"({"maximum":9007199254740992})", "9007199254740993"), "fits");
+  EXPECT_NE(judge(R"({"exclusiveMinimum":0.1})", "0.1000"), "fits");
+  EXPECT_EQ(judge(R"({"exclusiveMinimum":0.1})", "0.10000000000000000001"), "fits");
+  EXPECT_EQ(judge(R"({"minimum":"3"})", "1"), "schema has a minimum that is not a number");
+}
+
+TEST(json_schema, takes_the_exclusive_bounds_of_draft_4) {
+  constexpr auto schema =
+      R"({"minimum":3,"exclusiveMinimum":true,"maximum":5,"exclusiveMaximum":false})";
+  EXPECT_EQ(judge(schema, "3"), "does not fit the schema: at the top: is not above 3");
+  EXPECT_EQ(judge(schema, "3.1"), "fits");
+  EXPECT_EQ(judge(schema, "5"), "fits");
+  EXPECT_EQ(judge(R"({"exclusiveMaximum":true})", "5"),
+            "schema has an exclusiveMaximum without a maximum");
+}
+
 TEST(json_schema, compares_numbers_of_any_size) {
   for (const char* value :
        {"18446744073709551615", "9223372036854775808", "1e30", "123456789012345678901234567890"}) {
