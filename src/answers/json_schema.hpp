@@ -12,9 +12,10 @@ namespace sluice::answers {
 /// nullopt: the text is one JSON value. Pure.
 std::optional<std::string> json_answer_fault(std::string_view text);
 
-/// A JSON Schema of draft 4 or 7; of later drafts only `$defs` and references to them. A schema
-/// with patternProperties, prefixItems or other keywords of later drafts is refused, because they
-/// cannot be checked. Of `format`, the values date, time, date-time and uuid are checked.
+/// A JSON Schema of draft 4 or 7; of later drafts only `$defs`, references to them, and keywords
+/// beside a reference. A schema with patternProperties, prefixItems or other keywords of later
+/// drafts is refused, because they cannot be checked. Of `format`, the values date, time, date-time
+/// and uuid are checked.
 /// Immutable: all calls may be made from any thread.
 class json_schema {
  public:
