@@ -1,7 +1,5 @@
 #include "probe/claim.hpp"
 
-#include <algorithm>
-#include <array>
 #include <string_view>
 
 #include "tokens/prompt_tokens.hpp"
@@ -9,12 +7,12 @@
 namespace sluice::probe {
 namespace {
 
+// A "chat" variant of a family does not reason.
 bool reasons(std::string_view model) {
-  model.remove_prefix(model.rfind('/') + 1);
-  constexpr std::array<std::string_view, 5> families{"o1", "o3", "o4", "gpt-5", "gpt-6"};
-  return model.find("chat") == std::string_view::npos &&
-         std::any_of(families.begin(), families.end(),
-                     [&](std::string_view family) { return model.starts_with(family); });
+  const std::string_view name = model.substr(model.rfind('/') + 1);
+  if (name.find("chat") != std::string_view::npos) return false;
+  // The vocabulary of this family is not public, so the list of may_reason() does not have it.
+  return may_reason(model) || name.starts_with("gpt-6");
 }
 
 }  // namespace

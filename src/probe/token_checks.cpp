@@ -207,8 +207,13 @@ class token_evidence {
     std::int64_t reported = 0;
     std::int64_t own = 0;
     std::int64_t replies = 0;
+    bool all_separable = true;
     for (const observation& one : found_.seen) {
       if (!one.answered || !one.usage || one.choices.empty()) continue;
+      // Some servers report reasoning tokens only as a part of the completion.
+      const bool separable = !found_.sold.reasons || one.usage->reasoning_tokens > 0;
+      all_separable = all_separable && separable;
+      if (!separable) continue;
       std::int64_t counted = 0;
       bool countable = true;
       for (const auto& choice : one.choices) {
@@ -221,7 +226,9 @@ class token_evidence {
       ++replies;
     }
     if (own < 50) {
-      return skip(completion_kind, "there is too little text with reported usage");
+      return skip(completion_kind,
+                  all_separable ? "there is too little text with reported usage"
+                                : "the relay reports no reasoning tokens apart from the text");
     }
     constexpr double tolerance = 0.04;
     // A relay may or may not count the token that ends an answer.
@@ -241,6 +248,7 @@ class token_evidence {
     if (one.request->why != purpose::max_tokens && one.request->why != purpose::stream) return {};
     const observed_choice* answer = one.first();
     if (answer == nullptr || answer->finish_reason != "length") return {};
+    if (answer->content.empty()) return {};  // the limit was spent on something else
     const std::int64_t off = tokens(claimed_, answer->content) - one.request->most_tokens;
     return std::abs(off) <= std::max<std::int64_t>(2, one.request->most_tokens / 16);
   }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
+#include <random>
 #include <set>
 #include <string>
 #include <utility>
@@ -13,6 +15,7 @@
 #include "probe/questions.hpp"
 #include "probe/session.hpp"
 #include "tokens/prompt_tokens.hpp"
+#include "tokens/tokenizer.hpp"
 #include "trial.hpp"
 
 namespace sluice::probe {
@@ -91,6 +94,122 @@ TEST(probe, an_honest_relay_of_a_reasoning_model_is_never_accused) {
       EXPECT_EQ(trial.result.told, verdict::consistent) << kind.name << ", seed " << seed;
     }
   }
+}
+
+claim claim_of_gpt_oss() {
+  price_table prices;
+  prices.merge(R"({"openai/gpt-oss-120b": {"input": "0.15", "output": "0.6"}})", "prices.json");
+  return *claim_of("openai/gpt-oss-120b", "", relay_prices(std::move(prices)), "standard");
+}
+
+// How the relays of gpt-oss differ: vLLM does not report reasoning tokens apart, Groq does.
+enum class reasoning_usage : std::uint8_t { apart, in_total };
+
+// The reply of an honest relay of gpt-oss. The format of the model begins each prompt with a long
+// fixed text. The model thinks first, and this counts towards the limit of its answer.
+observation answer_of_gpt_oss(const sample& asked, const std::string& model, reasoning_usage kind,
+                              std::mt19937_64& random) {
+  const tokenizer& words = *tokenizer::of(vocabulary::o200k_base);
+  const auto body = nlohmann::json::parse(asked.to_request(model, 1).body);
+  const std::int64_t limit =
+      body.value("max_completion_tokens", body.value("max_tokens", std::int64_t{4096}));
+  std::int64_t thinking = 40 + static_cast<std::int64_t>(random() % 80);
+  std::string text;
+  for (std::size_t left = 4 + random() % 30; left > 0; --left) text += " river";
+  auto spoken = static_cast<std::int64_t>(*words.count(text));
+  const bool cut = thinking + spoken > limit;
+  if (cut) {
+    thinking = std::min(thinking, limit);
+    spoken = limit - thinking;
+    text.clear();
+    for (std::int64_t i = 0; i < spoken; ++i) text += " river";
+  }
+  constexpr std::int64_t fixed_text = 68;
+  result made;
+  made.latency_ms = 900;
+  made.ttft_ms = 150;
+  reply whole;
+  whole.http_status = 200;
+  whole.usage = token_usage{
+      .prompt_tokens = fixed_text + static_cast<std::int64_t>(*words.count(asked.prompt)),
+      .completion_tokens = thinking + spoken};
+  if (kind == reasoning_usage::apart) whole.usage->reasoning_tokens = thinking;
+  whole.body =
+      nlohmann::json{
+          {"model", model},
+          {"choices",
+           {{{"message", {{"content", text}, {"reasoning_content", "The user wants that I"}}},
+             {"finish_reason", cut ? "length" : "stop"}}}}}
+          .dump();
+  made.outcome = std::move(whole);
+  return observe(asked, made);
+}
+
+TEST(probe, an_honest_relay_of_gpt_oss_is_never_accused) {
+  const claim sold = claim_of_gpt_oss();
+  ASSERT_EQ(sold.tokens, vocabulary::o200k_base);
+  for (const reasoning_usage kind : {reasoning_usage::apart, reasoning_usage::in_total}) {
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+      const plan planned = make_plan(sold, dollars("0.05"), seed);
+      std::mt19937_64 random(seed);
+      evidence found;
+      found.sold = sold;
+      found.account.why_unknown = "the relay does not show the balance of this key";
+      for (const sample& each : planned.samples) {
+        found.seen.push_back(answer_of_gpt_oss(each, sold.model, kind, random));
+      }
+      const report made = evaluate(found);
+      SCOPED_TRACE(fmt::format("seed {}", seed));
+      for (const check& one : made.checks) {
+        const bool accuses =
+            one.kind->counts == weight::strong || one.kind->counts == weight::medium;
+        EXPECT_FALSE(accuses && one.result == check_result::fail)
+            << one.kind->name << ": " << one.evidence;
+      }
+      EXPECT_EQ(made.told, verdict::consistent);
+      EXPECT_EQ(made.identity, identity_finding::fits);
+      EXPECT_EQ(check_named(made, "completion_tokens").result,
+                kind == reasoning_usage::apart ? check_result::pass : check_result::skip);
+    }
+  }
+}
+
+TEST(probe, a_reasoning_model_is_one_of_the_known_families_but_no_chat_variant) {
+  const auto reasons = [](const std::string& model) {
+    price_table prices;
+    prices.merge(nlohmann::json{{model, {{"input", "1"}, {"output", "2"}}}}.dump(), "prices.json");
+    return claim_of(model, "", relay_prices(std::move(prices)), "standard")->reasons;
+  };
+  for (const char* model : {"gpt-oss-20b", "openai/gpt-oss-120b:free", "o1", "o3-mini", "o4-mini",
+                            "gpt-5", "gpt-5.1", "azure/gpt-5-mini", "gpt-6", "gpt-6.1-sol"}) {
+    EXPECT_TRUE(reasons(model)) << model;
+  }
+  for (const char* model : {"gpt-4o", "gpt-5-chat-latest", "gpt-5.1-chat-latest", "gpt-4.1-mini",
+                            "deepseek-v4-pro", "gpt-6-chat-latest"}) {
+    EXPECT_FALSE(reasons(model)) << model;
+  }
+}
+
+TEST(probe, a_cut_answer_without_text_shows_nothing_about_the_vocabulary) {
+  sample source;
+  source.why = purpose::max_tokens;
+  source.most_tokens = 24;
+  evidence found;
+  found.sold = claim_for("gpt-4o");
+  observation one;
+  one.request = &source;
+  one.answered = true;
+  const auto judge = [&](const char* text) {
+    one.choices = {{.content = text,
+                    .finish_reason = "length",
+                    .tokens = {},
+                    .tool = {},
+                    .tool_arguments = {}}};
+    found.seen = {one};
+    return check_named(evaluate(found), "max_tokens").result;
+  };
+  EXPECT_EQ(judge(""), check_result::skip);
+  EXPECT_EQ(judge(" river river"), check_result::fail);
 }
 
 // The price doubles at peak hours. In one of these trials, the peak hours begin in the middle.
