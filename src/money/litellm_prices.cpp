@@ -5,11 +5,14 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
+#include "base/time_of_day.hpp"
 #include "money/price_fields.hpp"
 #include "sluice/error.hpp"
 
@@ -18,6 +21,9 @@ namespace {
 
 constexpr std::string_view input_cost = "input_cost_per_token";
 constexpr std::string_view output_cost = "output_cost_per_token";
+constexpr std::string_view reasoning_cost = "output_cost_per_reasoning_token";
+constexpr std::string_view tiered = "tiered_pricing";
+constexpr std::string_view off_peak = "off_peak_pricing";
 
 // The fields of rates, without suffixes: each name with its kind of token.
 constexpr std::array<std::pair<std::string_view, token_kind>, 8> rate_fields = {{
@@ -94,6 +100,192 @@ token_rates& rates_above(rate_card& card, std::int64_t above) {
   return at->rates;
 }
 
+// A price in USD per token; nothing: it is none, or it is too high for one.
+std::optional<usd> price_in(std::string_view text) {
+  const auto number = parse_json_number(text);
+  return number ? sane_price(rounded_up_product({&*number, 1})) : std::nullopt;
+}
+
+// Kinds that the rates of a length or of hours may have.
+bool is_of_every_request(token_kind kind) {
+  return kind == token_kind::input || kind == token_kind::output ||
+         kind == token_kind::cached_input || kind == token_kind::cache_write;
+}
+
+// The rates in an object inside an entry; nothing if it has a member that is neither such a rate
+// nor one of the others.
+std::optional<token_rates> nested_rates(const json_object& object,
+                                        std::initializer_list<std::string_view> others) {
+  token_rates rates;
+  for (const json_member& member : object) {
+    const std::string name = member_name(member);
+    if (!object.has_value(name) || std::find(others.begin(), others.end(), name) != others.end())
+      continue;
+    if (name == reasoning_cost && number_text(object, name) == number_text(object, output_cost))
+      continue;
+    const auto field = parse_rate_field(name);
+    const auto price = price_in(number_text(object, name).value_or(""));
+    if (!field || field->above != 0 || !field->tier.empty() || !is_of_every_request(field->kind) ||
+        !price) {
+      return std::nullopt;
+    }
+    rates[field->kind] = price;
+  }
+  return rates;
+}
+
+// A whole number of tokens, from zero.
+std::optional<std::int64_t> tokens_in(std::string_view text) {
+  constexpr std::int64_t most = 1'000'000'000'000;
+  auto number = parse_json_number(text);
+  if (!number || number->cut) return std::nullopt;
+  if (number->digits == 0) return 0;
+  for (; number->exponent > 0 && number->digits <= most; --number->exponent) number->digits *= 10;
+  if (number->exponent != 0 || number->digits > most) return std::nullopt;
+  return static_cast<std::int64_t>(number->digits);
+}
+
+// Reads "tiered_pricing": a list of {"range": [FROM, TO], RATES}. A prompt of more than FROM and at
+// most TO tokens pays these rates, and a longer one those of the last range. The result replaces
+// `flat`, the other rates of the entry. Nothing: the list has another form or contradicts `flat`.
+std::optional<rate_card> tiered_card(std::string_view list, const token_rates& flat) {
+  rate_card card;
+  std::int64_t end = 0;
+  const auto ranges = json_elements(list);
+  if (!ranges || ranges->empty()) return std::nullopt;
+  for (const std::string_view element : *ranges) {
+    const json_object object(element);
+    const auto range = object.list("range");
+    const auto rates = nested_rates(object, {"range"});
+    if (range.size() != 2 || !rates) return std::nullopt;
+    const auto from = tokens_in(range[0]);
+    const auto to = tokens_in(range[1]);
+    if (!from || !to || *from != end || *to <= *from) return std::nullopt;
+    end = *to;
+    if (*from == 0) {
+      card.base = *rates;
+    } else {
+      card.steps.push_back({*from, *rates});
+    }
+  }
+  for (std::size_t i = 0; i < token_kinds; ++i) {
+    const auto kind = static_cast<token_kind>(i);
+    auto& first = card.base[kind];
+    const bool in_all = std::all_of(card.steps.begin(), card.steps.end(), [&](const auto& step) {
+      return step.rates[kind].has_value() == first.has_value();
+    });
+    const bool fits = !flat[kind] || (first ? first == flat[kind] : kind == token_kind::output);
+    if (!in_all || !fits) return std::nullopt;
+    if (!first) first = flat[kind];
+  }
+  return card.base[token_kind::input] ? std::optional(std::move(card)) : std::nullopt;
+}
+
+constexpr int hour_s = 60 * 60;
+constexpr int day_s = 24 * hour_s;
+constexpr std::uint8_t every_day = 0x7F;
+
+// "10:00-00:00": the begin and the end in seconds of the day.
+std::optional<std::pair<int, int>> window_in(std::string_view text) {
+  const std::size_t dash = std::min(text.find('-'), text.size());
+  const auto begin = read_time_of_day(text.substr(0, dash));
+  const auto end = dash < text.size() ? read_time_of_day(text.substr(dash + 1)) : std::nullopt;
+  if (!begin || !end) return std::nullopt;
+  const auto seconds = [](const time_of_day& time) {
+    return time.hour * hour_s + time.minute * 60;
+  };
+  return std::pair(seconds(*begin), seconds(*end));
+}
+
+// The days of the week from 1, Monday, to 7, as a mask; every day if there is no list.
+std::optional<std::uint8_t> days_in(const json_object& rule) {
+  if (!rule.has_value("weekdays")) return every_day;
+  std::uint8_t mask = 0;
+  for (const std::string_view day : rule.list("weekdays")) {
+    const auto number = tokens_in(day);
+    if (!number || *number < 1 || *number > 7) return std::nullopt;
+    mask = static_cast<std::uint8_t>(mask | 1U << static_cast<unsigned>(*number % 7));
+  }
+  return mask != 0 ? std::optional(mask) : std::nullopt;
+}
+
+// Reads "off_peak_pricing": rates that replace the others in windows of the day in UTC, on some
+// days of the week.
+class off_peak_reader {
+ public:
+  // Nothing: the value has another form.
+  std::optional<std::vector<rate_hours>> read(std::string_view value) {
+    const json_object object(value);
+    const auto rates = nested_rates(object, {"hours_utc", "windows", "weekday_timezone"});
+    if (!object.is_object() || !rates || *rates == token_rates{}) return std::nullopt;
+    rates_ = *rates;
+    const auto zone = object.text("weekday_timezone");
+    // China has no daylight saving time.
+    if (zone == "Asia/Shanghai") {
+      east_s_ = 8 * hour_s;
+    } else if (object.has_value("weekday_timezone") && zone != "UTC") {
+      return std::nullopt;
+    }
+    bool understood = !object.has_value("hours_utc") || add_windows(object, every_day);
+    for (const std::string_view element : object.list("windows")) {
+      const json_object rule(element);
+      const auto days = days_in(rule);
+      const bool known = std::all_of(rule.begin(), rule.end(), [](const json_member& member) {
+        return is_named(member, "hours_utc") || is_named(member, "weekdays");
+      });
+      understood = understood && known && days && add_windows(rule, *days);
+    }
+    const bool is_list =
+        !object.has_value("windows") || json_elements(object.value("windows")).has_value();
+    return understood && is_list && !hours_.empty() ? std::optional(std::move(hours_))
+                                                    : std::nullopt;
+  }
+
+ private:
+  bool add_windows(const json_object& rule, std::uint8_t days) {
+    const std::string_view value = rule.value("hours_utc");
+    const auto several = json_elements(value);
+    const auto windows = several ? *several : std::vector<std::string_view>{value};
+    for (const std::string_view element : windows) {
+      const auto window = window_in(json_string(element).value_or(""));
+      if (!window) return false;
+      const auto [begin, end] = *window;
+      // A window may wrap past midnight; if it ends where it begins, it is the whole day.
+      if (begin < end) {
+        add(begin, end, days);
+      } else {
+        add(begin, day_s, days);
+        add(0, end, days);
+      }
+    }
+    return !windows.empty();
+  }
+
+  // `days` are those of the zone: there, the next day begins before the end of the day in UTC.
+  void add(int begin, int end, std::uint8_t days) {
+    const int next_day = day_s - east_s_;
+    const auto day_before = static_cast<std::uint8_t>((days >> 1U | days << 6U) & every_day);
+    add_in_utc(begin, std::min(end, next_day), days);
+    add_in_utc(std::max(begin, next_day), end, day_before);
+  }
+  void add_in_utc(int begin, int end, std::uint8_t days) {
+    if (begin < end)
+      hours_.push_back({.begin_s = begin, .end_s = end, .days = days, .from = 0, .rates = rates_});
+  }
+
+  token_rates rates_;
+  int east_s_ = 0;  // how far the zone of the days is ahead of UTC
+  std::vector<rate_hours> hours_;
+};
+
+// Whether a field of this name may hold rates inside of it.
+bool may_hold_rates(std::string_view name, std::string_view value) {
+  return (value.starts_with('{') || value.starts_with('[')) &&
+         (name.find("pricing") != std::string_view::npos ||
+          name.find("tier") != std::string_view::npos ||
+          name.find("peak") != std::string_view::npos);
+}
+
 // One entry of the document.
 class litellm_entry {
  public:
@@ -103,7 +295,7 @@ class litellm_entry {
   std::optional<model_prices> price() const {
     const auto input = usd_field(input_cost);
     const auto output = usd_field(output_cost);
-    if (!input || !is_of_text()) return std::nullopt;
+    if (!is_of_text() || (!input && !fields_.has_value(tiered))) return std::nullopt;
     model_prices prices;
     for (const json_member& member : fields_) {
       const std::string name = member_name(member);
@@ -112,7 +304,7 @@ class litellm_entry {
         continue;
       // If reasoning costs the same as output, no rate is needed. Otherwise the price is not
       // understood.
-      if (name == "output_cost_per_reasoning_token" && usd_field(name) == output) continue;
+      if (name == reasoning_cost && usd_field(name) == output) continue;
       const auto field = parse_rate_field(name);
       if (!field) {
         if (prices.not_understood.empty()) prices.not_understood = name;
@@ -122,7 +314,11 @@ class litellm_entry {
           field->tier.empty() ? prices.standard : prices.tiers[std::string(field->tier)].own;
       rates_above(card, field->above)[field->kind] = usd_field(name);
     }
-    if (*input == usd{} && output.value_or(usd{}) == usd{}) return std::nullopt;
+    add_nested(prices);
+    const token_rates& base = prices.standard.base;
+    const bool free =
+        base[token_kind::input] == usd{} && base[token_kind::output].value_or(usd{}) == usd{};
+    if (free) return std::nullopt;
     return prices;
   }
 
@@ -136,14 +332,47 @@ class litellm_entry {
   std::optional<usd> usd_field(std::string_view name) const {
     const auto text = number_text(fields_, name);
     if (!text) return std::nullopt;
-    const auto number = parse_json_number(*text);
-    const auto price = number ? sane_price(rounded_up_product({&*number, 1})) : std::nullopt;
+    const auto price = price_in(*text);
     if (!price) {
       throw fatal_error(fatal_error::kind::cannot_start,
                         fmt::format("{}: \"{}\" of {} is {}, which is no price in USD per token",
                                     origin_, name, model_, *text));
     }
     return price;
+  }
+
+  // Adds the rates in nested fields. If one of these is not understood, the other rates are wrong
+  // for some requests, so none is kept.
+  void add_nested(model_prices& prices) const {
+    // Nothing says how these rules go together with others.
+    const bool alone =
+        prices.standard.steps.empty() && prices.tiers.empty() && !fields_.has_value(reasoning_cost);
+    std::string odd;
+    for (const json_member& member : fields_) {
+      const std::string name = member_name(member);
+      const std::string_view value = fields_.value(name);
+      if (value.empty() || !odd.empty()) continue;
+      if (name == tiered) {
+        auto card = tiered_card(value, prices.standard.base);
+        if (!card || !alone || fields_.has_value(off_peak)) {
+          odd = name;
+        } else {
+          prices.standard = *std::move(card);
+        }
+      } else if (name == off_peak) {
+        auto hours = off_peak_reader().read(value);
+        if (!hours || !alone || fields_.has_value(tiered)) {
+          odd = name;
+        } else {
+          prices.hours = *std::move(hours);
+        }
+      } else if (may_hold_rates(name, value)) {
+        odd = name;
+      }
+    }
+    if (odd.empty()) return;
+    prices = {};
+    prices.not_understood = odd;
   }
 
   // Whether the model is for the endpoints that a job may name.

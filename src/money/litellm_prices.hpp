@@ -19,7 +19,12 @@ bool is_litellm_prices(const json_object& models);
 ///    (`_flex`, `_priority`, `_batches`).
 ///  - Any other field with "cost" in its name is stored as `not_understood`. The exception are fees
 ///    for searches and tools, because requests without them do not pay these fees.
-///  - A model has no price if it has no "input_cost_per_token", if its "mode" is one whose requests
+///  - "tiered_pricing" holds rates for ranges of prompt lengths, and "off_peak_pricing" rates for
+///    hours. If one of these is not of the known form, or stands next to rates with which it does
+///    not go together, it is stored as `not_understood`, and the model has no rates at all. The
+///    same holds for any other list or object whose name contains "pricing", "tier" or "peak".
+///  - A model has no price if it has neither "input_cost_per_token" nor "tiered_pricing", if its
+///  "mode" is one whose requests
 ///    this program does not send (images, audio, reranking …), or if its tokens cost 0. The
 ///    document uses 0 for models that are free, that are billed by another unit, or that cost the
 ///    same as some other model (openrouter/auto). An unknown price is never zero.

@@ -122,6 +122,212 @@ TEST(litellm_prices, every_cost_field_is_read_or_named) {
   EXPECT_EQ(cost(prices, "odd", {million, 0, 0, 0}), "1") << "what is known is still summed";
 }
 
+// Seconds since the epoch: a day of November 2026 in UTC. The first is a Sunday.
+double november(int day, int hour, int minute = 0) {
+  constexpr double begin = 1'793'491'200;
+  return begin + ((day - 1) * 24 + hour) * 3600.0 + minute * 60.0;
+}
+
+// The cost of a million prompt tokens at that moment.
+std::string prompt_at(const price_table& prices, const std::string& model, double moment) {
+  const auto price = prices.find(model, endpoint::chat_completions);
+  if (price == nullptr) return "unknown";
+  const auto priced = price->cost({.prompt_tokens = 1'000'000}, {"", moment, moment});
+  return priced.cost ? priced.cost->to_string() : "no rate for " + priced.missing;
+}
+
+std::string with_off_peak(const std::string& off_peak, const std::string& more = {}) {
+  return R"({"m": {"input_cost_per_token": 1e-06, "output_cost_per_token": 4e-06, "mode": "chat", )" +
+         more + R"("off_peak_pricing": )" + off_peak + "}}";
+}
+
+constexpr const char* half_rates =
+    R"("input_cost_per_token": 5e-07, "output_cost_per_token": 2e-06, )";
+
+TEST(litellm_prices, off_peak_rates_are_valid_in_their_windows) {
+  // The entry of the real file.
+  const auto prices = laid_over(price_table::built_in(), R"({"deepseek-v4-pro": {
+    "cache_creation_input_token_cost": 0.0, "cache_read_input_token_cost": 4.4e-08,
+    "input_cost_per_token": 1.32e-06, "litellm_provider": "deepseek", "mode": "chat",
+    "off_peak_pricing": {
+      "cache_read_input_token_cost": 2.2e-08, "input_cost_per_token": 6.6e-07,
+      "output_cost_per_token": 1.98e-06,
+      "windows": [{"hours_utc": ["00:00-01:00", "04:00-06:00", "10:00-00:00"],
+                   "weekdays": [1, 2, 3, 4, 5]},
+                  {"hours_utc": "00:00-00:00", "weekdays": [6, 7]}]},
+    "output_cost_per_token": 3.96e-06}})");
+  const auto own = price_table::built_in();
+  for (int day = 1; day <= 7; ++day) {
+    for (int hour = 0; hour < 24; ++hour) {
+      const double moment = november(day, hour, 30);
+      EXPECT_EQ(prompt_at(prices, "deepseek-v4-pro", moment),
+                prompt_at(own, "deepseek-v4-pro", moment))
+          << "day " << day << ", hour " << hour;
+    }
+  }
+  EXPECT_EQ(prompt_at(prices, "deepseek-v4-pro", november(4, 2)), "1.32");
+  EXPECT_EQ(prompt_at(prices, "deepseek-v4-pro", november(4, 23, 59)), "0.66");
+  EXPECT_EQ(prompt_at(prices, "deepseek-v4-pro", november(1, 2)), "0.66");
+  const model_prices& model = *prices.listed("deepseek-v4-pro");
+  EXPECT_EQ(model.not_understood, "");
+  const auto bound = model.dearest(1000, endpoint::chat_completions, "");
+  ASSERT_TRUE(bound);
+  EXPECT_EQ(bound->prompt * 1'000'000, *usd::parse("1.32")) << "the price of the peak";
+  EXPECT_EQ(bound->completion * 1'000'000, *usd::parse("3.96"));
+}
+
+TEST(litellm_prices, off_peak_windows_may_wrap_and_their_days_may_be_those_of_shanghai) {
+  const auto daily = laid_over(
+      {}, with_off_peak(std::string("{") + half_rates + R"("hours_utc": "16:30-00:30"})"));
+  EXPECT_EQ(prompt_at(daily, "m", november(2, 16, 29)), "1");
+  EXPECT_EQ(prompt_at(daily, "m", november(2, 16, 30)), "0.5");
+  EXPECT_EQ(prompt_at(daily, "m", november(3, 0, 29)), "0.5");
+  EXPECT_EQ(prompt_at(daily, "m", november(3, 0, 30)), "1");
+  // In Shanghai, Saturday and Sunday begin at 16:00 UTC of the day before.
+  const auto shanghai = laid_over({}, with_off_peak(std::string("{") + half_rates +
+                                                    R"("weekday_timezone": "Asia/Shanghai",
+                           "windows": [{"hours_utc": "00:00-00:00", "weekdays": [6, 7]}]})"));
+  EXPECT_EQ(prompt_at(shanghai, "m", november(6, 15, 59)), "1");
+  EXPECT_EQ(prompt_at(shanghai, "m", november(6, 16)), "0.5");
+  EXPECT_EQ(prompt_at(shanghai, "m", november(8, 15, 59)), "0.5") << "a Sunday";
+  EXPECT_EQ(prompt_at(shanghai, "m", november(8, 16)), "1");
+}
+
+TEST(litellm_prices, tiered_rates_depend_on_the_length_of_the_prompt) {
+  // Two entries of the real file; the second has no other rates.
+  const auto prices = laid_over({}, R"({
+  "opencode_go/claude-haiku-5-5": {"input_cost_per_token": 1e-07, "output_cost_per_token": 5e-07,
+    "cache_read_input_token_cost": 1e-08, "cache_creation_input_token_cost": 1.25e-07,
+    "mode": "chat", "tiered_pricing": [
+      {"range": [0, 100000], "input_cost_per_token": 1e-07, "output_cost_per_token": 5e-07,
+       "cache_read_input_token_cost": 1e-08, "cache_creation_input_token_cost": 1.25e-07},
+      {"range": [100000, 1000000], "input_cost_per_token": 5e-07, "output_cost_per_token": 2.5e-06,
+       "cache_read_input_token_cost": 5e-08, "cache_creation_input_token_cost": 6.25e-07}]},
+  "dashscope/qwen3-max": {"litellm_provider": "dashscope", "mode": "chat", "tiered_pricing": [
+      {"input_cost_per_token": 1.2e-06, "output_cost_per_token": 6e-06, "range": [0, 32000.0]},
+      {"input_cost_per_token": 2.4e-06, "output_cost_per_token": 1.2e-05,
+       "range": [32000.0, 128000.0]},
+      {"input_cost_per_token": 3e-06, "output_cost_per_token": 1.5e-05,
+       "range": [128000.0, 252000.0]}]}})");
+  const char* claude = "opencode_go/claude-haiku-5-5";
+  EXPECT_EQ(cost(prices, claude, {.prompt_tokens = 100'000, .completion_tokens = 1000}), "0.0105");
+  EXPECT_EQ(cost(prices, claude, {.prompt_tokens = 150'000, .completion_tokens = 1000}), "0.0775");
+  EXPECT_EQ(cost(prices, claude, {.prompt_tokens = 150'000, .cached_tokens = 150'000}), "0.0075");
+  EXPECT_EQ(cost(prices, claude, {.prompt_tokens = 2'000'000}), "1") << "beyond the last range";
+  const model_prices& model = *prices.listed(claude);
+  EXPECT_EQ(model.not_understood, "");
+  const auto prompt = [&](std::int64_t tokens) {
+    return model.dearest(tokens, endpoint::chat_completions, "")->prompt * 1'000'000;
+  };
+  EXPECT_EQ(prompt(100'000), *usd::parse("0.125"));
+  EXPECT_EQ(prompt(150'000), *usd::parse("0.625"));
+  const char* qwen = "dashscope/qwen3-max";
+  EXPECT_EQ(cost(prices, qwen, {.prompt_tokens = 32'000}), "0.0384");
+  EXPECT_EQ(cost(prices, qwen, {.prompt_tokens = 32'001}), "0.0768024");
+  EXPECT_EQ(cost(prices, qwen, {.prompt_tokens = 200'000, .completion_tokens = 1000}), "0.615");
+  EXPECT_EQ(cost(prices, qwen, {.prompt_tokens = 1000, .cached_tokens = 1000}), "0.0012");
+}
+
+TEST(litellm_prices, other_forms_of_nested_rates_have_no_price_and_no_bound) {
+  const auto with = [](const std::string& members) {
+    return R"({"m": {"input_cost_per_token": 1e-06, "output_cost_per_token": 4e-06, "mode": "chat", )" +
+           members + "}}";
+  };
+  const auto tiered = [&](const std::string& list, const std::string& more = {}) {
+    return with(more + R"("tiered_pricing": )" + list);
+  };
+  const auto off_peak = [](const std::string& members, const std::string& more = {}) {
+    return with_off_peak("{" + std::string(half_rates) + members + "}", more);
+  };
+  const std::string first =
+      R"([{"range": [0, 1000], "input_cost_per_token": 1e-06, "output_cost_per_token": 4e-06}, )";
+  const std::string second =
+      R"({"range": [1000, 2000], "input_cost_per_token": 2e-06, "output_cost_per_token": 8e-06})";
+  ASSERT_EQ(cost(laid_over({}, tiered(first + second + "]")), "m", {.prompt_tokens = 1500}),
+            "0.003");
+  ASSERT_EQ(
+      prompt_at(laid_over({}, off_peak(R"("hours_utc": "00:00-00:00")")), "m", november(1, 1)),
+      "0.5");
+  const struct {
+    std::string json;
+    const char* field;
+  } rows[] = {
+      {tiered("[]"), "tiered_pricing"},
+      {tiered("{}"), "tiered_pricing"},
+      {tiered("[3]"), "tiered_pricing"},
+      {tiered(R"([{"max_results_range": [0, 25], "input_cost_per_query": 0.005}])"),
+       "tiered_pricing"},
+      {tiered(first + R"({"range": [1000, 2000], "input_cost_per_token": 2e-06}])"),
+       "tiered_pricing"},
+      {tiered(first + R"({"range": [2000, 3000], "input_cost_per_token": 2e-06,
+                          "output_cost_per_token": 8e-06}])"),
+       "tiered_pricing"},
+      {tiered(first + R"({"range": [1000, 900], "input_cost_per_token": 2e-06,
+                          "output_cost_per_token": 8e-06}])"),
+       "tiered_pricing"},
+      {tiered(first + R"({"range": [1000, 2000.5], "input_cost_per_token": 2e-06,
+                          "output_cost_per_token": 8e-06}])"),
+       "tiered_pricing"},
+      {tiered(first + R"({"range": [1000, 2000], "input_cost_per_token": 2e-06,
+                          "output_cost_per_token": "free"}])"),
+       "tiered_pricing"},
+      {tiered(first + R"({"range": [1000, 2000], "input_cost_per_token": 2e-06, "hours": "1-2",
+                          "output_cost_per_token": 8e-06}])"),
+       "tiered_pricing"},
+      {tiered(first + R"({"range": [1000, 2000], "input_cost_per_token": 2e-06,
+                          "output_cost_per_reasoning_token": 9e-06,
+                          "output_cost_per_token": 8e-06}])"),
+       "tiered_pricing"},
+      {tiered("[" + second + "]"), "tiered_pricing"},
+      {tiered(first + second + "]", R"("cache_read_input_token_cost": 1e-07, )"), "tiered_pricing"},
+      {tiered(first + second + "]", R"("input_cost_per_token_priority": 2e-06, )"),
+       "tiered_pricing"},
+      {tiered(first + second + "]", R"("input_cost_per_token_above_200k_tokens": 2e-06, )"),
+       "tiered_pricing"},
+      {tiered(R"([{"range": [0, 1000], "input_cost_per_token": 3e-06,
+                   "output_cost_per_token": 4e-06}])"),
+       "tiered_pricing"},
+      {tiered(first + second + "]", R"("output_cost_per_reasoning_token": 4e-06, )"),
+       "tiered_pricing"},
+      {off_peak(R"("hours_utc": "soon")"), "off_peak_pricing"},
+      {off_peak(R"("hours_utc": "22:00-24:00")"), "off_peak_pricing"},
+      {off_peak(R"("hours_utc": 5)"), "off_peak_pricing"},
+      {off_peak(R"("windows": [])"), "off_peak_pricing"},
+      {off_peak(R"("windows": [{"weekdays": [1]}])"), "off_peak_pricing"},
+      {off_peak(R"("windows": [{"hours_utc": "01:00-02:00", "weekdays": ["mon"]}])"),
+       "off_peak_pricing"},
+      {off_peak(R"("windows": [{"hours_utc": "01:00-02:00", "weekdays": [0]}])"),
+       "off_peak_pricing"},
+      {off_peak(R"("windows": [{"hours_utc": "01:00-02:00", "months": [1]}])"), "off_peak_pricing"},
+      {off_peak(R"("hours_utc": "01:00-02:00", "weekday_timezone": "Europe/Berlin")"),
+       "off_peak_pricing"},
+      {off_peak(R"("hours_utc": "01:00-02:00", "until": "2027-01-01")"), "off_peak_pricing"},
+      {off_peak(R"("hours_utc": "01:00-02:00")", R"("input_cost_per_token_flex": 2e-06, )"),
+       "off_peak_pricing"},
+      {off_peak(R"("hours_utc": "01:00-02:00")",
+                R"("input_cost_per_token_above_200k_tokens": 2e-06, )"),
+       "off_peak_pricing"},
+      {off_peak(R"("hours_utc": "01:00-02:00")", R"("output_cost_per_reasoning_token": 4e-06, )"),
+       "off_peak_pricing"},
+      {off_peak(R"("hours_utc": "01:00-02:00")", R"("tiered_pricing": )" + first + second + "], "),
+       "tiered_pricing"},
+      {with_off_peak("[1]"), "off_peak_pricing"},
+      {with(R"("peak_hours": {"factor": 2})"), "peak_hours"},
+      {with(R"("volume_tiers": [1, 2])"), "volume_tiers"},
+      {with(R"("weekend_pricing": {"input": 1})"), "weekend_pricing"},
+  };
+  for (const auto& row : rows) {
+    const auto prices = laid_over({}, row.json);
+    ASSERT_NE(prices.listed("m"), nullptr) << row.json;
+    EXPECT_EQ(prices.listed("m")->not_understood, row.field) << row.json;
+    EXPECT_EQ(cost(prices, "m", {.prompt_tokens = 1000}), "unknown") << row.json;
+    EXPECT_FALSE(prices.listed("m")->dearest(1, endpoint::chat_completions, "")) << row.json;
+  }
+  const auto unset = laid_over({}, with(R"("tiered_pricing": null, "off_peak_pricing": null)"));
+  EXPECT_EQ(cost(unset, "m", {.prompt_tokens = 1000}), "0.001");
+  EXPECT_EQ(unset.listed("m")->not_understood, "");
+}
+
 TEST(litellm_prices, tell_limits_too) {
   const auto prices = laid_over({}, document);
   EXPECT_EQ(prices.limits("gpt-4o").input, 128000);
