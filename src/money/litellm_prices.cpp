@@ -22,6 +22,8 @@ namespace {
 constexpr std::string_view input_cost = "input_cost_per_token";
 constexpr std::string_view output_cost = "output_cost_per_token";
 constexpr std::string_view reasoning_cost = "output_cost_per_reasoning_token";
+constexpr std::string_view cached_cost = "cache_read_input_token_cost";
+constexpr std::string_view cache_hit_cost = "input_cost_per_token_cache_hit";  // the same
 constexpr std::string_view tiered = "tiered_pricing";
 constexpr std::string_view off_peak = "off_peak_pricing";
 
@@ -29,7 +31,7 @@ constexpr std::string_view off_peak = "off_peak_pricing";
 constexpr std::array<std::pair<std::string_view, token_kind>, 8> rate_fields = {{
     {input_cost, token_kind::input},
     {output_cost, token_kind::output},
-    {"cache_read_input_token_cost", token_kind::cached_input},
+    {cached_cost, token_kind::cached_input},
     {"cache_creation_input_token_cost", token_kind::cache_write},
     {"input_cost_per_audio_token", token_kind::audio_input},
     {"output_cost_per_audio_token", token_kind::audio_output},
@@ -43,27 +45,45 @@ constexpr std::array<std::string_view, 6> fees = {
     "file_search_cost_per_1k_calls",    "file_search_cost_per_gb_per_day",
     "vector_store_cost_per_gb_per_day", "computer_use_input_cost_per_1k_tokens"};
 
+// The same prices in Databricks' own unit, next to those in USD.
+constexpr std::array<std::string_view, 2> other_units = {"input_dbu_cost_per_token",
+                                                         "output_dbu_cost_per_token"};
+
+constexpr std::array<std::pair<std::string_view, std::string_view>, 5> tier_suffixes = {{
+    {"_flex", "flex"},
+    {"_priority", "priority"},
+    {"_batches", "batch"},
+    {"_ultrafast", "ultrafast"},
+    {"_balanced", "balanced"},
+}};
+
+// How long a cache keeps what is written at a rate of its own: Anthropic's hour, OpenAI's 12 hours.
+constexpr std::array<std::string_view, 2> lifetimes = {"_above_1hr", "_above_12hr"};
+
 bool take_suffix(std::string_view& name, std::string_view suffix) {
   if (!name.ends_with(suffix)) return false;
   name.remove_suffix(suffix.size());
   return true;
 }
 
+std::string_view take_tier(std::string_view& name) {
+  for (const auto& [suffix, tier] : tier_suffixes) {
+    if (take_suffix(name, suffix)) return tier;
+  }
+  return {};
+}
+
 // The meaning of a rate field such as "input_cost_per_token_above_200k_tokens_priority".
 struct rate_field {
   token_kind kind = token_kind::input;
-  std::int64_t above = 0;  // prompt tokens above which it applies; 0: always
-  std::string_view tier;   // empty: standard
+  std::int64_t above = 0;     // prompt tokens above which it applies; 0: always
+  std::string_view tier;      // empty: standard
+  std::string_view lifetime;  // of a long-lived cache; one of `lifetimes`
 };
 
 std::optional<rate_field> parse_rate_field(std::string_view name) {
   rate_field field;
-  if (take_suffix(name, "_flex"))
-    field.tier = "flex";
-  else if (take_suffix(name, "_priority"))
-    field.tier = "priority";
-  else if (take_suffix(name, "_batches"))
-    field.tier = "batch";
+  field.tier = take_tier(name);
   constexpr std::string_view above = "_above_";
   if (take_suffix(name, "k_tokens")) {
     const std::size_t at = name.rfind(above);
@@ -78,16 +98,31 @@ std::optional<rate_field> parse_rate_field(std::string_view name) {
     field.above *= 1000;
     name = name.substr(0, at);
   }
-  const bool for_an_hour = take_suffix(name, "_above_1hr");
+  for (const std::string_view lifetime : lifetimes) {
+    if (take_suffix(name, lifetime)) field.lifetime = lifetime;
+  }
   const auto found = std::find_if(rate_fields.begin(), rate_fields.end(),
                                   [&](const auto& row) { return row.first == name; });
   if (found == rate_fields.end()) return std::nullopt;
   field.kind = found->second;
-  if (for_an_hour) {
+  if (!field.lifetime.empty()) {
     if (field.kind != token_kind::cache_write) return std::nullopt;
     field.kind = token_kind::cache_write_1h;
   }
   return field;
+}
+
+// Whether requests of this program that have a cost bound never pay this field.
+bool is_never_paid(std::string_view name) {
+  const auto is_name = [&](std::string_view one) { return one == name; };
+  if (std::any_of(fees.begin(), fees.end(), is_name) ||
+      std::any_of(other_units.begin(), other_units.end(), is_name))
+    return true;
+  // Rates of /v1/decisions, an endpoint that no job can name.
+  if (take_suffix(name, "_decisions")) return parse_rate_field(name).has_value();
+  // Audio has no bound.
+  take_tier(name);
+  return name == "cache_read_input_audio_token_cost";
 }
 
 // The rates of the card for prompts of more than `above` tokens.
@@ -297,19 +332,24 @@ class litellm_entry {
     const auto output = usd_field(output_cost);
     if (!is_of_text() || (!input && !fields_.has_value(tiered))) return std::nullopt;
     model_prices prices;
+    std::string_view lifetime;  // the only one that the entry may have rates for
     for (const json_member& member : fields_) {
       const std::string name = member_name(member);
-      if (name.find("cost") == std::string::npos || !fields_.has_value(name) ||
-          std::find(fees.begin(), fees.end(), name) != fees.end())
+      if (name.find("cost") == std::string::npos || !fields_.has_value(name) || is_never_paid(name))
         continue;
       // If reasoning costs the same as output, no rate is needed. Otherwise the price is not
       // understood.
       if (name == reasoning_cost && usd_field(name) == output) continue;
-      const auto field = parse_rate_field(name);
-      if (!field) {
+      const auto field = parse_rate_field(name == cache_hit_cost ? cached_cost : name);
+      // Two spellings of one kind must not contradict each other.
+      const bool odd =
+          !field || (name == cache_hit_cost &&
+                     usd_field(cached_cost).value_or(*usd_field(name)) != *usd_field(name));
+      if (odd || (!field->lifetime.empty() && !lifetime.empty() && field->lifetime != lifetime)) {
         if (prices.not_understood.empty()) prices.not_understood = name;
         continue;
       }
+      if (!field->lifetime.empty()) lifetime = field->lifetime;
       rate_card& card =
           field->tier.empty() ? prices.standard : prices.tiers[std::string(field->tier)].own;
       rates_above(card, field->above)[field->kind] = usd_field(name);

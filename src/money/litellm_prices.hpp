@@ -14,11 +14,13 @@ bool is_litellm_prices(const json_object& models);
 /// Reads that document as described at price_table::merge:
 ///  - "sample_spec" describes the format and is skipped.
 ///  - Rates are in USD per token, as numbers or strings, and are rounded up to 1e-18 USD. There are
-///    rates for input, output, reading from and writing to a cache (`_above_1hr`: for an hour),
-///    audio and images. Each may be limited to long prompts (`_above_200k_tokens`) and to a tier
-///    (`_flex`, `_priority`, `_batches`).
-///  - Any other field with "cost" in its name is stored as `not_understood`. The exception are fees
-///    for searches and tools, because requests without them do not pay these fees.
+///    rates for input, output, reading from and writing to a cache (`_above_1hr`, `_above_12hr`:
+///    for so long), audio and images. Each may be limited to long prompts (`_above_200k_tokens`)
+///    and to a tier (`_flex`, `_priority`, `_batches`, `_ultrafast`, `_balanced`).
+///  - Any other field with "cost" in its name is stored as `not_understood`, and so is a second
+///    spelling of a rate that contradicts the first. The exceptions are fees for searches and
+///    tools, rates for cached audio and for another endpoint (`_decisions`), because requests that
+///    have a cost bound do not pay these, and prices in another unit next to those in USD.
 ///  - "tiered_pricing" holds rates for ranges of prompt lengths, and "off_peak_pricing" rates for
 ///    hours. If one of these is not of the known form, or stands next to rates with which it does
 ///    not go together, it is stored as `not_understood`, and the model has no rates at all. The

@@ -2,8 +2,16 @@
 
 #include <gmock/gmock.h>
 
+#include <cstdlib>
+#include <fstream>
+#include <initializer_list>
+#include <iostream>
+#include <iterator>
+#include <map>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "sluice/error.hpp"
 
@@ -326,6 +334,114 @@ TEST(litellm_prices, other_forms_of_nested_rates_have_no_price_and_no_bound) {
   const auto unset = laid_over({}, with(R"("tiered_pricing": null, "off_peak_pricing": null)"));
   EXPECT_EQ(cost(unset, "m", {.prompt_tokens = 1000}), "0.001");
   EXPECT_EQ(unset.listed("m")->not_understood, "");
+}
+
+TEST(litellm_prices, other_spellings_of_known_rates_are_read) {
+  const auto prices = laid_over({}, R"({
+  "gpt-6-astra": {"input_cost_per_token": 1e-05, "output_cost_per_token": 5e-05, "mode": "chat",
+    "cache_read_input_token_cost": 1e-06, "cache_creation_input_token_cost": 1.25e-05,
+    "cache_creation_input_token_cost_above_12hr": 2.5e-05,
+    "cache_creation_input_token_cost_above_12hr_above_272k_tokens": 5e-05,
+    "cache_creation_input_token_cost_above_12hr_ultrafast": 1.5e-04,
+    "cache_creation_input_token_cost_above_12hr_above_272k_tokens_ultrafast": 3e-04,
+    "cache_creation_input_token_cost_ultrafast": 7.5e-05,
+    "input_cost_per_token_above_272k_tokens": 2e-05,
+    "input_cost_per_token_ultrafast": 6e-05, "output_cost_per_token_ultrafast": 3e-04,
+    "input_cost_per_token_above_272k_tokens_ultrafast": 1.2e-04},
+  "decides": {"input_cost_per_token": 1e-07, "output_cost_per_token": 5e-07, "mode": "chat",
+    "cache_read_input_token_cost_decisions": 1e-08, "input_cost_per_token_decisions": 1e-07,
+    "input_cost_per_token_above_272k_tokens_decisions": 2e-07,
+    "output_cost_per_token_decisions": 0.0},
+  "sail": {"input_cost_per_token": 2e-06, "output_cost_per_token": 1e-05, "mode": "chat",
+    "input_cost_per_token_balanced": 1e-06, "output_cost_per_token_balanced": 5e-06},
+  "hit": {"input_cost_per_token": 1e-06, "output_cost_per_token": 5e-06, "mode": "chat",
+    "cache_read_input_token_cost": 1e-07, "input_cost_per_token_cache_hit": 1e-07},
+  "hit-alone": {"input_cost_per_token": 1e-06, "output_cost_per_token": 5e-06, "mode": "chat",
+    "input_cost_per_token_cache_hit": 2e-07},
+  "databricks": {"input_cost_per_token": 1.4e-07, "output_cost_per_token": 2.8e-07, "mode": "chat",
+    "input_dbu_cost_per_token": 2e-06, "output_dbu_cost_per_token": 4e-06},
+  "hears": {"input_cost_per_token": 1e-06, "output_cost_per_token": 5e-06, "mode": "chat",
+    "input_cost_per_audio_token": 3e-06, "cache_read_input_audio_token_cost": 1e-07,
+    "cache_read_input_audio_token_cost_priority": 2e-07}
+})");
+  for (const char* name :
+       {"gpt-6-astra", "decides", "sail", "hit", "hit-alone", "databricks", "hears"}) {
+    ASSERT_NE(prices.listed(name), nullptr) << name;
+    EXPECT_EQ(prices.listed(name)->not_understood, "") << name;
+    EXPECT_TRUE(prices.listed(name)->dearest(1000, endpoint::chat_completions, "auto")) << name;
+  }
+  const model_prices& astra = *prices.listed("gpt-6-astra");
+  const auto at = [&](const token_usage& usage, std::string_view tier = {}) {
+    const auto told = astra.cost(usage, {std::string(tier), 0, 0});
+    return told.cost ? told.cost->to_string() : "no rate for " + told.missing;
+  };
+  EXPECT_EQ(at({.prompt_tokens = 1000, .cache_write_tokens = 1000}), "0.0125");
+  EXPECT_EQ(at({.prompt_tokens = 1000, .cache_write_1h_tokens = 1000}), "0.025");
+  EXPECT_EQ(at({.prompt_tokens = 300'000, .cache_write_1h_tokens = 300'000}), "15");
+  EXPECT_EQ(at({.prompt_tokens = 1000, .completion_tokens = 1000}, "ultrafast"), "0.36");
+  EXPECT_EQ(at({.prompt_tokens = 1000, .cache_write_1h_tokens = 1000}, "ultrafast"), "0.15");
+  const auto bound = astra.dearest(1000, endpoint::chat_completions, "ultrafast");
+  ASSERT_TRUE(bound);
+  EXPECT_EQ(bound->prompt * 1'000'000, *usd::parse("150"));
+  EXPECT_EQ(bound->completion * 1'000'000, *usd::parse("300"));
+  EXPECT_EQ(cost(prices, "decides", {.completion_tokens = 1'000'000}), "0.5");
+  EXPECT_TRUE(prices.listed("decides")->tiers.empty()) << "prices of another endpoint";
+  EXPECT_EQ(prices.listed("sail")->cost({.prompt_tokens = 1000}, {"balanced", 0, 0}).cost,
+            *usd::parse("0.001"));
+  EXPECT_EQ(cost(prices, "hit", {.prompt_tokens = 1000, .cached_tokens = 1000}), "0.0001");
+  EXPECT_EQ(cost(prices, "hit-alone", {.prompt_tokens = 1000, .cached_tokens = 1000}), "0.0002");
+  EXPECT_EQ(cost(prices, "databricks", {.prompt_tokens = 1000}), "0.00014");
+}
+
+TEST(litellm_prices, spellings_that_contradict_each_other_have_no_bound) {
+  for (const auto& [members, field] : std::initializer_list<std::pair<const char*, const char*>>{
+           {R"("cache_read_input_token_cost": 1e-07, "input_cost_per_token_cache_hit": 2e-07)",
+            "input_cost_per_token_cache_hit"},
+           {R"("input_cost_per_token_cache_hit_priority": 2e-07)",
+            "input_cost_per_token_cache_hit_priority"},
+           {R"("cache_creation_input_token_cost_above_1hr": 2e-06,
+               "cache_creation_input_token_cost_above_12hr": 4e-06)",
+            "cache_creation_input_token_cost_above_12hr"},
+           {R"("cache_creation_input_token_cost_above_24hr": 4e-06)",
+            "cache_creation_input_token_cost_above_24hr"},
+           {R"("input_cost_per_token_above_12hr": 4e-06)", "input_cost_per_token_above_12hr"},
+           {R"("input_cost_per_blink_decisions": 4e-06)", "input_cost_per_blink_decisions"}}) {
+    const auto prices = laid_over(
+        {},
+        R"({"m": {"input_cost_per_token": 1e-06, "output_cost_per_token": 5e-06, "mode": "chat", )" +
+            std::string(members) + "}}");
+    EXPECT_EQ(prices.listed("m")->not_understood, field);
+    EXPECT_FALSE(prices.listed("m")->dearest(1, endpoint::chat_completions, "")) << members;
+  }
+}
+
+// With SLUICE_LITELLM_PRICES: the path of litellm's model_prices_and_context_window.json.
+TEST(litellm_prices, nearly_every_entry_of_the_real_file_has_a_bound) {
+  const char* const path = std::getenv("SLUICE_LITELLM_PRICES");
+  if (path == nullptr) GTEST_SKIP() << "SLUICE_LITELLM_PRICES names no file";
+  std::ifstream file(path);
+  const std::string json{std::istreambuf_iterator<char>(file), {}};
+  const auto prices = laid_over({}, json);
+  std::size_t priced = 0;
+  std::map<std::string, std::vector<std::string>> refused;  // by field
+  for (const json_member& member : json_object(json)) {
+    const std::string name = member_name(member);
+    const model_prices* const model = prices.listed(name);
+    if (model == nullptr) continue;
+    ++priced;
+    const auto target = json_object(member.value).text("mode") == "embedding"
+                            ? endpoint::embeddings
+                            : endpoint::chat_completions;
+    if (!model->dearest(1'000'000, target, "")) refused[model->not_understood].push_back(name);
+  }
+  std::size_t all = 0;
+  for (const auto& [field, names] : refused) {
+    all += names.size();
+    std::cout << (field.empty() ? "a missing rate" : field) << ": " << names.size() << ", as "
+              << names.front() << "\n";
+  }
+  EXPECT_GT(priced, 3000U);
+  EXPECT_LT(all * 100, priced * 4) << all << " of " << priced << " models are refused";
 }
 
 TEST(litellm_prices, tell_limits_too) {
