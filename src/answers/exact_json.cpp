@@ -130,19 +130,19 @@ std::strong_ordering order_of_numbers(const json& left, const json& right) {
 }
 
 std::strong_ordering order_of_objects(const json& left, const json& right) {
-  if (const auto sizes = left.size() <=> right.size(); sizes != 0) return sizes;
+  if (const auto sizes = left.size() <=> right.size(); std::is_neq(sizes)) return sizes;
   auto other = right.begin();
   for (auto one = left.begin(); one != left.end(); ++one, ++other) {
-    if (const auto names = one.key().compare(other.key()) <=> 0; names != 0) return names;
-    if (const auto values = order(*one, *other); values != 0) return values;
+    if (const auto names = one.key().compare(other.key()) <=> 0; std::is_neq(names)) return names;
+    if (const auto values = order(*one, *other); std::is_neq(values)) return values;
   }
   return std::strong_ordering::equal;
 }
 
 std::strong_ordering order_of_arrays(const json& left, const json& right) {
-  if (const auto sizes = left.size() <=> right.size(); sizes != 0) return sizes;
+  if (const auto sizes = left.size() <=> right.size(); std::is_neq(sizes)) return sizes;
   for (std::size_t i = 0; i < left.size(); ++i) {
-    if (const auto values = order(left[i], right[i]); values != 0) return values;
+    if (const auto values = order(left[i], right[i]); std::is_neq(values)) return values;
   }
   return std::strong_ordering::equal;
 }

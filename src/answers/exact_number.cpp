@@ -29,7 +29,7 @@ std::strong_ordering order_of_sizes(const exact_number& left, const exact_number
   const auto magnitude = [](const exact_number& number) {
     return number.exponent + static_cast<std::int64_t>(number.digits.size());
   };
-  if (const auto order = magnitude(left) <=> magnitude(right); order != 0) return order;
+  if (const auto order = magnitude(left) <=> magnitude(right); std::is_neq(order)) return order;
   return left.digits.compare(right.digits) <=> 0;
 }
 

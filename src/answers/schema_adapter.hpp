@@ -38,7 +38,7 @@ class schema_iterator {
   using pointer = Element*;
   using reference = Element&;
 
-  explicit schema_iterator(nlohmann::json::const_iterator place) : place_(place) {}
+  explicit schema_iterator(const nlohmann::json::const_iterator& place) : place_(place) {}
 
   Element operator*() const;
   valijson::adapters::DerefProxy<Element> operator->() const {
@@ -173,7 +173,7 @@ class schema_adapter final
   bool equalTo(const valijson::adapters::Adapter& other, bool strict) const override {
     const auto* const same = dynamic_cast<const schema_adapter*>(&other);
     if (same == nullptr) return BasicAdapter::equalTo(other, strict);  // the name of a property
-    return order(*value_, *same->value_) == 0;
+    return std::is_eq(order(*value_, *same->value_));
   }
 
  private:

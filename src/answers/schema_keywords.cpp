@@ -138,13 +138,13 @@ struct bound_kind {
 };
 constexpr std::array bounds = {
     bound_kind{own_minimum, "a minimum", "is below the minimum of",
-               [](std::strong_ordering found) { return found < 0; }},
+               [](std::strong_ordering found) { return std::is_lt(found); }},
     bound_kind{own_maximum, "a maximum", "is above the maximum of",
-               [](std::strong_ordering found) { return found > 0; }},
+               [](std::strong_ordering found) { return std::is_gt(found); }},
     bound_kind{own_exclusive_minimum, "an exclusiveMinimum", "is not above",
-               [](std::strong_ordering found) { return found <= 0; }},
+               [](std::strong_ordering found) { return std::is_lteq(found); }},
     bound_kind{own_exclusive_maximum, "an exclusiveMaximum", "is not below",
-               [](std::strong_ordering found) { return found >= 0; }},
+               [](std::strong_ordering found) { return std::is_gteq(found); }},
 };
 
 class bound final : public value_constraint {
@@ -194,12 +194,12 @@ class unique_items final : public value_constraint {
     // Equal items stay in the order of their places, which grow with their index.
     std::sort(sorted.begin(), sorted.end(), [](const json* left, const json* right) {
       const auto found = order(*left, *right);
-      return found != 0 ? found < 0 : left < right;
+      return std::is_neq(found) ? std::is_lt(found) : left < right;
     });
     const json* first = nullptr;
     const json* again = nullptr;  // the first item of the array that is equal to an earlier one
     for (std::size_t i = 1; i < sorted.size(); ++i) {
-      if ((again != nullptr && sorted[i] > again) || order(*sorted[i - 1], *sorted[i]) != 0)
+      if ((again != nullptr && sorted[i] > again) || std::is_neq(order(*sorted[i - 1], *sorted[i])))
         continue;
       first = sorted[i - 1];
       again = sorted[i];
