@@ -60,6 +60,16 @@ class LeasedWork : public ::testing::Test {
     time_.call_at(until, [&over] { over = true; });
     test::run_virtual(loop_, time_, [&] { return over || ended_; });
   }
+  leased_work::setup parts() {
+    return {.loop = loop_,
+            .time = time_,
+            .store = store_,
+            .threads = threads_,
+            .prices = prices_,
+            .say = [](severity, const std::string&) {},
+            .stop_run = [] {},
+            .funds_changed = [] {}};
+  }
   request next() {
     auto got = work_.next();
     if (!got) throw std::logic_error("there is no request");
@@ -81,15 +91,7 @@ class LeasedWork : public ::testing::Test {
   std::int64_t clock_set_ = 0;  // microseconds by which the clock of the store was set
   std::size_t claims_ = 0;
   bool ended_ = false;
-  leased_work work_{{.loop = loop_,
-                     .time = time_,
-                     .store = store_,
-                     .threads = threads_,
-                     .prices = prices_,
-                     .say = [](severity, const std::string&) {},
-                     .stop_run = [] {},
-                     .funds_changed = [] {}},
-                    {.worker = "w", .lease = 60s}};
+  leased_work work_{parts(), {.worker = "w", .lease = 60s}};
 };
 
 // A reservation of another worker may be released at any time, so this worker asks again once a
@@ -162,15 +164,7 @@ TEST_F(LeasedWork, ASuccessOfAnotherWorkerIsASuccessOfTheJob) {
   new_result success;
   success.line = {other->first, true, "{}"};
   store_.commit({"other", 1, 60s, {{other->key, {{other->first, 1, {}}}, {}, {success}, false}}});
-  leased_work late{{.loop = loop_,
-                    .time = time_,
-                    .store = store_,
-                    .threads = threads_,
-                    .prices = prices_,
-                    .say = [](severity, const std::string&) {},
-                    .stop_run = [] {},
-                    .funds_changed = [] {}},
-                   {.worker = "late", .lease = 60s}};
+  leased_work late(parts(), {.worker = "late", .lease = 60s});
   bool over = false;
   asio::co_spawn(loop_, late.work(), [&](const std::exception_ptr&) { over = true; });
   ended_ = false;
