@@ -369,8 +369,8 @@ bool batch_runner::active_batch::has_job() {
 }
 
 // Before the batch ends, its files must be complete, and its results counted. If the server that
-// ran the job died, neither is true: opening the job mends the files and counts the results and the
-// attempts that were in flight. Needs neither the key nor prices, because nothing is sent.
+// ran the job died, neither is true: opening the job repairs the files and counts the results and
+// the attempts that were in flight. Needs neither the key nor prices, because nothing is sent.
 asio::awaitable<void> batch_runner::active_batch::require_closed_job() {
   if (closed_) co_return;
   std::optional<store::batch_progress> counted;

@@ -379,7 +379,7 @@ TEST_F(waiting_runners, ACancelAtAnotherServerEndsTheWait) {
   runner();
   run([&] { return waits(id); });
   const double asked = time.since_start();
-  records.request_cancel("", id, unix_now());  // and nobody tells this server
+  records.request_cancel("", id, unix_now());  // this server is not told
   run_until_ended({id});
   EXPECT_EQ(batch(id).status, batch_status::cancelled);
   EXPECT_LE(time.since_start() - asked, 30);
@@ -531,13 +531,13 @@ struct shared_runners : limited_runners {
         boost::asio::detached);
     run([&] { return settled; });
   }
-  // What was spent and reserved since then: by calls as the store has it, and by batches in truth.
+  // What was spent and reserved since then: by calls as stored, and by batches as measured.
   usd spent_since(const std::string& id, usd before) {
     usd all = records.spent_by_others("bob", id) + spent(id);
     return all -= before;
   }
   const std::string bob = "bob";
-  // What the batch has spent in truth, and the calls as the store has them.
+  // What the batch has really spent, and what the store has for the calls.
   usd spent(const std::string& id) {
     const auto live = runner().live(id);
     const usd by_batch = live && live->counted ? live->progress.spent : batch(id).progress.cost;

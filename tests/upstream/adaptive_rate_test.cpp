@@ -94,7 +94,7 @@ struct light_traffic {
   int starts;
   duration each;
   duration head = 1s;
-  int in_pairs = 1;  // so many start together, and all but the first one wait for the pacing
+  int in_pairs = 1;  // number of starts at a time; all but the first one wait for the pacing
 };
 
 std::vector<light_traffic> light_traffics() {

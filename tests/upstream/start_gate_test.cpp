@@ -784,7 +784,7 @@ TEST_F(kept_window_test, a_refused_start_is_given_back_when_the_lock_is_free) {
   EXPECT_FALSE(gate.try_enter(calls, std::nullopt, {})) << "the machines have no start left";
   ASSERT_TRUE(kept);
   kept.reset();
-  advance(100ms);  // nobody waits
+  advance(100ms);  // no request waits
   rate_limiter seen({1, 1s, pacing::burst, 0, &other});
   EXPECT_TRUE(seen.try_start(time.now())) << "the slot is free for other processes";
 }
