@@ -216,8 +216,8 @@ std::optional<rate_card> tiered_card(std::string_view list, const token_rates& f
   return card.base[token_kind::input] ? std::optional(std::move(card)) : std::nullopt;
 }
 
-constexpr int hour_s = 60 * 60;
-constexpr int day_s = 24 * hour_s;
+constexpr int hour_seconds = 60 * 60;
+constexpr int day_seconds = 24 * hour_seconds;
 constexpr std::uint8_t every_day = 0x7F;
 
 // "10:00-00:00": the begin and the end in seconds of the day.
@@ -227,7 +227,7 @@ std::optional<std::pair<int, int>> window_in(std::string_view text) {
   const auto end = dash < text.size() ? read_time_of_day(text.substr(dash + 1)) : std::nullopt;
   if (!begin || !end) return std::nullopt;
   const auto seconds = [](const time_of_day& time) {
-    return time.hour * hour_s + time.minute * 60;
+    return time.hour * hour_seconds + time.minute * 60;
   };
   return std::pair(seconds(*begin), seconds(*end));
 }
@@ -257,7 +257,7 @@ class off_peak_reader {
     const auto zone = object.text("weekday_timezone");
     // China has no daylight saving time.
     if (zone == "Asia/Shanghai") {
-      east_s_ = 8 * hour_s;
+      east_s_ = 8 * hour_seconds;
     } else if (object.has_value("weekday_timezone") && zone != "UTC") {
       return std::nullopt;
     }
@@ -289,7 +289,7 @@ class off_peak_reader {
       if (begin < end) {
         add(begin, end, days);
       } else {
-        add(begin, day_s, days);
+        add(begin, day_seconds, days);
         add(0, end, days);
       }
     }
@@ -298,7 +298,7 @@ class off_peak_reader {
 
   // `days` are those of the zone: there, the next day begins before the end of the day in UTC.
   void add(int begin, int end, std::uint8_t days) {
-    const int next_day = day_s - east_s_;
+    const int next_day = day_seconds - east_s_;
     const auto day_before = static_cast<std::uint8_t>((days >> 1U | days << 6U) & every_day);
     add_in_utc(begin, std::min(end, next_day), days);
     add_in_utc(std::max(begin, next_day), end, day_before);
