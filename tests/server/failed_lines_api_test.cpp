@@ -14,7 +14,7 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-constexpr const char* batch_id = "batch_BBBBBBBBBBBBBBBBBBBBBBBB";
+constexpr const char* failed_batch_id = "batch_BBBBBBBBBBBBBBBBBBBBBBBB";
 constexpr const char* input_id = "file-IIIIIIIIIIIIIIIIIIIIIIII";
 constexpr const char* errors_id = "file-EEEEEEEEEEEEEEEEEEEEEEEE";
 
@@ -43,7 +43,7 @@ struct shared_failed_lines : routes_rig {
   void add_batch(store::batch_status status, bool has_errors) {
     add_file(input_id, lines(3));
     store::batch_record batch;
-    batch.id = batch_id;
+    batch.id = failed_batch_id;
     batch.input_file_id = input_id;
     batch.status = status;
     batch.created_at = unix_now();
@@ -55,7 +55,7 @@ struct shared_failed_lines : routes_rig {
     }
   }
   fake_exchange failed(const std::string& query = {}) {
-    return get("/sluice/batches/" + std::string(batch_id) + "/errors", {}, query);
+    return get("/sluice/batches/" + std::string(failed_batch_id) + "/errors", {}, query);
   }
   static std::vector<std::string> ids(const fake_exchange& answer) {
     std::vector<std::string> found;
@@ -99,8 +99,8 @@ TEST_F(shared_failed_lines, while_another_server_runs_the_batch_they_come_from_t
   add_batch(store::batch_status::in_progress, false);
   EXPECT_THAT(ids(failed()), IsEmpty()) << "nothing has failed";
   // A copy of an earlier claim of this server.
-  std::filesystem::create_directories(copies.batch(batch_id));
-  place_of_copies.write("batches/" + std::string(batch_id) + "/output.errors.jsonl",
+  std::filesystem::create_directories(copies.batch(failed_batch_id));
+  place_of_copies.write("batches/" + std::string(failed_batch_id) + "/output.errors.jsonl",
                         failure("old"));
   shared.entries[1] = {"output.jsonl", "other bytes\n"};
   shared.entries[2] = {"output.errors.jsonl", failure("a") + failure("b") + failure("c")};
@@ -131,7 +131,7 @@ TEST_F(shared_failed_lines, a_retry_without_the_bytes_of_its_failures_is_an_erro
   add_file(errors_id, failure("r1"));
   shared.release(errors_id);
   ASSERT_EQ(shared.files.erase(errors_id), 1U);
-  EXPECT_EQ(post("/v1/batches/" + std::string(batch_id) + "/retry", {}).status, 500);
+  EXPECT_EQ(post("/v1/batches/" + std::string(failed_batch_id) + "/retry", {}).status, 500);
   EXPECT_EQ(get("/v1/batches").json()["data"].size(), 1U);
 }
 
