@@ -251,11 +251,13 @@ class Deaths(ClusterCase):
         job = self.job(chats(400))
         self.enqueue(job)
         workers = [self.worker(f"host{n}", relay, "--concurrency", 4) for n in range(2)]
-        for step in (60, 180):
+        wait_until(lambda: all("prices of" in worker.err for worker in workers), "both have connected")
+        for outage, step in ((1, 60), (2, 180)):
             wait_until(lambda: relay.attempts >= step, "the job is under way")
             self.database.kill_9()
             sent = relay.attempts
-            time.sleep(1)
+            wait_until(lambda: all(worker.err.count("nothing new is sent") >= outage for worker in workers),
+                       "both notice that the database is away")
             # Workers send nothing without a record in the database, so only recorded attempts still arrive.
             self.assertLessEqual(relay.attempts, sent + 8)
             self.database.start()
