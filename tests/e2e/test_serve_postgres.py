@@ -142,8 +142,9 @@ class TwoServers(PostgresCase):
         self.assertEqual(three.call("GET", f"/sluice/batches/{name}/errors").status, 500)
 
     def test_a_script_does_not_see_that_its_server_dies(self) -> None:
-        relay = self.relay("--delay-min", "0.05", "--delay-max", "0.1")
-        servers = [self.host("one", relay, "--concurrency", "4")]
+        # The first server needs many seconds for its batch, so it dies in the middle also if the second one starts slowly.
+        relay = self.relay("--delay-min", "0.15", "--delay-max", "0.25")
+        servers = [self.host("one", relay, "--concurrency", "2")]
 
         def attend(client: socket.socket) -> None:
             forward(client, next(server.port for server in servers if server.process.poll() is None))
