@@ -91,7 +91,7 @@ class beast_client final : public http_client {
         url_(base_url::parse(relay.base_url)),
         connector_(context, clock, relay, url_, std::move(resolve), std::move(lookups)),
         request_prefix_(connector_.request_prefix()),
-        idle_(clock) {
+        links_(std::make_shared<links>(clock)) {
     const auto has_header = [&](std::string_view name) {
       return std::any_of(relay.headers.begin(), relay.headers.end(), [&](const auto& header) {
         return boost::beast::iequals(header.first, name);
@@ -116,43 +116,52 @@ class beast_client final : public http_client {
   void allow_sending() override { sending_ = true; }
   void stop_sending() override {
     sending_ = false;
-    idle_.clear();
-    for (connection* active : active_) {
+    links_->idle.clear();
+    for (connection* active : links_->active) {
       if (active->connecting) active->abort();
     }
   }
   void abort() override {
-    for (connection* active : active_) active->abort();
-    idle_.clear();
+    for (connection* active : links_->active) active->abort();
+    links_->idle.clear();
   }
 
  private:
   using connection_ptr = std::unique_ptr<connection>;
 
+  // The open connections. drain() shares them, because it may outlive the client.
+  struct links {
+    explicit links(clock& time) : idle(time) {}
+    idle_connections idle;
+    std::list<connection*> active;
+  };
+
   // Adds a connection to the active ones while in scope.
   class membership {
    public:
-    membership(std::list<connection*>& all, connection* member)
-        : all_(all), place_(all.insert(all.end(), member)) {}
+    membership(std::shared_ptr<links> all, connection* member)
+        : all_(std::move(all)), place_(all_->active.insert(all_->active.end(), member)) {}
     membership(const membership&) = delete;
     membership& operator=(const membership&) = delete;
-    ~membership() { all_.erase(place_); }
+    ~membership() { all_->active.erase(place_); }
 
    private:
-    std::list<connection*>& all_;
-    std::list<connection*>::iterator place_;
+    const std::shared_ptr<links> all_;
+    const std::list<connection*>::iterator place_;
   };
 
   connection_ptr take_idle();
-  bool may_serve_again(const response_parser& parser) const;
+  static bool may_serve_again(const response_parser& parser, bool forwards);
   template <typename Stream>
   asio::awaitable<exchange_end> talk(Stream& stream, connection_ptr& link, outgoing request,
                                      counted_handler& handler);
   static asio::awaitable<void> make_room(connection& link, response_parser& parser,
                                          counted_handler& handler);
   template <typename Stream>
-  asio::awaitable<void> drain(Stream& stream, connection_ptr link,
-                              std::unique_ptr<response_parser> parser);
+  static asio::awaitable<void> drain(Stream& stream, connection_ptr link,
+                                     std::shared_ptr<links> all,
+                                     std::unique_ptr<response_parser> parser, time_point until,
+                                     bool forwards);
   std::string head_and(std::string_view body_begin, const outgoing& request) const;
   bool sets(std::string_view name) const;
   static exchange_end failed(exchange_end so_far, exchange_end::how how, const connection& link,
@@ -167,8 +176,7 @@ class beast_client final : public http_client {
   const std::string request_prefix_;
   std::string fixed_headers_;
   bool names_agent_ = false;  // fixed_headers_ has a User-Agent
-  idle_connections idle_;
-  std::list<connection*> active_;
+  const std::shared_ptr<links> links_;
   bool sending_ = true;
   bool stamps_ = false;
   unsigned stale_in_row_ = 0;
@@ -177,13 +185,13 @@ class beast_client final : public http_client {
 // A forwarding proxy may remove the relay's "Connection" header, add none and close the connection;
 // tinyproxy does. A request that is sent just before the close may be billed. So the connection to
 // such a proxy is reused only if the reply says "keep-alive".
-bool beast_client::may_serve_again(const response_parser& parser) const {
-  return parser.reusable() && (!connector_.forwards() || parser.says_keep_alive());
+bool beast_client::may_serve_again(const response_parser& parser, bool forwards) {
+  return parser.reusable() && (!forwards || parser.says_keep_alive());
 }
 
 beast_client::connection_ptr beast_client::take_idle() {
-  if (stale_in_row_ >= most_stale) idle_.clear();
-  return idle_.take();
+  if (stale_in_row_ >= most_stale) links_->idle.clear();
+  return links_->idle.take();
 }
 
 // Returns whether fixed_headers_ has the field.
@@ -332,13 +340,17 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, connection_ptr&
     }
 
     if (parser->finished()) {
-      if (may_serve_again(*parser) && link->filled == 0) idle_.put(std::move(link));
+      if (may_serve_again(*parser, connector_.forwards()) && link->filled == 0) {
+        links_->idle.put(std::move(link));
+      }
       co_return result;
     }
     if (parser->need() == body_need::nothing) {
-      if (parser->chunked() && may_serve_again(*parser)) {
+      if (parser->chunked() && may_serve_again(*parser, connector_.forwards())) {
         // Errors are ignored: the reply is complete, and only the connection cannot be reused.
-        asio::co_spawn(context_, drain(stream, std::move(link), std::move(parser)),
+        asio::co_spawn(context_,
+                       drain(stream, std::move(link), links_, std::move(parser),
+                             clock_.now() + drain_timeout, connector_.forwards()),
                        [](const std::exception_ptr&) {});
       }
       co_return result;
@@ -370,11 +382,15 @@ asio::awaitable<void> beast_client::make_room(connection& link, response_parser&
   }
 }
 
+// Reads the end of a body that nobody needs, so that the connection can be used again. The caller
+// of exchange() does not wait for this, and may have destroyed the client meanwhile.
 template <typename Stream>
 asio::awaitable<void> beast_client::drain(Stream& stream, connection_ptr link,
-                                          std::unique_ptr<response_parser> parser) {
-  const membership here(active_, link.get());
-  link->limit.begin(clock_.now() + drain_timeout, "");
+                                          std::shared_ptr<links> all,
+                                          std::unique_ptr<response_parser> parser, time_point until,
+                                          bool forwards) {
+  const membership here(all, link.get());
+  link->limit.begin(until, "");
   error_code broke;
   while (!parser->finished() && !broke && link->filled < link->buffer.size()) {
     auto [error, n] = co_await stream.async_read_some(link->room(), as_result);
@@ -382,8 +398,8 @@ asio::awaitable<void> beast_client::drain(Stream& stream, connection_ptr link,
     if (!error) link->filled += n;
     if (!error) link->drop(parser->put_body(link->bytes(), broke));
   }
-  if (!broke && parser->finished() && may_serve_again(*parser) && link->filled == 0) {
-    idle_.put(std::move(link));
+  if (!broke && parser->finished() && may_serve_again(*parser, forwards) && link->filled == 0) {
+    all->idle.put(std::move(link));
   }
 }
 
@@ -398,7 +414,7 @@ asio::awaitable<exchange_end> beast_client::exchange(outgoing request, response_
       link = connector_.make();
     }
     connection& current = *link;
-    const membership here(active_, &current);
+    const membership here(links_, &current);
     const exchange_group::member in_group(
         request.group,
         [&current] {

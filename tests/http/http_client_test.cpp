@@ -155,6 +155,28 @@ TEST_F(http_client_test, a_connection_that_is_idle_for_too_long_is_closed) {
   EXPECT_EQ(server.connections, 2);
 }
 
+TEST_F(http_client_test, may_be_destroyed_while_the_end_of_a_reply_is_read) {
+  answering_server server(loop);
+  const std::string part(std::size_t{1} << 20, 'x');
+  server.reply =
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n" + part + "\r\n0\r\n\r\n";
+  auto client = make_http_client(loop, time, at(server.port(), "127.0.0.1"));
+  kept_response handler(16);  // the rest of the body is not needed
+  std::optional<exchange_end> result;
+  asio::co_spawn(
+      loop,
+      [&]() -> asio::awaitable<void> { result = co_await client->exchange(an_embedding, handler); },
+      asio::detached);
+  while (!result && loop.run_one() > 0) {
+  }
+  ASSERT_TRUE(result && handler.too_large);
+  client.reset();
+  server.close();
+  loop.restart();
+  loop.run();
+  EXPECT_EQ(server.open, 0) << "the connection is closed, because no client uses it again";
+}
+
 TEST_F(http_client_test, a_get_has_no_body_and_no_headers_of_a_body) {
   answering_server server(loop);
   auto relay = at(server.port(), "127.0.0.1");
