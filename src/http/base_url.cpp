@@ -22,8 +22,8 @@ namespace {
 constexpr std::string_view first_version = "/v1";
 
 // Path suffixes of endpoint URLs, without the version before them.
-constexpr std::array<std::string_view, 5> tails{"/chat/completions", "/completions", "/embeddings",
-                                                "/responses", "/models"};
+constexpr std::array<std::string_view, 6> tails{"/chat/completions", "/completions", "/embeddings",
+                                                "/responses",        "/messages",    "/models"};
 
 // Path suffixes after which the endpoint follows without a version:
 // https://ai.google.dev/gemini-api/docs/openai (/v1beta/openai),

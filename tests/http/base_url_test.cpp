@@ -102,6 +102,8 @@ TEST(base_url, a_request_has_one_v1_or_the_version_in_the_path) {
 // Addresses from the documentation of each vendor.
 TEST(base_url, the_documented_address_of_every_vendor_leads_to_its_endpoint) {
   for (const sent_to& row : std::initializer_list<sent_to>{
+           {"https://api.anthropic.com/v1/messages",
+            "https://api.anthropic.com/v1/chat/completions"},
            {"https://ark.cn-beijing.volces.com/api/v3",
             "https://ark.cn-beijing.volces.com/api/v3/chat/completions"},
            {"https://ark.cn-beijing.volces.com/api/coding/v3",
