@@ -337,7 +337,8 @@ boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permi
   // If other relays can take the request, the hint applies only to the relay that gave it.
   failure without_hint = why;
   if (run_.relays.has_others(relay_)) without_hint.retry_after.reset();
-  if (why.tier_full && why.retry_after > run_.options.pace.max_wait)
+  // These hints do not stop the run, so the limit for hints is applied here.
+  if ((why.tier_full || why.model_out) && why.retry_after > run_.options.pace.max_wait)
     without_hint.retry_after.reset();
   const auto decision =
       run_.retries.decide(past_, without_hint, verdict.charge, run_.relays.successes());
