@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/refuse.hpp"
+#include "upstream/hint_spread.hpp"
 #include "upstream/shared_window.hpp"
 #include "views/progress.hpp"
 
@@ -90,8 +91,9 @@ bench_relays::bench_relays(boost::asio::io_context& loop, clock& time, const con
         std::make_unique<bench::target>(member, cap, *one.client, *one.gate, *one.supply);
     one.measured->seen_by = &log_observer();
     one.measured->capped = cap != 0 || pace_.tokens_per_minute != 0;
+    const duration longest = pace_.max_wait + upstream::most_hint_spread(pace_.max_wait);
     one.gate->watch_pauses(
-        pace_.max_wait, [&time = time_, &measured = *one.measured](std::size_t, time_point until) {
+        longest, [&time = time_, &measured = *one.measured](std::size_t, time_point until) {
           if (measured.stopped) return;
           const double left = std::chrono::duration<double>(until - time.now()).count();
           measured.stopped = bench::target_cutoff::stop{

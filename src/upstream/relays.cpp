@@ -94,9 +94,10 @@ relays::relays(boost::asio::io_context& context, clock& time,
   gate_ = std::make_unique<start_gate>(time, plan.windows, plan.lanes, most_in_flight(pace_));
   gate_->set_reserve(pace_.interactive_reserve);
   gate_->close();  // each run enters with its own group
-  gate_->watch_pauses(pace_.max_wait, [this](std::size_t relay, time_point until) {
-    paused_by_others(relay, until);
-  });
+  // The other process has added its spread to the hint.
+  const duration longest = pace_.max_wait + most_hint_spread(pace_.max_wait);
+  gate_->watch_pauses(
+      longest, [this](std::size_t relay, time_point until) { paused_by_others(relay, until); });
   std::vector<const relay_options*> all;
   all.reserve(members.size());
   for (const auto& member : members) all.push_back(&member.relay);

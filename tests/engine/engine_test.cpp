@@ -501,6 +501,45 @@ TEST(engine_test, a_hint_longer_than_max_wait_means_come_back_later) {
   EXPECT_EQ(test.relay.calls.size(), 3U);
 }
 
+// The process that got the hint waits for it, with a random part added to the pause. So others wait
+// for this pause, too.
+TEST(engine_test, a_hint_of_max_wait_is_also_followed_by_other_processes) {
+  const test::temp_dir folder;
+  engine_rig first;
+  engine_rig second;
+  for (engine_rig* one : {&first, &second}) {
+    one->add(3);
+    one->options.pace.limit_folder = folder / "limits";
+    one->options.pace.concurrency = 1;
+  }
+  first.relay.plan = [](const exchange_call& call) {
+    return call.number > 0 ? completion_plan()
+                           : refusal_plan(429, "wait", "", {{"retry-after", "600"}});
+  };
+  first.run([&] { return first.relay.calls.size() == 1 && first.relay.in_flight == 0; },
+            [&](engine&) {
+              second.time.advance(first.time.now() - second.time.now());
+              second.run();
+            });
+  EXPECT_EQ(second.outcome.reason, stop_reason::none) << second.outcome.message;
+  EXPECT_EQ(second.sink.results.size(), 3U);
+  EXPECT_GT(second.time.since_start(), 600);
+  EXPECT_EQ(first.outcome.reason, stop_reason::none);
+}
+
+TEST(engine_test, a_hint_for_a_model_alone_is_followed_up_to_max_wait) {
+  engine_rig test;
+  test.add(2);
+  test.relay.plan = [](const exchange_call&) {
+    return refusal_plan(429,
+                        "No deployments available for selected model, Try again in 7200 seconds. "
+                        "Passed model=m. pre-call-checks=False");
+  };
+  test.run();
+  EXPECT_EQ(test.sink.results.size(), 2U);
+  EXPECT_LT(test.time.since_start(), 600);
+}
+
 TEST(engine_test, a_refusal_does_not_give_a_request_more_attempts) {
   engine_rig test;
   test.add(1);
