@@ -3,6 +3,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -136,6 +137,11 @@ class engine_run {
 
   /// Nothing new is sent, attempts in flight finish. A request without a result stays pending.
   void stop();
+  /// The same with another outcome than stop_reason::interrupted.
+  void stop(const run_outcome& why);
+  /// Sets a function that is called when the run stops before its end, before it cancels the
+  /// source. Call it before work().
+  void on_stop(std::function<void(const run_outcome&)> tell);
   /// Like stop(), but also cancels the attempts in flight.
   void abort();
   /// Tells the run that result_sink::reserve() may now give another answer.

@@ -25,6 +25,12 @@ class request_source {
   /// must be the same after a resume. Called from any thread.
   virtual std::string_view identity(std::size_t job) const = 0;
 
+  /// A request that next() has given begins to wait for something before its next attempt, for
+  /// example the end of a backoff; or this wait is over. A source that limits the number of
+  /// requests in work does not count it meanwhile. Called from the event loop's thread.
+  virtual void wait_began() {}
+  virtual void wait_ended() {}
+
   /// Number of jobs that the requests come from.
   virtual std::size_t jobs() const { return 1; }
   /// True if the requests are known to name more than one model.

@@ -135,7 +135,7 @@ boost::asio::awaitable<run_outcome> engine::run(request_source& source, result_s
 
 void engine::stop() {
   for (run_context* each : std::vector<run_context*>(parts_->runs)) {
-    each->stop(stop_reason::interrupted, {});
+    each->stop({.reason = stop_reason::interrupted, .message = {}});
   }
 }
 
@@ -249,9 +249,10 @@ struct engine_run::parts {
   result_sink& sink;
   const std::string name;
   run_limit* limit;
-  run_context* current = nullptr;  // set while the run is active
-  run_status last;                 // set when it is over
-  bool stopped = false;            // stop() was called, maybe before work()
+  run_context* current = nullptr;      // set while the run is active
+  run_status last;                     // set when it is over
+  std::optional<run_outcome> stopped;  // stop() was called, maybe before work()
+  std::function<void(const run_outcome&)> tell_of_stop;
 };
 
 engine_run::engine_run(engine& parent, request_source& source, result_sink& sink, std::string name,
@@ -268,9 +269,10 @@ boost::asio::awaitable<run_outcome> engine_run::work() {
   co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
   engine::parts& shared = parts_->shared;
   run_context run(loop, shared.options, shared.time, shared.relays, parts_->source, parts_->sink,
-                  parts_->name, shared.run_count++, shared.listener, parts_->limit);
+                  parts_->name, shared.run_count++, shared.listener, parts_->limit,
+                  parts_->tell_of_stop);
   const under_way here(shared.runs, parts_->current, run);
-  if (parts_->stopped) run.stop(stop_reason::interrupted, {});
+  if (parts_->stopped) run.stop(*parts_->stopped);
   {
     const reader_thread reader(run, loop);
     run.workers.start();
@@ -286,8 +288,16 @@ boost::asio::awaitable<run_outcome> engine_run::work() {
 }
 
 void engine_run::stop() {
-  parts_->stopped = true;
-  if (parts_->current != nullptr) parts_->current->stop(stop_reason::interrupted, {});
+  stop({.reason = stop_reason::interrupted, .message = {}});
+}
+
+void engine_run::stop(const run_outcome& why) {
+  parts_->stopped = why;
+  if (parts_->current != nullptr) parts_->current->stop(why);
+}
+
+void engine_run::on_stop(std::function<void(const run_outcome&)> tell) {
+  parts_->tell_of_stop = std::move(tell);
 }
 
 void engine_run::abort() {

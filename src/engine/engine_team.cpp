@@ -254,6 +254,9 @@ struct team_run::parts {
       runs.push_back(
           std::make_unique<engine_run>(each->runner(), *members.back(), *members.back()));
     }
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      runs[i]->on_stop([this, i](const run_outcome& why) { on_stop(i, why); });
+    }
   }
 
   parts(const parts&) = delete;
@@ -266,6 +269,17 @@ struct team_run::parts {
     call(*runs.front());
     for (std::size_t i = 1; i < runs.size(); ++i) {
       asio::post(parent.others[i - 1]->loop(), [&run = *runs[i], call] { call(run); });
+    }
+  }
+
+  // One of the runs stops, for a reason that holds for the whole job. The others must not take the
+  // end of the source for the end of the job: they would decide the failures that they still hold
+  // back. Called on the thread of the run.
+  void on_stop(std::size_t number, const run_outcome& why) {
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      if (i == number) continue;
+      asio::io_context& other = i == 0 ? parent.loop : parent.others[i - 1]->loop();
+      asio::post(other, [&run = *runs[i], why] { run.stop(why); });
     }
   }
 

@@ -1,6 +1,9 @@
 #include "engine/joint_job.hpp"
 
+#include <algorithm>
 #include <utility>
+
+#include "engine/crew.hpp"
 
 namespace sluice {
 
@@ -25,17 +28,22 @@ void joint_job::note_success(const result& finished) {
   if (!models.contains(finished.model)) models.insert(finished.model);
 }
 
+// The unfinished requests that need a place. Call it while holding `stock_`.
+std::size_t joint_job::member::at_work() const {
+  return unfinished_ - std::min({resting_, unfinished_, crew::most_resting});
+}
+
 // Whether a reader that waits should go on. It does not wake for every request, because each
 // wake-up is a system call. Call it while holding `stock_`.
 bool joint_job::member::has_much_room() const {
   const std::size_t most = 2 * job_.in_flight_.load();
-  return unfinished_ < most - most / 4;
+  return at_work() < most - most / 4;
 }
 
 // Counts one more request. False: the run needs no more.
 bool joint_job::member::wait_for_room() {
   std::unique_lock lock(stock_);
-  if (unfinished_ >= 2 * job_.in_flight_.load()) {
+  if (at_work() >= 2 * job_.in_flight_.load()) {
     waits_for_room_ = true;
     room_.wait(lock, [this] { return cancelled_ || has_much_room(); });
     waits_for_room_ = false;
@@ -51,6 +59,20 @@ void joint_job::member::finished_one() {
     if (!waits_for_room_ || !has_much_room()) return;
   }
   room_.notify_one();
+}
+
+void joint_job::member::wait_began() {
+  {
+    const std::lock_guard lock(stock_);
+    ++resting_;
+    if (!waits_for_room_ || !has_much_room()) return;
+  }
+  room_.notify_one();
+}
+
+void joint_job::member::wait_ended() {
+  const std::lock_guard lock(stock_);
+  --resting_;
 }
 
 std::optional<request> joint_job::member::next() {

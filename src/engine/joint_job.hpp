@@ -22,7 +22,9 @@ namespace sluice {
 /// The source gives each request to one member. The sink sees one call at a time, as from one
 /// event loop. A member takes requests only while it has fewer than twice as many unfinished ones
 /// as it may have in flight. So at the end of the job no member has many left while others have
-/// none. Each member knows which models have answered the others.
+/// none. Requests that wait before their next attempt do not count, since they need others: a
+/// failure is judged by the requests after it. Each member knows which models have answered the
+/// others.
 class joint_job {
  public:
   /// `in_flight`: how many requests an engine may have in flight.
@@ -66,6 +68,8 @@ class joint_job::member final : public request_source, public result_sink {
 
   std::optional<request> next() override;
   void cancel() override;
+  void wait_began() override;
+  void wait_ended() override;
   std::string_view identity(std::size_t job) const override { return job_.source_.identity(job); }
   std::size_t jobs() const override;
   bool has_several_models() const override;
@@ -93,6 +97,7 @@ class joint_job::member final : public request_source, public result_sink {
 
  private:
   void tell_the_others();
+  std::size_t at_work() const;
   bool has_much_room() const;
   bool wait_for_room();
   void finished_one();
@@ -104,6 +109,7 @@ class joint_job::member final : public request_source, public result_sink {
   std::mutex stock_;  // for the members below; no other lock is taken while it is held
   std::condition_variable room_;
   std::size_t unfinished_ = 0;  // requests that next() gave and that have no end yet
+  std::size_t resting_ = 0;     // of these, the ones that wait before their next attempt
   bool waits_for_room_ = false;
   bool cancelled_ = false;
 };

@@ -23,7 +23,8 @@ constexpr std::uint64_t many_others = 20;
 run_context::run_context(boost::asio::any_io_executor loop, const config& settings,
                          clock& event_clock, upstream::relays& shared_relays,
                          request_source& requests, result_sink& results, std::string name,
-                         std::uint64_t number, observer* listener, run_limit* own_limit)
+                         std::uint64_t number, observer* listener, run_limit* own_limit,
+                         std::function<void(const run_outcome&)> stopped)
     : options(settings),
       time(event_clock),
       relays(shared_relays),
@@ -40,6 +41,7 @@ run_context::run_context(boost::asio::any_io_executor loop, const config& settin
       loop_(std::move(loop)),
       name_(std::move(name)),
       observer_(listener),
+      stopped_(std::move(stopped)),
       judge_(loop_, requests, queue,
              {.send =
                   [this](request&& next, unsigned sample) {
@@ -70,9 +72,20 @@ void run_context::tell(severity level, const std::string& sentence) const {
   if (tells(level)) observer_->on_notice({level, name_, sentence});
 }
 
-void run_context::stop(stop_reason reason, std::string message) {
+void run_context::rest() {
+  workers.rest();
+  source.wait_began();
+}
+
+void run_context::resume() {
+  workers.resume();
+  source.wait_ended();
+}
+
+void run_context::stop(run_outcome why) {
   if (stopping()) return;
-  outcome = {reason, std::move(message)};
+  outcome = std::move(why);
+  if (stopped_) stopped_(outcome);
   source.cancel();
   queue.close();
   workers.stop_growing();
@@ -89,13 +102,11 @@ void run_context::stop(stop_reason reason, std::string message) {
 
 void run_context::on_relays_ended(stop_reason reason, const std::string& message,
                                   std::optional<double> again_at) {
-  if (stopping()) return;
-  stop(reason, message);
-  outcome.again_at = again_at;
+  stop({reason, message, again_at});
 }
 
 void run_context::fail(std::exception_ptr why) {
-  stop(stop_reason::interrupted, {});
+  stop({.reason = stop_reason::interrupted, .message = {}});
   if (!fault) fault = std::move(why);
 }
 
@@ -109,8 +120,8 @@ boost::asio::awaitable<bool> run_context::afford(const request& next) {
       case funds::reserved:
         co_return true;
       case funds::spent:
-        stop(stop_reason::budget_spent,
-             fmt::format("another attempt may cost up to ${}", next.most.to_string()));
+        stop({stop_reason::budget_spent,
+              fmt::format("another attempt may cost up to ${}", next.most.to_string())});
         break;
       case funds::wait:
         co_await poor_.wait();
@@ -143,15 +154,26 @@ relay_health::verdict run_context::failed(const start_gate::permit& turn, const 
 boost::asio::awaitable<void> run_context::wait_for_address(std::size_t relay) {
   if (stopping() || relays[relay].health.address_confirmed()) co_return;
   suspected_relay_ = relay;
-  workers.rest();
+  rest();
   boost::asio::post(loop_, [this] { check_suspects(); });
   co_await suspects_.wait();
-  workers.resume();
+  resume();
+}
+
+// Whether all requests left wait for something that only other requests could show.
+bool run_context::lacks_evidence() const {
+  return waits_for_address() && in_hand_ > 0 && queue.drained() && !stopping() &&
+         !judge_.is_looking();
 }
 
 void run_context::check_suspects() {
-  if (!waits_for_address() || !queue.drained()) return;
-  if (stopping() || judge_.is_looking()) return;
+  // The source may have ended because another run of its job has stopped. That run has posted its
+  // stop to this loop before, so the stop comes first.
+  if (lacks_evidence()) boost::asio::post(loop_, [this] { settle_suspects(); });
+}
+
+void run_context::settle_suspects() {
+  if (!lacks_evidence()) return;
   if (suspects_.size() > 0) {
     relays.only_suspects_left(suspected_relay_);
   } else if (judge_.waiting() > 0 && !relays.stream_trial_on()) {
@@ -187,13 +209,13 @@ run_context::way run_context::way_of(const request& next, unsigned sample) {
 
 boost::asio::awaitable<void> run_context::wait_for_way(const request& next, unsigned& sample) {
   if (judge_.holds_back(sample)) {
-    co_await judge_.sample_over();  // without workers.rest(), since no other request may start
+    co_await judge_.sample_over();  // without rest(), since no other request may start
     co_return;
   }
   judge_.sample_ended(std::exchange(sample, 0));
-  workers.rest();
+  rest();
   co_await models_.wait(next.model);
-  workers.resume();
+  resume();
 }
 
 bool run_context::still_may_start(const request& next, unsigned sample, bool trial) {
@@ -201,8 +223,18 @@ bool run_context::still_may_start(const request& next, unsigned sample, bool tri
          (trial || !models_.is_out(next.model));
 }
 
-bool run_context::model_refused(std::size_t relay, const request& item, bool trial,
-                                const failure& why, model_refusals& before) {
+run_context::refused_next run_context::model_refused(std::size_t relay, const request& item,
+                                                     bool trial, const failure& why,
+                                                     model_refusals& before) {
+  if (std::find(before.at.begin(), before.at.end(), relay) == before.at.end()) {
+    before.at.push_back(relay);
+  } else {
+    ++before.again_there;
+  }
+  for (std::size_t i = 0; i < relays.size() && !trial; ++i) {
+    const bool refused_there = std::find(before.at.begin(), before.at.end(), i) != before.at.end();
+    if (!relays[i].resting && !refused_there) return refused_next::elsewhere;
+  }
   const std::uint64_t answers = models_.answers(item.job, item.model);
   const std::string words = described(why, item.model);
   if (answers == 0 && !source.had_success(item.job, item.model)) {
@@ -210,30 +242,21 @@ bool run_context::model_refused(std::size_t relay, const request& item, bool tri
       models_.refused(item.model, true, words);
       follow_outage(item.model);
     }
-    return false;
+    return refused_next::charge;
   }
   // If the model serves many other requests meanwhile, this request is the cause.
-  if (before.count++ == 0) before.answers = answers;
-  if (before.count >= refusals_beside_others && answers - before.answers >= many_others) {
+  if (before.at_all++ == 0) before.answers = answers;
+  if (before.at_all >= refusals_beside_others && answers - before.answers >= many_others) {
     if (trial) model_trial_wasted(item);
-    return false;
+    return refused_next::charge;
   }
-  if (std::find(before.at.begin(), before.at.end(), relay) == before.at.end()) {
-    before.at.push_back(relay);
-  }
-  bool elsewhere = false;
-  for (std::size_t i = 0; i < relays.size(); ++i) {
-    const bool refused_there = std::find(before.at.begin(), before.at.end(), i) != before.at.end();
-    elsewhere = elsewhere || (!relays[i].resting && !refused_there);
-  }
-  if (!trial && elsewhere) return true;
   if (models_.refused(item.model, trial, words)) {
     tell(severity::warning,
          fmt::format("{}{}; requests for {} wait, one at a time is sent as a trial",
                      relays.prefix(relay), words, item.model));
   }
   follow_outage(item.model);
-  return true;
+  return refused_next::wait;
 }
 
 void run_context::model_trial_wasted(const request& item) {
@@ -251,7 +274,7 @@ void run_context::follow_outage(const std::string& model) {
   if (several_models_) {
     go_on_without(stop_reason::model_out, std::move(sentence));
   } else {
-    stop(stop_reason::model_out, std::move(sentence));
+    stop({stop_reason::model_out, std::move(sentence)});
   }
 }
 
@@ -288,10 +311,10 @@ boost::asio::awaitable<failure_judge::fate> run_context::judge(std::size_t relay
   if (found.enough && !relays[relay].streams.on_trial()) judge_.conclude(found.in);
   if (stopping() || given_up_jobs_.contains(item.job)) co_return fate::pending;
   if (relays[relay].resting) co_return fate::again;
-  workers.rest();
+  rest();
   boost::asio::post(loop_, [this] { check_suspects(); });
   const auto settled = co_await judge_.wait(found.in);
-  workers.resume();
+  resume();
   co_return settled;
 }
 
@@ -310,7 +333,7 @@ void run_context::conclude(const failure_judge::row& in, const failure_judge::ev
       "the first {} requests for model {} at {} all failed with the same message: {}", enough.count,
       enough.model, relays[enough.relay].options.relay.base_url, enough.words);
   if (given_up_jobs_.size() >= source.jobs()) {
-    stop(stop_reason::refused_alike, sentence);
+    stop({stop_reason::refused_alike, sentence});
   } else {
     go_on_without(stop_reason::refused_alike, sentence);
   }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -32,16 +33,18 @@ namespace sluice {
 class run_context final : public upstream::relays::user {
  public:
   /// `name`: the run's name in notices; `number`: the run's number, which varies its jitter. All
-  /// references must outlive the run.
+  /// references must outlive the run. `stopped` is called when the run stops before its end, before
+  /// the source is cancelled; it may be empty.
   run_context(boost::asio::any_io_executor loop, const config& options, clock& time,
               upstream::relays& relays, request_source& source, result_sink& sink, std::string name,
-              std::uint64_t number, observer* listener, run_limit* limit);
+              std::uint64_t number, observer* listener, run_limit* limit,
+              std::function<void(const run_outcome&)> stopped);
   run_context(const run_context&) = delete;
   run_context& operator=(const run_context&) = delete;
   ~run_context() override;
 
   /// Stops the run; attempts in flight finish. Only the first reason is stored.
-  void stop(stop_reason reason, std::string message);
+  void stop(run_outcome why);
   /// Stops the run because of a local error, for example a full disk. Attempts in flight finish;
   /// the sink keeps results that cannot be written.
   void fail(std::exception_ptr fault);
@@ -54,6 +57,11 @@ class run_context final : public upstream::relays::user {
   /// Sends a notice of this run to the observer.
   void tell(severity level, const std::string& sentence) const;
   bool tells(severity level) const { return observer_ != nullptr && observer_->wants(level); }
+
+  /// The request of the calling worker waits before its next attempt: another one may take its
+  /// place. resume(): the wait is over.
+  void rest();
+  void resume();
 
   /// Waits until the budget allows an attempt of the request. False: the run has stopped.
   boost::asio::awaitable<bool> afford(const request& next);
@@ -87,14 +95,18 @@ class run_context final : public upstream::relays::user {
   /// The answers "no upstream for the model" that a request has got.
   struct model_refusals {
     std::vector<std::size_t> at;  ///< relays that refused it, since its last other failure
-    unsigned count = 0;
-    std::uint64_t answers = 0;  ///< answers of the model in this job before the first refusal
+    unsigned at_all = 0;          ///< refusals when all relays in use had refused it
+    std::uint64_t answers = 0;    ///< answers of the model in this job before the first of these
+    unsigned again_there = 0;     ///< refusals by a relay that had refused it before
   };
-  /// A relay has no upstream for the model. True: the model had answered in this job before, so the
-  /// request is tried again without using up an attempt. It is sent to another relay; if all relays
-  /// in use have refused it, it waits until the model is back.
-  bool model_refused(std::size_t relay, const request& item, bool trial, const failure& why,
-                     model_refusals& before);
+  enum class refused_next : std::uint8_t {
+    charge,     ///< a failure like others: the request uses up an attempt
+    elsewhere,  ///< another relay may have the model
+    wait,       ///< the model had answered in this job before: the request waits until it is back
+  };
+  /// A relay has no upstream for the model: what the request does next.
+  refused_next model_refused(std::size_t relay, const request& item, bool trial, const failure& why,
+                             model_refusals& before);
   /// An attempt showed that the model works; `served`: by a successful reply.
   void model_answered(const request& item, bool served, time_point started);
   void model_trial_wasted(const request& item);
@@ -145,7 +157,9 @@ class run_context final : public upstream::relays::user {
   boost::asio::awaitable<void> work();
   boost::asio::awaitable<void> serve(request next, unsigned sample);
   boost::asio::awaitable<void> serve_sample(request next, unsigned sample);
+  bool lacks_evidence() const;
   void check_suspects();
+  void settle_suspects();
   void conclude(const failure_judge::row& in, const failure_judge::evidence& enough);
   void follow_outage(const std::string& model);
   void go_on_without(stop_reason why, std::string sentence);
@@ -154,6 +168,7 @@ class run_context final : public upstream::relays::user {
   boost::asio::any_io_executor loop_;
   const std::string name_;
   observer* observer_;
+  const std::function<void(const run_outcome&)> stopped_;
   std::size_t in_hand_ = 0;  // requests taken from the queue that have no result yet
   wait_queue suspects_;      // requests that wait until the address is known to be right or wrong
   std::size_t suspected_relay_ = 0;

@@ -243,9 +243,9 @@ boost::asio::awaitable<void> worker::serve() {
       co_return finish(std::move(outcome));
     }
     if (backoff > duration{}) {
-      run_.workers.rest();
+      run_.rest();
       co_await run_.backoffs.sleep_until(run_.time.now() + backoff);
-      run_.workers.resume();
+      run_.resume();
     }
   }
 }
@@ -317,10 +317,14 @@ boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permi
   if (!why.model_out) {
     refusals_of_model_.at.clear();
   } else {
-    const std::size_t before = refusals_of_model_.at.size();
-    if (run_.model_refused(relay_, request_, model_trial, why, refusals_of_model_)) {
-      const bool again_here = refusals_of_model_.at.size() == before;
-      if (again_here) backoff = run_.retries.backoff(0);  // other relays had no room
+    const unsigned before = refusals_of_model_.again_there;
+    const auto next = run_.model_refused(relay_, request_, model_trial, why, refusals_of_model_);
+    if (next != run_context::refused_next::charge) {
+      // The other relays had no room. It waits longer each time, so it does not use up the limit of
+      // a relay that never has the model.
+      const unsigned again = refusals_of_model_.again_there;
+      const bool elsewhere = next == run_context::refused_next::elsewhere;
+      if (again > before) backoff = run_.retries.backoff(elsewhere ? again - 1 : 0);
       co_return next_step::again;
     }
   }

@@ -158,6 +158,30 @@ TEST(engine_team, ends_on_all_threads_if_results_cannot_be_written) {
   EXPECT_LT(nlohmann::json::parse(relay.ledger_json())["attempts"], 200);
 }
 
+// Each thread has two places, but must see twenty equal failures before it can judge them.
+TEST(engine_team, judges_more_failures_than_a_thread_has_places) {
+  simulator::relay relay(fast_relay());
+  relay.start();
+  team_rig rig(options_for(relay), 8, 400);
+  for (request& one : rig.source.requests) one.body = R"({"model":"gpt-4o","max_tokens":5})";
+  rig.work();
+  EXPECT_EQ(rig.outcome->reason, stop_reason::refused_alike);
+}
+
+// The job ends on all threads when one of them has seen enough. The others hold failures back, too,
+// and must not take the end of the source for the end of the job.
+TEST(engine_team, leaves_the_failures_of_all_threads_pending_when_one_has_seen_enough) {
+  simulator::relay relay(fast_relay());
+  relay.start();
+  for (const unsigned threads : {2U, 4U}) {
+    team_rig rig(options_for(relay), threads, 150);
+    for (request& one : rig.source.requests) one.body = R"({"model":"gpt-4o","max_tokens":5})";
+    rig.work();
+    EXPECT_EQ(rig.outcome->reason, stop_reason::refused_alike);
+    EXPECT_TRUE(rig.sink.results.empty()) << threads << " threads";
+  }
+}
+
 TEST(engine_team, aborts_the_attempts_of_all_threads) {
   auto settings = fast_relay();
   settings.ttft = 60s;

@@ -1265,6 +1265,21 @@ TEST(pool_test, a_dead_member_uses_up_no_attempts) {
   for (const auto& one : test.sink.results) EXPECT_EQ(one.attempts, 1U);
 }
 
+TEST(pool_test, a_member_without_the_model_uses_up_no_attempts_while_the_other_one_is_full) {
+  engine_rig test;
+  test.add(300);
+  test.make_pool({"a", "b"});
+  test.options.pace.requests_per_minute = 6000;
+  test.options.pool[1].requests_per_minute = 60;
+  test.relay.plan = [](const exchange_call&) {
+    return refusal_plan(503, "no available channel for model m", "model_not_found");
+  };
+  test.run();
+  EXPECT_EQ(test.served_by("b"), 300U);
+  EXPECT_LT(test.time.since_start(), 6 * 60) << "the other one is used as fast as it can be";
+  EXPECT_LT(test.relay.calls.size(), 300U * 10) << "a request waits longer each time";
+}
+
 TEST(pool_test, a_member_that_always_fails_is_not_used_and_no_request_runs_out_of_attempts) {
   engine_rig test;
   test.add(300);

@@ -91,10 +91,15 @@ TEST(joint_job, a_member_does_not_take_the_requests_of_the_others) {
   member->put(result{});
   wait_for(24);
   EXPECT_EQ(taken.load(), 24U);
+  // Requests that wait before their next attempt leave room for others.
+  for (int i = 0; i < 6; ++i) member->wait_began();
+  wait_for(30);
+  member->wait_ended();
+  member->put(result{});
   member->cancel();
   reader.join();
-  EXPECT_EQ(taken.load(), 24U);
-  EXPECT_EQ(sink.results.size(), 3U);
+  EXPECT_EQ(taken.load(), 30U);
+  EXPECT_EQ(sink.results.size(), 4U);
 }
 
 TEST(joint_job, wakes_the_members_that_wait_for_money_of_another_one) {
