@@ -227,22 +227,39 @@ std::vector<request> running_job::look_ahead(std::size_t count) {
 
 std::vector<request> running_job::look_ahead_in_groups(std::size_t count) {
   const job_setup& job = parts_->setup;
+  job_input again(job.files.job, job.lines);
   std::vector<placed_request> places;
   {
     const std::lock_guard lock(mutex_);
-    if (groups_) places = groups_->ahead(count);
+    if (!groups_) return {};
+    // From here on next_in_groups() skips these lines, also while they are read.
+    for (const placed_request& place : groups_->ahead(count)) {
+      if (given_ahead_.insert(place.line).second) places.push_back(place);
+    }
   }
   std::vector<request> found;
-  job_input again(job.files.job, job.lines);
-  for (const placed_request& place : places) {
-    request next = again.read_again(place.offset, place.line);
-    if (job.shared != nullptr) set_cost_bound(next, job);
+  auto at = places.begin();
+  try {
+    for (; at != places.end(); ++at) {
+      request next = again.read_again(at->offset, at->line);
+      if (job.shared != nullptr) set_cost_bound(next, job);
+      const std::lock_guard lock(mutex_);
+      const auto attempts = parts_->earlier.to_be_sent(next);
+      if (!attempts) {
+        given_ahead_.erase(next.line);
+        continue;
+      }
+      next.settled_attempts = *attempts;
+      hand_out(next);
+      found.push_back(std::move(next));
+    }
+  } catch (const std::exception&) {
+    // The reader gives the rest, or finds the same error. Requests that it has skipped meanwhile
+    // stay pending, so the job is not complete.
     const std::lock_guard lock(mutex_);
-    const auto attempts = parts_->earlier.to_be_sent(next);
-    if (!attempts || !given_ahead_.insert(next.line).second) continue;
-    next.settled_attempts = *attempts;
-    hand_out(next);
-    found.push_back(std::move(next));
+    for (; at != places.end(); ++at) {
+      if (given_ahead_.erase(at->line) == 0) ++outstanding_;
+    }
   }
   return found;
 }

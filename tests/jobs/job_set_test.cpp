@@ -25,6 +25,7 @@
 
 #include "money/cost_bound.hpp"
 #include "sluice/error.hpp"
+#include "sluice/reply_check.hpp"
 #include "support/faulty_files.hpp"
 #include "support/job_rig.hpp"
 
@@ -840,6 +841,94 @@ TEST_F(job_set_test, what_is_taken_ahead_of_a_group_is_not_given_again) {
   jobs->put(std::move(finished));
   while (const auto next = jobs->next()) EXPECT_TRUE(given.insert(next->custom_id).second);
   EXPECT_EQ(given.size(), 8U);
+}
+
+// Calls `on_read` once, when the next line of a job is read.
+struct watched_reading final : reply_check {
+  mutable std::function<void()> on_read;
+
+  std::optional<std::string> why_unchecked(const request& /*asked*/) const override {
+    if (const auto once = std::exchange(on_read, nullptr)) once();
+    return std::nullopt;
+  }
+  std::optional<std::string> fault_of(const request& /*asked*/,
+                                      const reply& /*whole*/) const override {
+    return std::nullopt;
+  }
+  std::optional<std::string> body_with_reason(const request& /*asked*/, const reply& /*rejected*/,
+                                              const std::string& /*reason*/) const override {
+    return std::nullopt;
+  }
+};
+
+// A job of nine requests with one opening; the first of them has its result.
+struct ahead_of_group_test : job_set_test {
+  std::shared_ptr<watched_reading> reading = std::make_shared<watched_reading>();
+  std::unique_ptr<job_set> jobs;
+  std::vector<std::string> given;
+
+  ahead_of_group_test() {
+    lines.group_prefixes = true;
+    lines.expect = reading;
+    std::string job;
+    for (int i = 0; i < 9; ++i) job += long_line("a" + std::to_string(i), 'a');
+    dir.write("x.jsonl", job);
+    jobs = open();
+    put(*jobs->next());
+  }
+
+  void put(const request& asked) {
+    start(*jobs, {asked.job, asked.custom_id, 1, {}});
+    result finished = result_for(asked, 1);
+    finished.outcome = answer();
+    jobs->put(std::move(finished));
+  }
+  void take_all() {
+    while (const auto next = jobs->next()) {
+      given.push_back(next->custom_id);
+      put(*next);
+    }
+  }
+  void look_ahead() {
+    std::promise<std::vector<request>> found;
+    jobs->look_ahead(0, 3, [&](std::vector<request> ahead) { found.set_value(std::move(ahead)); });
+    for (const request& one : found.get_future().get()) {
+      given.push_back(one.custom_id);
+      put(one);
+    }
+  }
+};
+
+TEST_F(ahead_of_group_test, a_reader_that_goes_on_meanwhile_gives_no_request_again) {
+  reading->on_read = [this] { take_all(); };
+  look_ahead();
+  EXPECT_THAT(given, testing::UnorderedElementsAre("a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8"));
+  jobs->finish(job_status::completed, 1, 1);
+  EXPECT_EQ(totals()["status"], "completed");
+}
+
+TEST_F(ahead_of_group_test, requests_that_cannot_be_read_are_given_in_their_turn) {
+  reading->on_read = [] { throw std::runtime_error("the disk is broken for a moment"); };
+  look_ahead();
+  EXPECT_THAT(given, IsEmpty());
+  take_all();
+  EXPECT_THAT(given, testing::UnorderedElementsAre("a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8"));
+}
+
+TEST_F(ahead_of_group_test, requests_that_cannot_be_read_and_were_skipped_stay_pending) {
+  reading->on_read = [this] {
+    take_all();
+    throw std::runtime_error("the disk is broken for a moment");
+  };
+  look_ahead();
+  EXPECT_EQ(given.size(), 5U);
+  jobs->finish(job_status::completed, 1, 1);
+  EXPECT_EQ(totals()["status"], "stopped");
+  EXPECT_EQ(totals()["pending"], 3);
+  jobs.reset();
+  jobs = open();
+  take_all();
+  EXPECT_THAT(given, testing::UnorderedElementsAre("a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8"));
 }
 
 TEST_F(job_set_test, what_needs_the_job_as_a_file_says_so) {
