@@ -80,6 +80,7 @@ class job_set final : public request_source, public result_sink {
   void attempt_ended(const attempt_record& attempt, attempt_end how) override;
   bool examines_replies() const override;
   reply_verdict examine(request& asked, const result& finished) override;
+  void left_pending(const request& left) override;
   void put(result&& finished) override;
   void flush() override;
   bool must_be_durable() const override;

@@ -316,6 +316,14 @@ reply_verdict job_set::examine(request& asked, const result& finished) {
   return state_->running(finished.job).examine(asked, finished);
 }
 
+// Requests with the same opening do not wait for it any longer.
+void job_set::left_pending(const request& left) {
+  if (!state_->lines.group_prefixes) return;
+  state_->running(left.job).left_pending(left);
+  const std::lock_guard lock(state_->mutex);
+  state_->wake();
+}
+
 void job_set::put(result&& finished) {
   state_->running(finished.job).put(finished);
   if (!state_->lines.group_prefixes) return;

@@ -385,6 +385,19 @@ void running_job::warn_of_rejections(const std::string& reason) {
                   parts_->setup.files.job, enough, reason));
 }
 
+void running_job::left_pending(const request& left) {
+  const std::lock_guard lock(mutex_);
+  let_group_go(left.line, left.custom_id);
+}
+
+// If the request is the leader of a group, the others need not wait for it any longer. The caller
+// holds the mutex.
+void running_job::let_group_go(std::uint64_t line, const std::string& custom_id) {
+  if (!groups_) return;
+  groups_->ended(line);
+  leaders_.erase(custom_id);
+}
+
 void running_job::put(const result& finished) {
   const job_setup& job = parts_->setup;
   result_files& files = parts_->files;
@@ -432,10 +445,7 @@ void running_job::put(const result& finished) {
                                           : fmt::format("{}: {}", finished.model, why.message));
   }
   files.put(id, line, finished.outcome.has_value());
-  if (groups_) {
-    groups_->ended(finished.line);
-    leaders_.erase(finished.custom_id);
-  }
+  let_group_go(finished.line, finished.custom_id);
   --outstanding_;  // only now, so that a result that could not be taken leaves the job incomplete
 }
 

@@ -55,6 +55,8 @@ class running_job {
   std::error_code sync_state() { return parts_->files.sync_state(); }
   /// Like result_sink::examine(). Only with job_options::expect.
   reply_verdict examine(request& asked, const result& finished);
+  /// Like result_sink::left_pending(). Only with job_options::group_prefixes.
+  void left_pending(const request& left);
   void put(const result& finished);
   /// For the totals, if this run sends something; 0: no limit.
   void set_rate_limit(std::uint64_t rpm) { rpm_ = rpm; }
@@ -109,6 +111,7 @@ class running_job {
   std::optional<request> next_in_groups();
   void read_groups();
   std::vector<request> look_ahead_in_groups(std::size_t count);
+  void let_group_go(std::uint64_t line, const std::string& custom_id);
   result_price price(const result& finished);
   void tell_why(request& asked, const reply& rejected, const std::string& reason) const;
   // These warn once for each case. For price().

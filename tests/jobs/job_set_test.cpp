@@ -931,6 +931,25 @@ TEST_F(ahead_of_group_test, requests_that_cannot_be_read_and_were_skipped_stay_p
   EXPECT_THAT(given, testing::UnorderedElementsAre("a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8"));
 }
 
+TEST_F(job_set_test, a_group_goes_on_if_its_first_request_stays_pending) {
+  lines.group_prefixes = true;
+  dir.write("x.jsonl", long_line("a1", 'a') + long_line("a2", 'a'));
+  auto jobs = open();
+  const auto leader = jobs->next();
+  ASSERT_TRUE(leader);
+  std::thread reader([&] {
+    const auto next = jobs->next();
+    ASSERT_TRUE(next);
+    EXPECT_EQ(next->custom_id, "a2");
+    EXPECT_FALSE(jobs->next());
+  });
+  jobs->left_pending(*leader);
+  reader.join();
+  jobs->finish(job_status::completed, 1, 1);
+  EXPECT_EQ(totals()["pending"], 2);
+  EXPECT_EQ(totals()["status"], "stopped");
+}
+
 TEST_F(job_set_test, what_needs_the_job_as_a_file_says_so) {
   lines.group_prefixes = true;
   dir.write("x.jsonl.gz", "");
