@@ -412,8 +412,9 @@ void result_files::rescue(usd paid) {
   if (rescued_.empty()) {
     for (lines_file* lines : {&output_, &errors_}) {
       if (lines->file.is_intact()) continue;
-      // Requests whose results are lost are sent again and paid for again.
-      if (lines == &output_) state_.counters().taken = paid;
+      // Requests whose results are lost are sent again and paid for again. Lines of the errors file
+      // may have a cost, too: that of rejected replies.
+      state_.counters().taken = paid;
       const std::string sentence = lines->file.rescue(lines->waiting);
       rescued_ += (rescued_.empty() ? "" : "; ") + sentence;
     }

@@ -30,7 +30,8 @@ struct life_counters {
   /// The amount that counts against the budget in addition to the lines: the highest possible cost
   /// of attempts with an unknown outcome, and the cost of results that were removed.
   usd kept;
-  /// The cost of the lines of an output file that was taken away; zero if none was.
+  /// If the output or the errors file was taken away: the cost of the lines of both; otherwise
+  /// zero.
   usd taken;
 };
 

@@ -2,6 +2,7 @@
 // cost.
 #include <gmock/gmock.h>
 
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -16,6 +17,7 @@
 #include "jobs/job_reprice.hpp"
 #include "jobs/result_line.hpp"
 #include "jobs/stored_line.hpp"
+#include "sluice/error.hpp"
 #include "sluice/job_set.hpp"
 #include "sluice/reply_check.hpp"
 #include "support/faulty_files.hpp"
@@ -370,6 +372,39 @@ TEST_F(rejected_replies_test, of_a_request_that_is_gone_are_on_record_before_the
     EXPECT_THAT(dir.lines("x.errors.jsonl"), testing::SizeIs(1));
     EXPECT_EQ(totals()["kept_usd"], "0.00105");
     EXPECT_EQ(totals()["cost_usd"], "0.00105");
+  }
+}
+
+TEST_F(rejected_replies_test, stay_paid_if_their_file_is_taken_away_during_the_run) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + job_line("c"));
+  output.budget = dollars("1");
+  const auto spent = [this] {
+    const auto jobs = open();
+    const job_totals told = jobs->totals(0);
+    EXPECT_EQ(jobs->budget_left() + told.cost + told.kept, dollars("1"));
+    return (told.cost + told.kept).to_string();
+  };
+  for (const bool comes_back : {true, false}) {
+    {
+      auto jobs = open();
+      for (const std::vector<std::string>& texts :
+           {std::vector<std::string>{"bad", "bad", "bad"}, {"good"}, {"bad"}}) {
+        auto next = jobs->next();
+        ASSERT_TRUE(next);
+        std::uint32_t sent = 0;
+        for (const std::string& text : texts) attempt(*jobs, *next, sent, said(text));
+      }
+      jobs->flush();
+      std::filesystem::rename(dir / "x.errors.jsonl", dir / "moved");
+      EXPECT_THROW(jobs->finish(job_status::interrupted, 1, 1), fatal_error);
+    }
+    if (comes_back) std::filesystem::rename(dir / "moved", dir / "x.errors.jsonl");
+    EXPECT_EQ(spent(), "0.00175") << "three replies of a, one of b, one of c";
+    run({"bad", "good"});
+    EXPECT_EQ(spent(), comes_back ? "0.00245" : "0.00315") << "a is sent again if it has no line";
+    for (const char* file : {"x.output.jsonl", "x.errors.jsonl", "x.totals.json", "moved"})
+      std::filesystem::remove(dir / file);
+    std::filesystem::remove(dir / "x.state");
   }
 }
 
