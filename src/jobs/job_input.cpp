@@ -56,8 +56,8 @@ bool job_input::has_lines() {
 std::optional<request_or_bad_line> job_input::next() {
   if (cancelled_.load()) return std::nullopt;
   auto line = first_ ? std::exchange(first_, std::nullopt) : reader_.next();
-  const bool ends = !line && !cancelled_.load();
-  if (ends || (line && ++given_ % lines_between_looks == 0)) require_unchanged();
+  if (cancelled_.load()) return std::nullopt;  // the line may be only the part that had arrived
+  if (!line || ++given_ % lines_between_looks == 0) require_unchanged();
   return line;
 }
 

@@ -3,10 +3,12 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <condition_variable>
 #include <filesystem>
 #include <fstream>
@@ -955,6 +957,56 @@ TEST_F(job_set_test, what_needs_the_job_as_a_file_says_so) {
   dir.write("x.jsonl.gz", "");
   EXPECT_THAT(refused({"x.jsonl.gz"}), AllOf(HasSubstr("x.jsonl.gz"), HasSubstr("--group-prefixes"),
                                              HasSubstr("decompress it first")));
+}
+
+// A pipe as the standard input of this process.
+class piped_input {
+ public:
+  piped_input() : before_(::dup(STDIN_FILENO)) {
+    if (::pipe(ends_.data()) != 0) throw std::runtime_error("no pipe");
+    ::dup2(ends_[0], STDIN_FILENO);
+  }
+  piped_input(const piped_input&) = delete;
+  piped_input& operator=(const piped_input&) = delete;
+  ~piped_input() {
+    if (before_ >= 0) {
+      ::dup2(before_, STDIN_FILENO);
+      ::close(before_);
+    }
+    for (const int end : ends_) ::close(end);
+  }
+
+  void write(const std::string& text) const {
+    ASSERT_EQ(::write(ends_[1], text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  }
+  // Returns when everything has been read.
+  void wait_until_read() const {
+    for (int unread = 1; unread > 0; std::this_thread::yield()) {
+      ASSERT_EQ(::ioctl(ends_[0], FIONREAD, &unread), 0);
+    }
+  }
+
+ private:
+  const int before_;
+  std::array<int, 2> ends_{};
+};
+
+TEST_F(job_set_test, a_stop_does_not_make_a_bad_line_of_half_a_line) {
+  const piped_input input;
+  input.write(job_line("a"));
+  output.output_file = dir / "x.output.jsonl";
+  job_set jobs({"-"}, lines, output, prices);
+  ASSERT_TRUE(jobs.next());
+  std::thread reader([&] { EXPECT_FALSE(jobs.next()); });
+  const std::string line = job_line("b");
+  input.write(line.substr(0, line.size() / 2));
+  input.wait_until_read();
+  jobs.cancel();
+  reader.join();
+  EXPECT_EQ(jobs.totals(0).requests, 1U);
+  EXPECT_EQ(jobs.totals(0).failed, 0U);
+  jobs.finish(job_status::interrupted, 1, 1);
+  EXPECT_THAT(dir.read("x.errors.jsonl"), IsEmpty());
 }
 
 TEST_F(job_set_test, files_are_for_their_owner_unless_a_mode_is_given) {
