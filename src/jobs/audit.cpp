@@ -170,6 +170,8 @@ std::string_view to_string(audit_gap gap) noexcept {
       return "prompt_not_text";
     case audit_gap::prompt_estimated:
       return "prompt_estimated";
+    case audit_gap::prompt_extended:
+      return "prompt_extended";
     case audit_gap::completion_not_text:
       return "completion_not_text";
     case audit_gap::completion_not_shown:

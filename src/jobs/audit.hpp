@@ -15,6 +15,7 @@ enum class audit_gap : std::uint8_t {
   unknown_vocabulary,   ///< the model's tokenizer is unknown or not built in
   prompt_not_text,      ///< images, audio or files
   prompt_estimated,     ///< functions, response formats, or a message format that is not documented
+  prompt_extended,      ///< may have had more messages than in the job: a rejected reply, and why
   completion_not_text,  ///< function calls, audio, or a character that was cut in two
   /// The model wrote more than the reply contains: best_of, a stop sequence, predictions.
   completion_not_shown,

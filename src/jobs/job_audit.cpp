@@ -93,19 +93,23 @@ class auditor {
       ++audit_.skipped["no_reported_usage"];
       return;
     }
-    const audited_prompt* prompt = prompts_.find(key_of(stored.custom_id, stored.digest));
-    if (prompt == nullptr) {
+    const audited_prompt* found = prompts_.find(key_of(stored.custom_id, stored.digest));
+    if (found == nullptr) {
       ++audit_.skipped["request_changed_or_gone"];
       return;
     }
-    add_opening(stored, *prompt, model);
-    const audited_request audited = audit_reply(*prompt, facts.model, *facts.usage, stored.reply);
+    audited_prompt prompt = *found;
+    // The line does not say whether the run had job_options::tell_why.
+    const bool may_be_longer = !facts.rejected.empty() && prompt.target != endpoint::completions;
+    if (may_be_longer && prompt.gap == audit_gap::none) prompt.gap = audit_gap::prompt_extended;
+    add_opening(stored, prompt, model);
+    const audited_request audited = audit_reply(prompt, facts.model, *facts.usage, stored.reply);
     skip(audited);
     if (!audited.prompt && !audited.completion) return;
     ++model.audited;
     if (audited.prompt) model.prompt += *audited.prompt;
     if (audited.completion) model.completion += *audited.completion;
-    if (audited.excess_tokens() > 0) add_excess(stored, prompt->target, audited, model);
+    if (audited.excess_tokens() > 0) add_excess(stored, prompt.target, audited, model);
   }
 
   void add_opening(const stored_line& line, const audited_prompt& prompt, model_audit& model) {

@@ -129,6 +129,7 @@ std::string_view meaning_of(std::string_view reason) {
       {"unknown_vocabulary", "replies of models whose tokenizer is not known"},
       {"prompt_not_text", "prompts with images, audio or files"},
       {"prompt_estimated", "prompts with functions, formats or an overhead that is not documented"},
+      {"prompt_extended", "prompts that rejected replies may have made longer (--tell-why)"},
       {"completion_not_text", "replies with calls of functions, audio or half a character"},
       {"completion_not_shown", "replies that do not show all that was written (stop, best_of)"},
       {"reasoning_not_told", "replies with reasoning that the usage does not count apart"}};

@@ -31,7 +31,8 @@ class job_audit_files : public testing::Test {
 
   // Adds an output line for the request. The answer is "hi", one token.
   void answer(const std::string& line, std::uint64_t number,
-              const std::optional<token_usage>& usage) {
+              const std::optional<token_usage>& usage,
+              const std::vector<rejected_reply>& rejected = {}) {
     const auto asked = parse_job_line(line.substr(0, line.size() - 1), number, lines_);
     ASSERT_TRUE(asked);
     result told;
@@ -47,7 +48,7 @@ class job_audit_files : public testing::Test {
     whole.body = R"({"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}]})";
     whole.usage = usage;
     told.outcome = whole;
-    output_ += result_line(told, std::nullopt, false);
+    output_ += result_line(told, std::nullopt, false, {}, {}, rejected);
   }
 
   job_audit audit(const std::string& job, std::size_t worst = 10) {
@@ -120,6 +121,22 @@ TEST_F(job_audit_files, what_cannot_be_held_against_its_request_is_skipped_with_
   EXPECT_EQ(found.models.at("gpt-4o").requests, 4U);
   EXPECT_EQ(found.models.at("gpt-4o").audited, 1U);
   EXPECT_EQ(found.models.at("gpt-4o").excess_tokens, 0);
+}
+
+TEST_F(job_audit_files, the_prompt_after_a_rejected_reply_may_be_longer_than_in_the_job) {
+  const std::string told = job_line("told", "gpt-4o", "hi");
+  const std::string other = job_line("other", "some-model", "hi");
+  answer(told, 1, token_usage{108, 0, 52, 0}, {rejected_reply{}});
+  answer(other, 2, token_usage{800, 0, 1, 0}, {rejected_reply{}});
+  const auto found = audit(told + other);
+  EXPECT_THAT(found.skipped,
+              UnorderedElementsAre(Pair("rejected_reply", 2), Pair("prompt_extended", 1),
+                                   Pair("unknown_vocabulary", 1)));
+  const auto& model = found.models.at("gpt-4o");
+  EXPECT_EQ(model.audited, 1U);
+  EXPECT_EQ(model.prompt.reported, 0);
+  EXPECT_EQ(model.completion.reported, 52);
+  EXPECT_EQ(model.excess_tokens, 50) << "of the completion alone";
 }
 
 TEST_F(job_audit_files, without_a_price_the_excess_has_no_cost) {
