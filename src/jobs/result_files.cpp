@@ -28,8 +28,8 @@ result_files::result_files(const job_setup& job)
     : job_(job),
       output_(job.disk, job.files.output),
       errors_(job.disk, job.files.errors),
-      state_(job.disk, job.files.state,
-             std::filesystem::path(job.files.output).filename().string()) {
+      state_(job.disk, job.files.state, std::filesystem::path(job.files.output).filename().string(),
+             job.output.simulated) {
   constexpr std::uint64_t errors_share = 16;  // errors are few and short
   output_.file.keep_room(job.room);
   errors_.file.keep_room(job.room / errors_share);
@@ -76,6 +76,18 @@ void result_files::require_own_lines(const output_file& file) const {
 void result_files::read_lines(const std::function<void(const stored_line&, bool)>& visit) {
   if (output_.is_there) output_.end = read(output_.file, true, visit);
   if (errors_.is_there) errors_.end = read(errors_.file, false, visit);
+  // A run that died before its first line has left only its attempts.
+  if (const auto simulated = state_.was_simulated())
+    require_same_kind(job_.files.state, *simulated);
+}
+
+void result_files::require_same_kind(const std::string& path, bool simulated) const {
+  const output_options& options = job_.output;
+  if (simulated == options.simulated) return;
+  refuse(fmt::format(
+      "{} holds {} results, and this run is {}; give it another place with --output-dir{}", path,
+      simulated ? "simulated" : "real", options.simulated ? "simulated" : "real",
+      options.fresh ? "" : ", or start over with --fresh"));
 }
 
 // Changes nothing. Returns what must be truncated after the last complete line.
@@ -103,14 +115,7 @@ result_files::torn_end result_files::read(
     }
     if (first_damaged != 0) refuse_damaged(first_damaged);
     if (line->facts.succeeded != successes) refuse_damaged(number);
-    if (line->simulated != options.simulated) {
-      refuse(
-          fmt::format("{} holds {} results, and this run is {}; give it another place with "
-                      "--output-dir{}",
-                      file.path(), line->simulated ? "simulated" : "real",
-                      options.simulated ? "simulated" : "real",
-                      options.fresh ? "" : ", or start over with --fresh"));
-    }
+    require_same_kind(file.path(), line->simulated);
     visit(*line, successes);
     end.good = line_end;
     ++end.lines;

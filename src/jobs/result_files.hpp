@@ -142,6 +142,7 @@ class result_files {
 
   void require_own_sidecars() const;
   void require_own_lines(const output_file& file) const;
+  void require_same_kind(const std::string& path, bool simulated) const;
   torn_end read(const output_file& file, bool successes,
                 const std::function<void(const stored_line&, bool)>& visit) const;
   static void mend(output_file& file, const torn_end& end);

@@ -95,6 +95,9 @@ bool state_file::read_summary(std::string_view line) {
   if (const auto rpm = summary.find("rpm"); rpm != summary.end() && rpm->is_number_unsigned()) {
     counters_.rpm = *rpm;
   }
+  if (const auto told = summary.find("simulated"); told != summary.end() && told->is_boolean()) {
+    was_simulated_ = told->get<bool>();
+  }
   for (const auto& [amount, name] :
        {std::pair{&counters_.kept, "kept_usd"}, std::pair{&counters_.taken, "taken_usd"}}) {
     const auto found = summary.find(name);
@@ -374,6 +377,7 @@ std::string state_file::summary() const {
                {"identity", identity_},
                {"attempts", counters_.attempts},
                {"retries", counters_.retries},
+               {"simulated", simulated_},
                {"maybe_billed_attempts", counters_.maybe_billed_attempts},
                {"max_requests_in_60s", counters_.max_requests_in_60s},
                {"wall_s", counters_.wall_s},

@@ -58,9 +58,13 @@ class state_file {
     std::vector<rejected_reply> rejected;  ///< since its last line
   };
 
-  /// `output`: the name of the output file that this state file belongs to.
-  state_file(file_system& files, std::string path, std::string output)
-      : files_(files), path_(std::move(path)), output_(valid_utf8(std::move(output))) {}
+  /// `output`: the name of the output file that this state file belongs to. `simulated`: this run
+  /// is; it is written to the file.
+  state_file(file_system& files, std::string path, std::string output, bool simulated = false)
+      : files_(files),
+        path_(std::move(path)),
+        output_(valid_utf8(std::move(output))),
+        simulated_(simulated) {}
 
   /// Reads the file that an earlier run left. False: there is none. Throws if it cannot be read, is
   /// not ours, or belongs to another output.
@@ -68,6 +72,8 @@ class state_file {
   /// Whether the file records that the output is ours.
   bool records_output() const noexcept { return records_output_; }
   bool damaged() const noexcept { return damaged_; }
+  /// Whether the run that wrote the loaded file was simulated; nothing: the file does not say so.
+  std::optional<bool> was_simulated() const noexcept { return was_simulated_; }
   const std::string& identity() const noexcept { return identity_; }
   void identify(std::string identity) { identity_ = std::move(identity); }
   life_counters& counters() noexcept { return counters_; }
@@ -173,6 +179,8 @@ class state_file {
   file_system& files_;
   std::string path_;
   std::string output_;
+  bool simulated_;
+  std::optional<bool> was_simulated_;
   bool records_output_ = false;
   std::shared_ptr<file> file_;
   std::uint64_t size_ = 0;

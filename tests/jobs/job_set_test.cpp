@@ -1375,6 +1375,30 @@ TEST_F(job_set_test, simulated_and_real_results_do_not_mix) {
   EXPECT_THAT(refused(), HasSubstr("simulated"));
 }
 
+TEST_F(job_set_test, a_simulated_run_without_a_line_does_not_mix_with_a_real_one) {
+  dir.write("x.jsonl", job_line("a"));
+  for (const bool simulated : {true, false}) {
+    output.simulated = simulated;
+    output.fresh = true;
+    {
+      auto jobs = open();
+      start(*jobs, {0, "a", 1, {}});  // and the run is killed
+    }
+    output.simulated = !simulated;
+    output.fresh = false;
+    EXPECT_THAT(refused(),
+                AllOf(HasSubstr("x.state"), HasSubstr("simulated"), HasSubstr("--fresh")));
+    output.simulated = simulated;
+    EXPECT_EQ(open()->totals(0).attempts, 1U) << "its own runs go on";
+  }
+  std::string state = dir.read("x.state");
+  const std::string member = R"("simulated":false,)";
+  ASSERT_NE(state.find(member), std::string::npos);
+  dir.write("x.state", state.erase(state.find(member), member.size()));
+  output.simulated = true;
+  EXPECT_EQ(open()->totals(0).attempts, 1U) << "older files do not say what they are of";
+}
+
 TEST_F(job_set_test, jobs_give_their_requests_in_turns) {
   dir.write("x.jsonl", job_line("x1") + job_line("x2") + job_line("x3") + job_line("x4"));
   dir.write("y.jsonl", job_line("y1") + job_line("y2"));
