@@ -57,13 +57,7 @@ void earlier_results::remember(const stored_line& line, bool success) {
   }
   const hash128 id = hash_of(line.custom_id);
   auto [known, fresh] = entries_.insert(id);
-  if (line.kept != usd{}) {
-    // A later line includes the amounts of all earlier ones.
-    usd& kept = kept_by_line_[{id.high, id.low}];
-    kept_by_lines_ -= kept;
-    kept = std::max(kept, line.kept);
-    kept_by_lines_ += kept;
-  }
+  if (line.kept != usd{}) add_kept(id, *known, line.kept, success);
   count_attempts(*known, line.attempts);
   // A line in the output counts before one in the errors file, and the first line before the
   // second.
@@ -85,6 +79,20 @@ void earlier_results::remember(const stored_line& line, bool success) {
   known->set(unpriced, !line.facts.whole_cost() || line.facts.estimated);
   if (!success) known->set_error(error_index(line.facts.error));
   totals_.add(line.facts);
+}
+
+// A later line includes the amounts of all earlier ones. A line in the output is the last one of
+// its request, and is read before the errors file.
+void earlier_results::add_kept(const hash128& id, const entry& known, usd kept, bool success) {
+  if (known.is(done)) return;
+  if (success) {
+    kept_by_lines_ += kept;
+    return;
+  }
+  usd& before = kept_by_failure_[{id.high, id.low}];
+  kept_by_lines_ -= before;
+  before = std::max(before, kept);
+  kept_by_lines_ += before;
 }
 
 // A line contains the number of all attempts of its request. Of two lines for one request, the
@@ -231,7 +239,7 @@ void earlier_results::start_over(state_file& state) {
   error_names_.clear();
   models_.clear();
   digests_ = {};
-  kept_by_line_.clear();
+  kept_by_failure_.clear();
   rejected_.clear();
   errors_untidy_ = false;
   wall_s_ = 0;
@@ -382,8 +390,8 @@ bool earlier_results::stands(const std::string& custom_id) {
 }
 
 usd earlier_results::kept(const hash128& id) const {
-  const auto told = kept_by_line_.find({id.high, id.low});
-  return told == kept_by_line_.end() ? usd{} : told->second;
+  const auto told = kept_by_failure_.find({id.high, id.low});
+  return told == kept_by_failure_.end() ? usd{} : told->second;
 }
 
 void earlier_results::replace(const hash128& id, job_totals& totals) {

@@ -84,7 +84,8 @@ class earlier_results {
   usd paid_for_gone() const;
   /// Removes these replies from the totals.
   void forget_gone(job_totals& totals);
-  /// The amount kept of the budget for the attempts that the request's lines report.
+  /// The amount kept of the budget for the attempts that the request's lines report. Only for
+  /// requests without a result.
   usd kept(const hash128& id) const;
   /// The kept amount that no line contains yet. Can be taken once.
   usd take_carried() noexcept { return std::exchange(carried_, {}); }
@@ -134,6 +135,7 @@ class earlier_results {
   };
 
   void remember(const stored_line& line, bool success);
+  void add_kept(const hash128& id, const entry& known, usd kept, bool success);
   void count_attempts(entry& known, std::uint32_t attempts);
   std::uint32_t error_index(const std::string& name);
   void load_life(result_files& files);
@@ -155,8 +157,9 @@ class earlier_results {
   std::set<std::uint64_t> current_bad_lines_;
   std::vector<std::string> error_names_;
   std::set<std::string, std::less<>> models_;  // models that had a success
-  // Amounts kept of the budget, by id.
-  std::map<std::pair<std::uint64_t, std::uint64_t>, usd> kept_by_line_;
+  // Amounts kept of the budget by the lines of requests that have no result, by id. There is no
+  // entry for a request with a result, because it gets no further line.
+  std::map<std::pair<std::uint64_t, std::uint64_t>, usd> kept_by_failure_;
   line_rejections rejected_;
   // Replies to requests that no longer exist, each with its model.
   std::vector<std::pair<std::string, rejected_reply>> rejected_of_gone_;
