@@ -58,19 +58,20 @@ std::optional<std::int64_t> index_of(ondemand::object& piece) {
   return index && *index >= 0 && *index < sane ? index : std::nullopt;
 }
 
-/// Whether a piece of a tool call contains the function's name. Leaves the piece unchanged.
-bool names_function(ondemand::object& piece) {
+/// The function's name in a piece of a tool call, as JSON; empty: the piece has none. Leaves the
+/// piece unchanged.
+std::string_view function_name(ondemand::object& piece) {
   for (const std::string_view kind : {"function", "custom"}) {
-    bool named = false;
+    std::string_view found;
     if (auto called = member(piece, kind); called && is_object(*called)) {
       ondemand::object inside = called->get_object();
       auto name = member(inside, "name");
-      named = name && is_filled_string(*name);
+      if (name && is_filled_string(*name)) found = raw_json(*name);
     }
     piece.reset().value();
-    if (named) return true;
+    if (!found.empty()) return found;
   }
-  return false;
+  return {};
 }
 
 }  // namespace
@@ -129,7 +130,8 @@ chunk_meaning stream_assembler::add(ondemand::object chunk) {
 std::size_t stream_assembler::tool_calls::held() const noexcept {
   std::size_t sum = by_id.size() * 2 * sizeof(std::string);
   for (const auto& [place, each] : by_place) {
-    sum += sizeof each + each.members.held() + each.function.held() + each.custom.held();
+    sum += sizeof each + each.name.size() + each.members.held() + each.function.held() +
+           each.custom.held();
   }
   return sum;
 }
@@ -259,6 +261,7 @@ bool stream_assembler::add_words(words& into, ondemand::object delta, const choi
 
 /// Adds tool calls. A single call instead of a list is accepted too.
 bool stream_assembler::add_calls(words& into, ondemand::value& calls) {
+  into.tools.named_in_list.clear();
   if (is_object(calls)) {
     into.tools.add(calls.get_object());
     return true;
@@ -364,8 +367,13 @@ bool stream_assembler::complete() const {
 
 void stream_assembler::tool_calls::add(ondemand::object piece) {
   const std::string id(peek<std::string_view>(piece, "id").value_or(""));
-  latest = place_of(piece, id);
+  const std::string_view name = function_name(piece);
+  latest = place_of(piece, id, name);
   call& into = by_place[latest];
+  if (!name.empty()) {
+    into.name = name;
+    named_in_list.push_back(latest);
+  }
   if (!id.empty()) {
     by_id.try_emplace(id, latest);
     if (into.id.empty()) into.id = id;
@@ -385,8 +393,8 @@ void stream_assembler::tool_calls::add(ondemand::object piece) {
 }
 
 /// The place of the call that a piece belongs to; a new place if the piece begins a call.
-std::int64_t stream_assembler::tool_calls::place_of(ondemand::object& piece,
-                                                    const std::string& id) {
+std::int64_t stream_assembler::tool_calls::place_of(ondemand::object& piece, const std::string& id,
+                                                    std::string_view name) {
   constexpr std::size_t most = 4096;  // no request leads to more calls than this
   if (by_place.size() >= most) return latest;
   const std::int64_t next = by_place.empty() ? 0 : std::prev(by_place.end())->first + 1;
@@ -394,17 +402,22 @@ std::int64_t stream_assembler::tool_calls::place_of(ondemand::object& piece,
   const auto index = index_of(piece);
   if (!index) {
     if (known != by_id.end()) return known->second;
-    return by_place.empty() || !id.empty() || names_function(piece) ? next : latest;
+    return by_place.empty() || !id.empty() || !name.empty() ? next : latest;
   }
   const auto opened = by_index.find(*index);
   if (opened == by_index.end()) {
     const std::int64_t place = by_place.contains(*index) ? next : *index;
     return by_index[*index] = place;
   }
-  const std::string& id_there = by_place[opened->second].id;
-  if (id.empty() || id_there.empty() || id == id_there) return opened->second;
-  if (known != by_id.end()) return known->second;
-  if (names_function(piece)) opened->second = next;
+  const call& there = by_place[opened->second];
+  if (!id.empty() && id == there.id) return opened->second;
+  const bool other_id = !id.empty() && !there.id.empty();
+  if (other_id && known != by_id.end()) return known->second;
+  // Some relays repeat the name with every piece, but not in the same list.
+  const bool other_name = !there.name.empty() && name != there.name;
+  const bool named_before =
+      std::find(named_in_list.begin(), named_in_list.end(), opened->second) != named_in_list.end();
+  if (!name.empty() && (other_id || other_name || named_before)) opened->second = next;
   return opened->second;
 }
 

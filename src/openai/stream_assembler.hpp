@@ -48,10 +48,12 @@ class stream_assembler {
 
  private:
   /// Tool calls in the order of their indices. Some relays leave the index out, or give all calls
-  /// the same one. Then a new id starts a new call, or without ids a new name.
+  /// the same one. Then a new id starts a new call, or without ids a new name, or the same name in
+  /// another element of the same list.
   struct tool_calls {
     struct call {
       std::string id;             ///< the first id that it got
+      std::string name;           ///< the last name that it got, as JSON; empty: none
       piecewise_object members;   ///< id, type and other members of the relay
       piecewise_object function;  ///< name, arguments
       piecewise_object custom;    ///< name, input
@@ -59,11 +61,13 @@ class stream_assembler {
     std::map<std::int64_t, call> by_place;
     std::map<std::int64_t, std::int64_t> by_index;  ///< the place of the last call with this index
     std::map<std::string, std::int64_t, std::less<>> by_id;
-    std::int64_t latest = -1;  ///< the place of the last piece
+    std::int64_t latest = -1;                 ///< the place of the last piece
+    std::vector<std::int64_t> named_in_list;  ///< the places that got a name in the present list
 
     void add(simdjson::ondemand::object piece);
     std::size_t held() const noexcept;
-    std::int64_t place_of(simdjson::ondemand::object& piece, const std::string& id);
+    std::int64_t place_of(simdjson::ondemand::object& piece, const std::string& id,
+                          std::string_view name);
     void write(std::string& out) const;
   };
 

@@ -457,6 +457,60 @@ INSTANTIATE_TEST_SUITE_P(
                 R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]})",
                 "\"tool_calls\""))},
         stream_case{
+            "tool calls with one index and without ids: a new name is a new call",
+            {events(
+                {said(
+                     R"({"tool_calls":[{"index":0,"id":"","function":{"name":"get_weather","arguments":"{\"city\":\"London\"}"}}]})"),
+                 said(
+                     R"({"tool_calls":[{"index":0,"id":"","function":{"name":"get_time","arguments":"{\"tz\""}}]})"),
+                 said(R"({"tool_calls":[{"index":0,"function":{"arguments":":\"UTC\"}"}}]})",
+                      "\"tool_calls\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"","type":"function","function":{"name":"get_weather","arguments":"{\"city\":\"London\"}"}},{"id":"","type":"function","function":{"name":"get_time","arguments":"{\"tz\":\"UTC\"}"}}]})",
+                "\"tool_calls\""))},
+        stream_case{
+            "a name that comes again continues its call",
+            {events(
+                {said(R"({"tool_calls":[{"index":0,"function":{"name":"f","arguments":"{"}}]})"),
+                 said(R"({"tool_calls":[{"index":0,"function":{"name":"f","arguments":"}"}}]})"),
+                 said(
+                     R"({"tool_calls":[{"index":0,"id":"","function":{"name":"","arguments":""}}]})",
+                     "\"tool_calls\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"","type":"function","function":{"name":"f","arguments":"{}"}}]})",
+                "\"tool_calls\""))},
+        stream_case{
+            "tool calls with one index and one name, without ids, in one piece",
+            {events(
+                {said(
+                     R"({"tool_calls":[{"index":0,"function":{"name":"f","arguments":"{"}},{"index":0,"function":{"name":"f","arguments":"["}}]})"),
+                 said(R"({"tool_calls":[{"index":0,"function":{"arguments":"]"}}]})",
+                      "\"tool_calls\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"type":"function","function":{"name":"f","arguments":"{"}},{"type":"function","function":{"name":"f","arguments":"[]"}}]})",
+                "\"tool_calls\""))},
+        stream_case{
+            "a call in two parts in one piece",
+            {events({said(
+                R"({"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{"}},{"index":0,"function":{"arguments":"}"}}]})",
+                "\"tool_calls\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]})",
+                "\"tool_calls\""))},
+        stream_case{
+            "tool calls with one index of which some have ids",
+            {events(
+                {said(
+                     R"({"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}]})"),
+                 said(
+                     R"({"tool_calls":[{"index":0,"id":"","function":{"name":"g","arguments":"[]"}}]})"),
+                 said(
+                     R"({"tool_calls":[{"index":0,"id":"b","function":{"name":"h","arguments":"{}"}}]})",
+                     "\"tool_calls\"")})},
+            whole(answer(
+                R"({"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"","type":"function","function":{"name":"g","arguments":"[]"}},{"id":"b","type":"function","function":{"name":"h","arguments":"{}"}}]})",
+                "\"tool_calls\""))},
+        stream_case{
             "calls of two choices do not mix",
             {.body = events(
                  {said(
