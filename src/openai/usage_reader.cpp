@@ -25,7 +25,8 @@ struct reported_counts {
   count cache_hit;                   // DeepSeek
   count cached_at_top;               // Moonshot
   count cache_read, cache_creation;  // Claude: not part of `input`
-  count cache_creation_1h;           // the part of cache_creation that is cached for an hour
+  count cache_creation_5m;           // the part of cache_creation that is cached for 5 minutes
+  count cache_creation_1h;           // the part that is cached for an hour
   count audio_prompt, image_prompt, audio_completion, image_completion;
   bool has_input_details = false;
   bool garbled = false;  ///< a count that decides the price is invalid, or any count is too large
@@ -77,13 +78,20 @@ bool names_cache_write(std::string_view key) {
          key == "cached_creation_tokens" || key == "cache_creation_input_tokens";
 }
 
-/// Claude's split of the tokens written to the cache. `ephemeral_5m_input_tokens` is the rest.
-void read_cache_creation(ondemand::value& value, reported_counts& counts) {
+/// Claude's split of the tokens written to the cache, in Claude's names and in those of new-api.
+void read_cache_part(std::string_view key, ondemand::value value, reported_counts& counts) {
+  if (key == "ephemeral_5m_input_tokens" || key == "claude_cache_creation_5_m_tokens") {
+    counts.take_larger(counts.cache_creation_5m, value);
+  } else if (key == "ephemeral_1h_input_tokens" || key == "claude_cache_creation_1_h_tokens") {
+    counts.take_larger(counts.cache_creation_1h, value);
+  }
+}
+
+void read_cache_parts(ondemand::value value, reported_counts& counts) {
   if (value.type() != ondemand::json_type::object) return;
   for (ondemand::field field : value.get_object()) {
     const std::string_view key = field.unescaped_key();
-    if (key == "ephemeral_1h_input_tokens")
-      counts.take_larger(counts.cache_creation_1h, field.value());
+    read_cache_part(key, field.value(), counts);
   }
 }
 
@@ -97,6 +105,8 @@ void read_details(ondemand::value& value, reported_counts& counts, count& audio,
       counts.take_larger(counts.reasoning, field.value());
     } else if (names_cache_write(key)) {
       counts.take_larger(counts.cache_creation, field.value());
+    } else if (key == "cache_creation_token_details") {  // LiteLLM
+      read_cache_parts(field.value(), counts);
     } else if (key == "audio_tokens") {
       counts.take_larger(audio, field.value());
     } else if (key == "image_tokens") {
@@ -131,12 +141,14 @@ void read_field(std::string_view key, ondemand::value& value, reported_counts& c
   else if (names_cache_write(key))
     counts.take_larger(counts.cache_creation, value);
   else if (key == "cache_creation")
-    read_cache_creation(value, counts);
+    read_cache_parts(value, counts);
   else if (key == "completion_tokens_details" || key == "output_tokens_details")
     read_details(value, counts, counts.audio_completion, counts.image_completion);
   else if (key == "prompt_tokens_details" || key == "input_tokens_details") {
     counts.has_input_details = counts.has_input_details || key == "input_tokens_details";
     read_details(value, counts, counts.audio_prompt, counts.image_prompt);
+  } else {
+    read_cache_part(key, value, counts);
   }
 }
 
@@ -146,9 +158,15 @@ std::int64_t either(count first, count second) {
   return value != 0 ? value : second.value_or(0);
 }
 
+/// Tokens written to the cache. A relay may report their sum, their parts, or both.
+std::int64_t written_to_cache(const reported_counts& counts) {
+  return std::max(counts.cache_creation.value_or(0),
+                  counts.cache_creation_5m.value_or(0) + counts.cache_creation_1h.value_or(0));
+}
+
 bool is_claude_shaped(const reported_counts& counts) {
   return counts.prompt.value_or(0) == 0 && counts.input && !counts.has_input_details &&
-         (counts.cache_read || counts.cache_creation);
+         (counts.cache_read || counts.cache_creation || written_to_cache(counts) > 0);
 }
 
 /// Prompt tokens that were read from the cache, and that were written to it.
@@ -176,10 +194,8 @@ std::optional<token_usage> normalised(const reported_counts& counts, endpoint ta
   usage.prompt_tokens = either(counts.prompt, counts.input);
   usage.completion_tokens = either(counts.completion, counts.output);
   usage.cached_tokens = either(counts.cached, either(counts.cache_hit, counts.cached_at_top));
-  // There may be the sum, or only its split.
-  const std::int64_t hour = counts.cache_creation_1h.value_or(0);
   const cache_counts cache{std::max(usage.cached_tokens, counts.cache_read.value_or(0)),
-                           std::max(counts.cache_creation.value_or(0), hour)};
+                           written_to_cache(counts)};
   const bool prompt_only = target == endpoint::embeddings;
   const bool claude = is_claude_shaped(counts);
   const std::int64_t beside_claude = claude ? cache.read + cache.written : 0;

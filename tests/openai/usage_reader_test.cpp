@@ -226,6 +226,34 @@ INSTANTIATE_TEST_SUITE_P(
             "more reasoning than completion",
             R"({"prompt_tokens":10,"completion_tokens":5,"completion_tokens_details":{"reasoning_tokens":9}})",
             counts(10, 0, 5, 5)},
+        usage_case{
+            "LiteLLM: writes by their lifetime, in the details",
+            R"({"prompt_tokens":100010,"completion_tokens":5,"total_tokens":100015,"prompt_tokens_details":{"cached_tokens":0,"cache_creation_tokens":100000,"cache_creation_token_details":{"ephemeral_5m_input_tokens":1000,"ephemeral_1h_input_tokens":99000}},"cache_creation_input_tokens":100000})",
+            written(counts(100010, 0, 5, 0), 1000, 99000)},
+        usage_case{
+            "LiteLLM: no writes",
+            R"({"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cache_creation_tokens":0,"cache_creation_token_details":null}})",
+            counts(10, 0, 5, 0)},
+        usage_case{
+            "new-api: writes by their lifetime, beside the details",
+            R"({"prompt_tokens":100010,"completion_tokens":5,"total_tokens":100015,"prompt_tokens_details":{"cached_tokens":0,"cached_creation_tokens":100000},"claude_cache_creation_5_m_tokens":0,"claude_cache_creation_1_h_tokens":100000})",
+            written(counts(100010, 0, 5, 0), 0, 100000)},
+        usage_case{
+            "new-api: a reply of a model without such a cache",
+            R"({"input_tokens":100,"output_tokens":5,"cached_tokens":50,"claude_cache_creation_5_m_tokens":0,"claude_cache_creation_1_h_tokens":0})",
+            counts(100, 50, 5, 0)},
+        usage_case{
+            "Claude: only the parts of the writes",
+            R"({"input_tokens":10,"output_tokens":250,"cache_creation":{"ephemeral_5m_input_tokens":500,"ephemeral_1h_input_tokens":1500}})",
+            written(counts(2010, 0, 250, 0), 500, 1500)},
+        usage_case{
+            "Claude: the parts are more than their sum",
+            R"({"input_tokens":10,"output_tokens":250,"cache_creation_input_tokens":1500,"cache_creation":{"ephemeral_5m_input_tokens":500,"ephemeral_1h_input_tokens":1500}})",
+            written(counts(2010, 0, 250, 0), 500, 1500)},
+        usage_case{
+            "only the parts of the writes, within the prompt",
+            R"({"prompt_tokens":2010,"completion_tokens":250,"total_tokens":2260,"cache_creation":{"ephemeral_5m_input_tokens":500,"ephemeral_1h_input_tokens":1500}})",
+            written(counts(2010, 0, 250, 0), 500, 1500)},
         usage_case{"whole numbers with a point",
                    R"({"prompt_tokens":10.0,"completion_tokens":5e0})", counts(10, 0, 5, 0)},
         usage_case{"negative counts", R"({"prompt_tokens":10,"completion_tokens":-1})",
