@@ -63,10 +63,13 @@ struct rate_card {
   std::vector<step> steps;  ///< ascending
 };
 
+/// A factor on rates: digits · 10^exponent, where the exponent is at most 0.
+using rate_factor = std::pair<std::int64_t, int>;
+
 /// A service tier: rates of its own, or a factor on those of the standard tier.
 struct tier_prices {
   rate_card own;
-  std::optional<std::pair<std::int64_t, int>> times;  ///< digits · 10^exponent; `own` is empty then
+  std::optional<rate_factor> times;  ///< `own` is empty then
   /// Seconds since the epoch: the end of the last day on which it is valid.
   std::optional<double> until;
 };
@@ -91,21 +94,28 @@ struct serving {
   std::string tier = {};    ///< as the relay names it; empty, "default", "standard": standard
   double started_unix = 0;  ///< seconds since the epoch; 0: the same as the end
   double ended_unix = 0;
+  /// Anthropic's speed. "fast" is the tier "fast" of the price list; empty, "standard": none. No
+  /// other speed has a known price.
+  std::string speed = {};
+  /// Anthropic's inference_geo: where the model ran. Empty, "global", "not_available": anywhere.
+  std::string geo = {};
 };
 
 /// The prices of a model: the cost of a reply is a function of its usage, the tier that served it,
 /// and the time. Immutable once filled; then safe to read from any thread.
 ///
 /// The rates start from the base. Announced changes, hours, steps and the tier then replace them,
-/// in this order. Hours and changes are looked up both at the start and at the end of the attempt,
-/// and the higher cost counts. No provider says at which hour a day begins, so from 14 hours before
-/// to 12 hours after midnight UTC the higher of the two prices counts.
+/// in this order; the place where the model ran multiplies them. Hours and changes are looked up
+/// both at the start and at the end of the attempt, and the higher cost counts. No provider says at
+/// which hour a day begins, so from 14 hours before to 12 hours after midnight UTC the higher of
+/// the two prices counts.
 class model_prices {
  public:
   rate_card standard;
   std::vector<rate_change> changes;  ///< ascending
   std::vector<rate_hours> hours;
   std::map<std::string, tier_prices, std::less<>> tiers;  ///< by name
+  std::map<std::string, rate_factor, std::less<>> geo;    ///< by the place where the model runs
   /// The end of the last day for which the rates are promised, in seconds since the epoch.
   std::optional<double> until;
   /// A field of a price list that may be a cost and that this program does not know; empty: none.
@@ -113,7 +123,7 @@ class model_prices {
   std::string not_understood;
 
   /// The cost of a reply. If it has none, `missing` names what has no rate, such as "cache_write"
-  /// or "service_tier turbo".
+  /// "service_tier turbo" or "inference_geo us".
   struct priced {
     std::optional<usd> cost;
     std::string missing;
@@ -131,7 +141,8 @@ class model_prices {
   /// The highest rates that can apply to a request for this tier: over every step that its prompt
   /// can reach, at any hour, before and after every change. Relays that ignore the tier serve the
   /// standard tier, so its rates count too. "auto" leaves the tier to the account, so the priority
-  /// tier counts as well if the model has rates for it. Nothing: the price is unknown.
+  /// tier counts as well if the model has rates for it. The account may also choose the place, so
+  /// the highest factor of `geo` counts. Nothing: the price is unknown.
   std::optional<bound> dearest(std::int64_t most_prompt_tokens, endpoint target,
                                std::string_view tier) const;
 
@@ -162,6 +173,8 @@ class model_prices {
   // rates for such a long prompt.
   token_rates at_tier(const tier_prices& tier, token_rates rates, std::int64_t prompt_tokens) const;
   const tier_prices* find_tier(std::string_view name, double unix_time) const;
+  // The tier that is not the standard one; null: it has no known price.
+  const tier_prices* tier_of(const serving& how) const;
   // The bound at one tier; null: at the standard tier.
   std::optional<bound> dearest_at(const tier_prices* tier, std::int64_t most_prompt_tokens,
                                   endpoint target) const;

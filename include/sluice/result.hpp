@@ -10,6 +10,7 @@
 #include "sluice/error.hpp"
 #include "sluice/job.hpp"
 #include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 #include "sluice/usage.hpp"
 
 namespace sluice {
@@ -26,8 +27,15 @@ struct reply {
   std::optional<token_usage> estimated_usage = {};
   std::optional<usd> reported_cost;              ///< `usage.cost`, if the relay reports it
   std::optional<std::string> service_tier = {};  ///< the tier that served it, if reported
+  std::string speed = {};          ///< `usage.speed`, as Anthropic reports it; empty: not reported
+  std::string inference_geo = {};  ///< `usage.inference_geo`, in the same way
   /// Number of choices by finish reason; for a response object, its `status`.
   std::map<std::string, std::uint64_t> finish_reasons;
+
+  /// The facts on which its price depends, for an attempt between these Unix times in seconds.
+  serving served(double started_unix, double ended_unix) const {
+    return {service_tier.value_or(""), started_unix, ended_unix, speed, inference_geo};
+  }
 };
 
 /// A complete reply that was billed but did not have the expected shape. Its request was sent
@@ -42,6 +50,8 @@ struct rejected_reply {
   /// What the provider's cache saved, minus what its writes cost; nothing: unknown.
   std::optional<usd> cache_saved = usd{};
   std::optional<std::string> service_tier;
+  std::string speed = {};  ///< this and the next: as in a reply
+  std::string inference_geo = {};
   double started_at = 0;  ///< start of its attempt, Unix time in seconds
   double latency_ms = 0;  ///< of its attempt, from its start to the last byte
 };

@@ -56,7 +56,7 @@ void single_question::put(result&& finished) {
   const auto* price = prices_.find(answer_->relay, answer_->model, answer_->target);
   if (usage && price != nullptr) {
     const double ended = answer_->started_at + answer_->latency_ms / 1000;
-    cost_ = price->cost(*usage, {whole.service_tier.value_or(""), answer_->started_at, ended}).cost;
+    cost_ = price->cost(*usage, whole.served(answer_->started_at, ended)).cost;
   }
   if (shown_attempt_ != 0) return;
   for (const auto& piece : openai::reply_texts(whole.body)) {  // it was not streamed

@@ -39,6 +39,8 @@ model_prices::priced price_of(const rejected_reply& rejected, const std::string&
   if (price == nullptr) return {std::nullopt, "price"};
   stored_line one;
   one.service_tier = rejected.service_tier;
+  one.speed = rejected.speed;
+  one.inference_geo = rejected.inference_geo;
   one.started_at = rejected.started_at;
   one.latency_ms = rejected.latency_ms;
   return price->cost(*rejected.usage, one.served());

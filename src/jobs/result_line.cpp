@@ -81,6 +81,21 @@ void append_string_or_null(std::string& out, std::string_view text) {
   }
 }
 
+// The facts besides the usage and the times that a price depends on.
+void append_service(std::string& out, std::string_view tier, std::string_view speed,
+                    std::string_view geo) {
+  out += ",\"service_tier\":";
+  append_string_or_null(out, tier);
+  if (!speed.empty()) {
+    out += ",\"speed\":";
+    append_json_quoted(out, speed);
+  }
+  if (!geo.empty()) {
+    out += ",\"inference_geo\":";
+    append_json_quoted(out, geo);
+  }
+}
+
 void append_response(std::string& out, int status, std::string_view request_id,
                      std::string_view body_json) {
   append_number(out, R"({"status_code":)", status);
@@ -148,8 +163,7 @@ void append_rejected(std::string& out, const rejected_reply& rejected) {
     out += rejected.reported_cost->to_string();
     out += '"';
   }
-  out += ",\"service_tier\":";
-  append_string_or_null(out, rejected.service_tier.value_or(""));
+  append_service(out, rejected.service_tier.value_or(""), rejected.speed, rejected.inference_geo);
   out += ",\"started_at\":";
   append_fixed(out, rejected.started_at, 3);
   out += ",\"latency_ms\":";
@@ -205,10 +219,9 @@ std::string error_name(const failure& why) {
 }
 
 serving serving_of(const result& finished) {
-  const std::string tier =
-      finished.outcome ? finished.outcome->service_tier.value_or("") : std::string();
   const double start = rounded(finished.started_at, 1000);
-  return {tier, start, start + rounded(finished.latency_ms, 10) / 1000};
+  const double end = start + rounded(finished.latency_ms, 10) / 1000;
+  return finished.outcome ? finished.outcome->served(start, end) : serving{{}, start, end};
 }
 
 line_facts facts_of(const result& finished, const std::optional<usd>& cost,
@@ -303,8 +316,11 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
       out += kept.to_string();
       out += '"';
     }
-    out += ",\"service_tier\":";
-    append_string_or_null(out, whole != nullptr ? whole->service_tier.value_or("") : "");
+    if (whole != nullptr) {
+      append_service(out, whole->service_tier.value_or(""), whole->speed, whole->inference_geo);
+    } else {
+      append_service(out, {}, {}, {});
+    }
     out += ",\"digest\":\"";
     out += finished.digest;
     out += '"';

@@ -337,6 +337,8 @@ reply_verdict running_job::examine(request& asked, const result& finished) {
   rejected.reported_cost = whole.reported_cost;
   if (rejected.usage && rejected.usage->uses_cache()) rejected.cache_saved = priced.cache_saved;
   rejected.service_tier = whole.service_tier;
+  rejected.speed = whole.speed;
+  rejected.inference_geo = whole.inference_geo;
   rejected.started_at = finished.started_at;
   rejected.latency_ms = finished.latency_ms;
   const usd known = priced.cost.value_or(usd{});

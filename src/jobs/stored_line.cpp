@@ -59,6 +59,8 @@ enum class field : std::uint8_t {
   reported_cost_usd,
   kept_usd,
   service_tier,
+  speed,
+  inference_geo,
   digest,
   retryable,
   simulated,
@@ -93,7 +95,7 @@ constexpr std::array<known_member, 2> error_members = {{
     {"code", field::code},
     {"message", field::message},
 }};
-constexpr std::array<known_member, 21> own_members = {{
+constexpr std::array<known_member, 23> own_members = {{
     {"line", field::line},
     {"attempts", field::attempts},
     {"relay", field::relay},
@@ -112,6 +114,8 @@ constexpr std::array<known_member, 21> own_members = {{
     {"reported_cost_usd", field::reported_cost_usd},
     {"kept_usd", field::kept_usd},
     {"service_tier", field::service_tier},
+    {"speed", field::speed},
+    {"inference_geo", field::inference_geo},
     {"digest", field::digest},
     {"retryable", field::retryable},
     {"simulated", field::simulated},
@@ -285,7 +289,7 @@ token_usage read_usage(const ValueOf& value_of) {
 
 serving stored_line::served() const {
   const double start = started_at.value_or(0);
-  return {service_tier.value_or(""), start, start + latency_ms / 1000};
+  return {service_tier.value_or(""), start, start + latency_ms / 1000, speed, inference_geo};
 }
 
 rejected_reply parse_rejected(std::string_view json) {
@@ -304,6 +308,8 @@ rejected_reply parse_rejected(std::string_view json) {
     read.cache_saved = read_balance(object.value("cache_saved_usd"));
   }
   if (std::string tier = text("service_tier"); !tier.empty()) read.service_tier = std::move(tier);
+  read.speed = text("speed");
+  read.inference_geo = text("inference_geo");
   read.started_at = read_decimals(object.value("started_at")).value_or(0);
   read.latency_ms = read_decimals(object.value("latency_ms")).value_or(0);
   return read;
@@ -361,6 +367,8 @@ std::optional<stored_line> parse_stored_line(std::string_view text) {
   if (std::string tier = read_text(value(field::service_tier)); !tier.empty()) {
     line.service_tier = std::move(tier);
   }
+  line.speed = read_text(value(field::speed));
+  line.inference_geo = read_text(value(field::inference_geo));
   line.facts.cost =
       read_money(value(line.facts.rejected.empty() ? field::cost_usd : field::reply_cost_usd));
   line.facts.reported_cost = read_money(value(field::reported_cost_usd));

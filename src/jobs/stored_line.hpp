@@ -34,6 +34,8 @@ struct stored_line {
   std::string_view reply;            ///< the body of the reply, as JSON; empty: none
   usd kept;                          ///< with a budget: the amount kept in addition to its cost
   std::optional<std::string> service_tier;  ///< of the reply; nothing: the relay did not report it
+  std::string speed;                        ///< of the reply; empty: not reported
+  std::string inference_geo;                ///< of the reply; empty: not reported
   line_facts facts;
 
   /// The facts on which the price of the reply depends.

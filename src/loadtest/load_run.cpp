@@ -279,7 +279,7 @@ void load_run::note_reply(std::size_t place, const request& asked, const reply& 
     tried.used(static_cast<std::uint64_t>(seen.usage->total_tokens()));
     of.tokens.learn(*seen.usage, asked.choices);
     seen.cost = money_.cost(of.member.name, asked, *seen.usage,
-                            {told.service_tier.value_or(""), seen.started_unix, time_.unix_now()});
+                            told.served(seen.started_unix, time_.unix_now()));
   }
   if (seen.cost) of.cost = of.cost.value_or(usd{}) + *seen.cost;
   money_.settle(asked, seen.estimated ? std::nullopt : seen.cost);

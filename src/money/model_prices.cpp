@@ -32,6 +32,22 @@ bool is_standard(std::string_view tier) {
   return std::find(names.begin(), names.end(), tier) != names.end();
 }
 
+// Anthropic reports the speed "standard" for most replies, and the place "global", or
+// "not_available" for models without a choice.
+bool is_usual_speed(std::string_view speed) {
+  return speed.empty() || speed == "standard";
+}
+bool is_anywhere(std::string_view geo) {
+  return geo.empty() || geo == "global" || geo == "not_available";
+}
+
+// The name of what has no price.
+std::string tier_named_in(const serving& how) {
+  if (is_usual_speed(how.speed)) return fmt::format("service_tier {}", how.tier);
+  if (is_standard(how.tier)) return fmt::format("speed {}", how.speed);
+  return fmt::format("speed {} at service_tier {}", how.speed, how.tier);
+}
+
 bool is_open(const rate_hours& hours, double unix_time) {
   if (unix_time < hours.from) return false;
   const double days = std::floor(unix_time / day_s);
@@ -40,12 +56,20 @@ bool is_open(const rate_hours& hours, double unix_time) {
   return (hours.days >> weekday & 1U) != 0 && second >= hours.begin_s && second < hours.end_s;
 }
 
-usd times(usd rate, std::pair<std::int64_t, int> factor) {
+usd times(usd rate, rate_factor factor) {
   usd::units product = rate.count() * factor.first;
   for (int up = factor.second; up > 0; --up) product *= 10;
   // This is exact: the reader of the price list has checked it.
   for (int down = factor.second; down < 0; ++down) product /= 10;
   return usd::from_units(product);
+}
+
+token_rates times(token_rates rates, rate_factor factor) {
+  for (std::size_t i = 0; i < token_kinds; ++i) {
+    auto& rate = rates[static_cast<token_kind>(i)];
+    if (rate) rate = times(*rate, factor);
+  }
+  return rates;
 }
 
 // The rates of a card for a prompt of this many tokens. If a step has an input rate but no cached
@@ -127,6 +151,14 @@ const tier_prices* model_prices::find_tier(std::string_view name, double unix_ti
   return ended ? nullptr : &found->second;
 }
 
+const tier_prices* model_prices::tier_of(const serving& how) const {
+  if (is_usual_speed(how.speed)) return find_tier(how.tier, how.ended_unix);
+  // The priority tier, OpenAI's "fast", is not a speed. No list says what a speed costs in a tier.
+  const bool alone = is_standard(how.tier) || how.tier == how.speed;
+  const bool listed = how.speed == "fast" && tiers.contains(how.speed);
+  return alone && listed ? find_tier(how.speed, how.ended_unix) : nullptr;
+}
+
 token_rates model_prices::standard_rates(std::size_t changes_in_force, const rate_hours* open,
                                          std::int64_t prompt_tokens) const {
   token_rates rates = standard.base;
@@ -139,13 +171,7 @@ token_rates model_prices::standard_rates(std::size_t changes_in_force, const rat
 
 token_rates model_prices::at_tier(const tier_prices& tier, token_rates rates,
                                   std::int64_t prompt_tokens) const {
-  if (tier.times) {
-    for (std::size_t i = 0; i < token_kinds; ++i) {
-      auto& rate = rates[static_cast<token_kind>(i)];
-      if (rate) rate = times(*rate, *tier.times);
-    }
-    return rates;
-  }
+  if (tier.times) return times(std::move(rates), *tier.times);
   if (tier.own.steps.empty() && reaches_a_step(standard, prompt_tokens)) return token_rates{};
   return rates_of(tier.own.base, tier.own.steps, prompt_tokens);
 }
@@ -153,9 +179,13 @@ token_rates model_prices::at_tier(const tier_prices& tier, token_rates rates,
 model_prices::priced model_prices::cost(const token_usage& usage, const serving& how) const {
   priced dearest_of_all;
   const double started = how.started_unix > 0 ? how.started_unix : how.ended_unix;
-  const bool usual = is_standard(how.tier);
-  const tier_prices* tier = usual ? nullptr : find_tier(how.tier, how.ended_unix);
-  if (!usual && tier == nullptr) return {std::nullopt, fmt::format("service_tier {}", how.tier)};
+  const bool usual = is_standard(how.tier) && is_usual_speed(how.speed);
+  const tier_prices* tier = usual ? nullptr : tier_of(how);
+  if (!usual && tier == nullptr) return {std::nullopt, tier_named_in(how)};
+  const bool anywhere = is_anywhere(how.geo);
+  const auto place = anywhere ? geo.end() : geo.find(how.geo);
+  if (!anywhere && place == geo.end())
+    return {std::nullopt, fmt::format("inference_geo {}", how.geo)};
   const bool always_the_same = hours.empty() && changes.empty();
   for (const double moment : {started, how.ended_unix}) {
     const auto open = std::find_if(hours.begin(), hours.end(), [&](const rate_hours& window) {
@@ -168,11 +198,11 @@ model_prices::priced model_prices::cost(const token_usage& usage, const serving&
           standard_rates(static_cast<std::size_t>(come), open == hours.end() ? nullptr : &*open,
                          usage.prompt_tokens);
       if (tier != nullptr) rates = at_tier(*tier, rates, usage.prompt_tokens);
+      if (!anywhere) rates = times(std::move(rates), place->second);
       const bill all = bill_of(usage, rates);
       if (!all.missing().empty()) {
-        return {std::nullopt, usual
-                                  ? all.missing()
-                                  : fmt::format("{} at service_tier {}", all.missing(), how.tier)};
+        return {std::nullopt,
+                usual ? all.missing() : fmt::format("{} at {}", all.missing(), tier_named_in(how))};
       }
       dearest_of_all.cost = larger(dearest_of_all.cost, all.sum());
       if (always_the_same) return dearest_of_all;
@@ -205,11 +235,20 @@ std::optional<model_prices::bound> model_prices::dearest(std::int64_t most_promp
                                                       : find_tier(tier_name, 0);
   if (other == nullptr && !is_standard(tier_name)) return std::nullopt;
   auto most = dearest_at(nullptr, most_prompt_tokens, target);
-  if (!most || other == nullptr) return most;
-  const auto at_other = dearest_at(other, most_prompt_tokens, target);
-  if (!at_other) return left_to_account ? most : std::nullopt;
-  most->prompt = std::max(most->prompt, at_other->prompt);
-  most->completion = std::max(most->completion, at_other->completion);
+  if (!most) return most;
+  if (other != nullptr) {
+    const auto at_other = dearest_at(other, most_prompt_tokens, target);
+    if (!at_other && !left_to_account) return std::nullopt;
+    if (at_other) {
+      most->prompt = std::max(most->prompt, at_other->prompt);
+      most->completion = std::max(most->completion, at_other->completion);
+    }
+  }
+  const bound anywhere = *most;
+  for (const auto& [place, factor] : geo) {
+    most->prompt = std::max(most->prompt, times(anywhere.prompt, factor));
+    most->completion = std::max(most->completion, times(anywhere.completion, factor));
+  }
   return most;
 }
 

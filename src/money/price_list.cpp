@@ -71,6 +71,9 @@ class entry_reader {
         fail("tiers", fmt::format("has \"{}\", which is no service tier", name));
       prices.tiers.emplace(name, tier_of(json_object(member.value), prices));
     }
+    for (const json_member& member : entry.object("geo")) {
+      prices.geo.emplace(member_name(member), geo_factor(json_object(member.value), prices));
+    }
     return prices;
   }
 
@@ -133,24 +136,42 @@ class entry_reader {
       tier.own = card_of(object);
       return tier;
     }
+    tier.times = factor_of(object);
+    check_exact(prices, *tier.times);
+    return tier;
+  }
+
+  rate_factor geo_factor(const json_object& object, const model_prices& prices) const {
+    const rate_factor factor = factor_of(object);
+    check_exact(prices, factor);
+    for (const auto& [name, tier] : prices.tiers) {
+      if (!tier.times) continue;
+      check_exact(prices, {factor.first * tier.times->first, factor.second + tier.times->second});
+    }
+    return factor;
+  }
+
+  rate_factor factor_of(const json_object& object) const {
     const auto factor = parse_decimal(object.text("times").value_or(""));
     if (!factor || factor->cut || factor->digits == 0 || factor->digits > 1'000'000 ||
         factor->exponent > 0) {
       fail("times", "is no factor; write it like \"0.5\"");
     }
-    tier.times = {static_cast<std::int64_t>(factor->digits), factor->exponent};
-    model_prices all = prices;
-    all.each_rates([&](token_rates& rates) {
+    return {static_cast<std::int64_t>(factor->digits), factor->exponent};
+  }
+
+  // Checks that the products of the factor and all rates are exact.
+  void check_exact(model_prices prices, rate_factor factor) const {
+    prices.each_rates([&](token_rates& rates) {
       for (std::size_t i = 0; i < token_kinds; ++i) {
         const auto& rate = rates[static_cast<token_kind>(i)];
         if (!rate) continue;
-        usd::units product = rate->count() * factor->digits;
-        for (int down = factor->exponent; down < 0; ++down, product /= 10) {
+        usd::units product = rate->count() * factor.first;
+        for (int down = factor.second; down < 0; ++down, product /= 10) {
           if (product % 10 != 0) fail("times", "makes a rate finer than prices are kept to");
         }
       }
     });
-    return tier;
   }
 
   rate_hours hours_of(const json_object& object) const {

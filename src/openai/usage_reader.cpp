@@ -242,9 +242,12 @@ usage_report read_usage(ondemand::object usage, endpoint target) {
     if (key == "cost") {
       const auto cost = usd::nearest(number_text(field.value()));
       if (cost && *cost <= dearest_reply) report.cost = cost;
-    } else if (key == "service_tier") {
+    } else if (key == "service_tier" || key == "speed" || key == "inference_geo") {
       ondemand::value value = field.value();
-      report.service_tier = json_string(raw_json(value)).value_or(std::string());
+      std::string& into = key == "service_tier" ? report.service_tier
+                          : key == "speed"      ? report.speed
+                                                : report.inference_geo;
+      into = json_string(raw_json(value)).value_or(std::string());
     } else {
       ondemand::value value = field.value();
       read_field(key, value, counts);

@@ -14,8 +14,10 @@ namespace sluice::openai {
 /// The content of the `usage` object of a reply.
 struct usage_report {
   std::optional<token_usage> tokens;
-  std::optional<usd> cost;   ///< `cost`: the price that the relay itself reports
-  std::string service_tier;  ///< `service_tier`; empty: none
+  std::optional<usd> cost;    ///< `cost`: the price that the relay itself reports
+  std::string service_tier;   ///< `service_tier`; empty: none
+  std::string speed;          ///< `speed`, if it is a string; empty: none
+  std::string inference_geo;  ///< `inference_geo`; empty: none
 };
 
 /// Reads all dialects of `usage`: that of chat and completions, that of responses, both at once,

@@ -156,6 +156,8 @@ findings walk(ondemand::object root, endpoint target) {
   for (const usage_report& other : {found.choice_usage, found.groq_usage}) {
     if (!found.usage.tokens) found.usage.tokens = other.tokens;
     if (!found.usage.cost) found.usage.cost = other.cost;
+    if (found.usage.speed.empty()) found.usage.speed = other.speed;
+    if (found.usage.inference_geo.empty()) found.usage.inference_geo = other.inference_geo;
   }
   if (found.service_tier.empty()) found.service_tier = found.usage.service_tier;
   // With embeddings, a usage of zeros means that nothing was counted.
@@ -289,6 +291,8 @@ boost::system::result<reply, failure> read_whole_reply(std::string text, endpoin
   whole.usage = found.usage.tokens;
   whole.reported_cost = found.usage.cost;
   if (!found.service_tier.empty()) whole.service_tier = std::move(found.service_tier);
+  whole.speed = std::move(found.usage.speed);
+  whole.inference_geo = std::move(found.usage.inference_geo);
   whole.finish_reasons = std::move(found.finish_reasons);
   return whole;
 }

@@ -87,7 +87,7 @@ void session::put(result&& finished) {
   const auto& usage = finished.outcome->usage;
   const reply& whole = *finished.outcome;
   const double ended = finished.started_at + finished.latency_ms / 1000;
-  const serving how{whole.service_tier.value_or(""), finished.started_at, ended};
+  const serving how = whole.served(finished.started_at, ended);
   const usd cost = usage ? sold_.price.cost(*usage, how).cost.value_or(most) : most;
   money_.settle(most, cost);
   usd full = cost;

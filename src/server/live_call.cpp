@@ -533,7 +533,7 @@ void pass_through::live_call::count(const start_gate::permit& turn, attempt_resu
       .how = {.tier = {}, .started_unix = started_unix_, .ended_unix = ended.ended_unix},
       .reserved = std::exchange(reserved_, std::nullopt)};
   if (ended.outcome) {
-    left.how.tier = ended.outcome->service_tier.value_or("");
+    left.how = ended.outcome->served(started_unix_, ended.ended_unix);
     left.estimates = !usage;
     if (left.estimates) left.reply = std::move(ended.outcome->body);
   }

@@ -91,6 +91,8 @@ void redact(attempt_outcome& outcome, const secrets& hidden) {
     hidden.redact(outcome->body);
     hidden.redact(outcome->request_id);
     if (outcome->service_tier) hidden.redact(*outcome->service_tier);
+    hidden.redact(outcome->speed);
+    hidden.redact(outcome->inference_geo);
     std::map<std::string, std::uint64_t> reasons;
     for (const auto& [reason, count] : outcome->finish_reasons) {
       std::string shown = reason;

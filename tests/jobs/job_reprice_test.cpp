@@ -5,6 +5,8 @@
 #include <string>
 
 #include "jobs/result_line.hpp"
+#include "jobs/result_price.hpp"
+#include "openai/whole_reply.hpp"
 #include "sluice/error.hpp"
 #include "support/temp_dir.hpp"
 
@@ -127,6 +129,45 @@ TEST_F(job_reprice_file, uses_the_tier_times_and_cache_writes_of_the_line) {
   peak.started_at += 1;
   add(peak, "1");
   EXPECT_EQ(text(reprice(built_in).total.new_cost), "0.00748");
+}
+
+TEST_F(job_reprice_file, uses_the_speed_and_the_place_of_the_usage) {
+  const relay_prices built_in{price_table::built_in()};
+  const struct {
+    const char* model;
+    const char* members;
+    const char* cost;
+  } rows[] = {
+      {"claude-opus-4-8", R"("service_tier":"standard","speed":"fast","inference_geo":"us")",
+       "0.066"},
+      {"claude-opus-4-8", R"("speed":"fast")", "0.06"},
+      {"claude-opus-4-8", R"("speed":"fast","service_tier":"fast")", "0.06"},
+      {"claude-opus-4-8", R"("inference_geo":"us")", "0.033"},
+      {"claude-opus-4-8", R"("service_tier":"batch","inference_geo":"us")", "0.0165"},
+      {"claude-opus-4-8", R"("speed":"standard","inference_geo":"global")", "0.03"},
+      {"claude-opus-4-8", R"("speed":null,"inference_geo":"not_available")", "0.03"},
+      {"claude-opus-4-8", R"("speed":35.5,"inference_geo":null)", "0.03"},  // tokens per second
+      {"claude-opus-4-8", R"("speed":"turbo")", "none"},
+      {"claude-opus-4-8", R"("speed":"batch")", "none"},
+      {"claude-opus-4-8", R"("inference_geo":"eu")", "none"},
+      {"claude-opus-4-8", R"("service_tier":"batch","speed":"fast")", "none"},
+      {"claude-sonnet-4-5", R"("speed":"fast")", "none"},
+      {"claude-sonnet-4-5", R"("inference_geo":"us")", "none"},
+      {"gpt-4o", R"("service_tier":"fast")", "0.02125"},
+      {"gpt-4o", R"("speed":"fast")", "none"},  // it has a priority tier
+  };
+  for (const auto& row : rows) {
+    result made = success(row.model, {});
+    made.started_at = 1'795'000'000;  // 2026-11-18
+    made.outcome = *openai::read_whole_reply(
+        made.outcome->body.substr(0, made.outcome->body.size() - 1) +
+            R"(,"usage":{"prompt_tokens":1000,"completion_tokens":1000,)" + row.members + "}}",
+        made.target);
+    const auto cost = price_of(made, built_in).cost;
+    EXPECT_EQ(text(cost), row.cost) << row.model << " " << row.members;
+    output_ = result_line(made, cost, false);
+    EXPECT_EQ(text(reprice(built_in).total.new_cost), row.cost) << output_;
+  }
 }
 
 TEST_F(job_reprice_file, with_the_prices_of_the_run_nothing_changes) {

@@ -532,6 +532,8 @@ TEST_F(rejected_replies_test, come_back_from_json_as_they_were) {
   one.reported_cost = dollars("0.2");
   one.cache_saved = usd::from_units(-dollars("0.3").count());
   one.service_tier = "flex";
+  one.speed = "fast";
+  one.inference_geo = "us";
   one.started_at = 1.5;
   one.latency_ms = 2.5;
   const rejected_reply read = parse_rejected(rejected_json(one));
@@ -543,6 +545,8 @@ TEST_F(rejected_replies_test, come_back_from_json_as_they_were) {
   EXPECT_EQ(read.reported_cost, one.reported_cost);
   EXPECT_EQ(read.cache_saved, one.cache_saved);
   EXPECT_EQ(read.service_tier, one.service_tier);
+  EXPECT_EQ(read.speed, one.speed);
+  EXPECT_EQ(read.inference_geo, one.inference_geo);
   EXPECT_EQ(read.started_at, one.started_at);
   EXPECT_EQ(read.latency_ms, one.latency_ms);
 }

@@ -127,6 +127,11 @@ TEST(result_line, tells_the_tier_that_served_the_request) {
   EXPECT_THAT(line,
               testing::HasSubstr(R"("reported_cost_usd":"0.004","service_tier":"flex","digest")"));
   EXPECT_EQ(parse_stored_line(line)->service_tier, "flex");
+  made.outcome->speed = "fast";
+  made.outcome->inference_geo = "us";
+  EXPECT_THAT(
+      result_line(made, usd::parse("0.008"), false),
+      testing::HasSubstr(R"("service_tier":"flex","speed":"fast","inference_geo":"us","digest")"));
 
   std::string earlier = line;  // an older line, without a tier
   earlier.erase(earlier.find(R"("service_tier":"flex",)"), 22);

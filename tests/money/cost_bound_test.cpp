@@ -217,6 +217,15 @@ TEST(cost_bound, a_tier_without_a_price_has_no_bound) {
   }
 }
 
+TEST(cost_bound, the_region_of_the_account_counts) {
+  const relay_prices prices(price_table::built_in());
+  const request one = asked(chat, R"({"max_tokens":5,"messages":[],"model":"claude-opus-4-8"})");
+  const auto bound = bound_cost(one, prices, std::nullopt, {});
+  ASSERT_TRUE(bound);
+  EXPECT_EQ((bound->rates.prompt * 1'000'000).to_string(), "11");  // a write for an hour in the US
+  EXPECT_EQ((bound->rates.completion * 1'000'000).to_string(), "27.5");
+}
+
 TEST(cost_bound, the_advice_removes_the_cause) {
   price_table table;
   table.merge(R"({"m":{"input":"10","output":"100"}})", "the test");

@@ -112,7 +112,7 @@ asio::awaitable<void> limit_search::call(request asked, start_gate::permit turn,
   tried.leave();
   const time_point now = time_.now();
   if (told) {
-    const serving how{told->service_tier.value_or(""), 0, time_.unix_now()};
+    const serving how = told->served(0, time_.unix_now());
     const auto cost = told->usage ? money_.cost(target_.member.name, asked, *told->usage, how)
                                   : std::optional<usd>();
     money_.settle(asked, cost);
