@@ -76,7 +76,8 @@ class readings {
   }
   bool any(std::string_view name) const {
     return any(name, [](std::string_view value) {
-      return value != "null" && value != "[]" && value != "{}" && value != "\"\"";
+      return value != "null" && value != "false" && value != "[]" && value != "{}" &&
+             value != "\"\"";
     });
   }
   /// The value that every parser finds under the name; empty if parsers may differ or find none.
@@ -130,6 +131,7 @@ count count_of(const readings& body, std::string_view name) {
 constexpr std::string_view without_limit = "says nowhere how long its reply may be";
 constexpr std::string_view no_count = " that is no plain whole number above zero";
 constexpr std::string_view too_many_choices = "asks for more choices than can be paid";
+constexpr std::string_view own_searches = ", whose own searches have no known price";
 
 // The name of a count that exists but is not a plain whole number above zero. The relay may
 // understand it although this program does not.
@@ -276,11 +278,13 @@ std::optional<std::string> why_unbounded(const readings& body, endpoint target) 
   }
   if (target == endpoint::responses && body.any("prompt"))
     return "has prompt, input that is stored elsewhere";
-  for (const std::string_view place : {"web_search_options", "audio"}) {
+  // Searches of OpenAI, DashScope and xAI; the documents of Azure's "On Your Data".
+  for (const std::string_view place : {"web_search_options", "enable_search", "search_options",
+                                       "search_parameters", "data_sources", "audio"}) {
     if (body.any(place)) return fmt::format("has {}, whose tokens cannot be bounded", place);
   }
-  // OpenRouter's fallback models and searches; Anthropic's speed and location.
-  for (const std::string_view place : {"models", "plugins", "speed", "inference_geo"}) {
+  // OpenRouter's fallback models, searches and presets; Anthropic's speed and location.
+  for (const std::string_view place : {"models", "plugins", "preset", "speed", "inference_geo"}) {
     if (body.any(place)) return fmt::format("has {}, which may change what it costs", place);
   }
   std::optional<std::string> fault;
@@ -379,6 +383,15 @@ std::vector<std::string> models_in(const readings& body, const request& asked) {
   return models;
 }
 
+// Whether the model searches the web without a member of the body, for a fee per search:
+// gpt-4o-search-preview, gpt-5-search-api, o3-deep-research.
+bool searches_by_itself(std::string_view model) {
+  const auto has = [&](std::string_view part) {
+    return model.find(part) != std::string_view::npos;
+  };
+  return has("-search-preview") || has("-search-api") || has("-deep-research");
+}
+
 }  // namespace
 
 std::int64_t bound_prompt(const request& asked, std::int64_t by_bytes) {
@@ -417,8 +430,12 @@ boost::system::result<token_bound, std::string> bound_tokens(
     const request& asked, std::string_view model, std::optional<std::int64_t> model_limit,
     std::optional<std::int64_t> assumed) {
   const readings body{json_object(asked.body)};
-  if (models_in(body, asked).size() > most_models)
-    return fmt::format("names more than {} models", most_models);
+  const std::vector<std::string> models = models_in(body, asked);
+  if (models.size() > most_models) return fmt::format("names more than {} models", most_models);
+  for (const std::string& named : models) {
+    if (searches_by_itself(named))
+      return fmt::format("names model {}{}", utf8_prefix(named, longest_shown), own_searches);
+  }
   prompt_parts parts(model);
   for (const std::string_view place : {"messages", "input"}) {
     if (asked.target == endpoint::embeddings) break;
@@ -491,6 +508,8 @@ std::string advice_on(std::string_view why_no_bound) {
     return "give it max_tokens as a whole number, or a bound for all with --assume-max-tokens";
   if (why_no_bound.ends_with(no_count)) return "write it as a whole number";
   if (why_no_bound == too_many_choices) return "ask for fewer choices";
+  if (why_no_bound.ends_with(own_searches))
+    return "name another model, or run such requests without it";
   return "leave that out, or run such requests without it";
 }
 

@@ -45,8 +45,9 @@ struct bound_defaults {
 /// rule, and each choice ends at the body's own limit, otherwise at `model_limit`, otherwise at
 /// `assumed`. If `model` is empty, the model is unknown. The error is a sentence without its
 /// subject that says why there is no bound: a part that is neither text nor an image with a known
-/// rule, input that is stored elsewhere, tools that fetch more input, a member that may change the
-/// price, a count that is not a plain whole number, no output limit, or too many models. Pure.
+/// rule, input that is stored elsewhere, tools or a model that fetch more input, a member that may
+/// change the price, a count that is not a plain whole number, no output limit, or too many models.
+/// Pure.
 boost::system::result<token_bound, std::string> bound_tokens(
     const request& asked, std::string_view model, std::optional<std::int64_t> model_limit,
     std::optional<std::int64_t> assumed);

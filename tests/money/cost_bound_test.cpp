@@ -217,6 +217,19 @@ TEST(cost_bound, a_tier_without_a_price_has_no_bound) {
   }
 }
 
+TEST(cost_bound, a_model_that_searches_by_itself_is_refused) {
+  const relay_prices prices(price_table::built_in());
+  for (const char* model :
+       {"gpt-4o-search-preview", "openai/gpt-4o-mini-search-preview-2025-03-11", "gpt-5-search-api",
+        "o3-deep-research", "o4-mini-deep-research-2025-06-26"}) {
+    const request one =
+        asked(chat, std::string(R"({"max_tokens":5,"messages":[],"model":")") + model + "\"}");
+    const auto bound = bound_cost(one, prices, std::nullopt, {});
+    ASSERT_FALSE(bound) << model;
+    EXPECT_THAT(bound.error().why, testing::AllOf(HasSubstr("search"), HasSubstr(model)));
+  }
+}
+
 TEST(cost_bound, the_region_of_the_account_counts) {
   const relay_prices prices(price_table::built_in());
   const request one = asked(chat, R"({"max_tokens":5,"messages":[],"model":"claude-opus-4-8"})");
@@ -387,6 +400,14 @@ TEST(cost_bound, what_any_reading_makes_unbounded_is_refused_by_name) {
       {chat, R"({"model":"m","messages":[],"max_tokens":5,"models":["gpt-4"]})", "models"},
       {chat, R"({"model":"m","messages":[],"max_tokens":5,"plugins":[{"id":"web"}]})", "plugins"},
       {chat, R"({"model":"m","messages":[],"max_tokens":5,"Speed":"fast"})", "speed"},
+      {chat, R"({"model":"m","messages":[],"max_tokens":5,"enable_search":true})", "enable_search"},
+      {chat, R"({"model":"m","messages":[],"max_tokens":5,"search_options":{"a":1}})",
+       "search_options"},
+      {chat, R"({"model":"m","messages":[],"max_tokens":5,"data_sources":[{"type":"a"}]})",
+       "data_sources"},
+      {chat, R"({"model":"m","messages":[],"max_tokens":5,"search_parameters":{"mode":"auto"}})",
+       "search_parameters"},
+      {chat, R"({"model":"m","messages":[],"max_tokens":5,"preset":"p"})", "preset"},
       {chat, R"({"model":"m","messages":[],"max_tokens":5,"modalities":["text","image"]})",
        "image"},
       {embeddings, R"({"model":"m","input":[{"image":"https://x"}]})", "input"},
@@ -401,6 +422,7 @@ TEST(cost_bound, what_any_reading_makes_unbounded_is_refused_by_name) {
       const char* body :
       {R"({"model":"m","messages":[{"role":"assistant","content":"a","audio":null}],"max_tokens":5})",
        R"({"model":"m","messages":[],"max_tokens":5,"modalities":["text"],"models":[]})",
+       R"({"model":"m","messages":[],"max_tokens":5,"enable_search":false,"web_search_options":false})",
        R"({"model":"m","messages":[{"role":"user","content":"a","content":"b"}],"max_tokens":5})"}) {
     EXPECT_TRUE(bound_tokens(asked(chat, body), "m", {}, {})) << body;
   }
