@@ -14,7 +14,7 @@
 #include "cli/blocking_client.hpp"
 #include "cli/log_observer.hpp"
 #include "jobs/job_reader.hpp"
-#include "json/object.hpp"
+#include "money/cost_bound.hpp"
 #include "tokens/prompt_tokens.hpp"
 
 namespace sluice::cli {
@@ -43,8 +43,8 @@ usd estimate_prompts_of(const job_set::job_summary& job, std::size_t most_bytes,
     const auto tokens =
         static_cast<std::int64_t>(prompt_tokens(asked.target, asked.model, asked.body).tokens);
     if (const auto price = prices.find({}, asked.model, asked.target)) {
-      const std::string tier = json_object(asked.body).text("service_tier").value_or("");
-      const auto priced = price->cost({.prompt_tokens = tokens}, {tier, unix_now, unix_now});
+      const serving how = likely_serving(asked, {}, unix_now);
+      const auto priced = price->cost({.prompt_tokens = tokens}, how);
       cost += priced.cost.value_or(usd{});
     }
   }

@@ -98,7 +98,7 @@ checked_request check_request(request&& asked, const check_options& options) {
     }
   }
   if (const auto price = options.prices.find({}, asked.model, asked.target)) {
-    const serving how{.tier = likely_tier(asked, options.defaults)};
+    const serving how = likely_serving(asked, options.defaults, options.unix_now);
     told.prompt_cost = price->cost({.prompt_tokens = tokens}, how).cost;
     const std::int64_t likely = options.replies.of(asked.model) *
                                 std::max<std::int64_t>(static_cast<std::int64_t>(asked.choices), 1);

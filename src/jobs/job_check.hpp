@@ -105,6 +105,8 @@ class job_check {
 struct check_options {
   const job_options& lines;
   const relay_prices& prices;
+  /// Seconds since the epoch. The likely costs are those of a job that runs at this time.
+  double unix_now = 0;
   bound_defaults defaults = {};
   unsigned threads = 1;  ///< that count in addition to the caller's thread
   likely_replies replies = {};

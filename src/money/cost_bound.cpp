@@ -473,10 +473,14 @@ boost::system::result<token_bound, std::string> bound_tokens(
   return bound;
 }
 
-std::string likely_tier(const request& asked, const bound_defaults& defaults) {
+serving likely_serving(const request& asked, const bound_defaults& defaults, double unix_time) {
   const readings body{json_object(asked.body)};
-  const std::string tier = json_string(body.only("service_tier")).value_or(std::string());
-  return tier.empty() || tier == "auto" ? defaults.tier : tier;
+  const auto text = [&](std::string_view name) {
+    return json_string(body.only(name)).value_or(std::string());
+  };
+  std::string tier = text("service_tier");
+  if (tier.empty() || tier == "auto") tier = defaults.tier;
+  return {std::move(tier), unix_time, unix_time, text("speed"), text("inference_geo")};
 }
 
 boost::system::result<model_prices::bound, no_bound> bound_rates(

@@ -84,9 +84,10 @@ boost::system::result<model_prices::bound, no_bound> bound_rates(
     const relay_prices& prices, std::optional<std::string_view> relay,
     const bound_defaults& defaults);
 
-/// The tier that will probably serve the request: the one in its body, otherwise the account's,
-/// otherwise the standard tier, which is empty. Pure.
-std::string likely_tier(const request& asked, const bound_defaults& defaults);
+/// How the request will probably be served if its attempt begins and ends at this time, in seconds
+/// since the epoch: at the tier in its body, otherwise at the account's, otherwise at the standard
+/// tier, which is empty; and at the speed and the place in its body. Pure.
+serving likely_serving(const request& asked, const bound_defaults& defaults, double unix_time);
 
 /// The bound of the cost of one attempt, from the bytes of the request. If the request names
 /// several models, it is that of the most expensive one. `relay`: as in bound_rates(). Pure.

@@ -43,9 +43,10 @@ nlohmann::ordered_json or_null(const std::optional<usd>& amount) {
 
 // Estimates the cost and the time of a job, as JSON text; empty if the file cannot be read.
 std::string estimate_of(const std::string& path, const job_options& lines,
-                        const relay_prices& prices, unsigned requests_per_minute) {
+                        const relay_prices& prices, double unix_now, unsigned requests_per_minute) {
   try {
-    const job_check found = check_job(path, {.lines = lines, .prices = prices});
+    const job_check found =
+        check_job(path, {.lines = lines, .prices = prices, .unix_now = unix_now});
     const auto minutes = found.minutes_at(requests_per_minute, 0);
     return nlohmann::ordered_json{
         {"requests", found.lines()},
@@ -158,7 +159,7 @@ struct batch_server::parts {
                 .estimate =
                     [this, &prices = needs.prices,
                      limit = needs.sender.requests_per_minute()](const std::string& path) {
-                      return estimate_of(path, chosen.runner.lines, prices, limit);
+                      return estimate_of(path, chosen.runner.lines, prices, time.unix_now(), limit);
                     },
                 .listener = needs.listener,
                 .sender = needs.sender,

@@ -22,6 +22,7 @@ struct job_check_test : testing::Test {
   test::temp_dir dir;
   job_options lines;
   relay_prices prices{price_table::built_in()};
+  double now = 1'795'000'000;  // 2026-11-18
   bound_defaults defaults;
   likely_replies replies;
   unsigned threads = 2;
@@ -29,7 +30,7 @@ struct job_check_test : testing::Test {
 
   job_check check(const std::string& job) {
     seen.clear();
-    return check_job(dir.write("x.jsonl", job), {lines, prices, defaults, threads, replies},
+    return check_job(dir.write("x.jsonl", job), {lines, prices, now, defaults, threads, replies},
                      [this](const checked_request& request) { seen.push_back(request); });
   }
 };
@@ -87,6 +88,35 @@ TEST_F(job_check_test, a_likely_reply_is_the_mean_of_earlier_ones_within_its_lim
                           R"({"models":{"gpt-4":{"requests":3,"tokens":[]}}})"}) {
     EXPECT_TRUE(likely_replies_of(odd).by_model.empty()) << odd;
   }
+}
+
+TEST_F(job_check_test, prices_are_those_of_the_time_of_the_check) {
+  price_table table;
+  table.merge(R"({"format":2,"models":{
+    "m":{"input":"10","output":"20",
+         "hours":[{"utc":"01:00-04:00","input":"100","output":"200"}],
+         "next":[{"from":"2026-12-01","input":"1000","output":"2000"}]},
+    "c":{"input":"10","output":"20","tiers":{"fast":{"times":"2"}},
+         "geo":{"us":{"times":"1.1"}}}}})",
+              "the test");
+  prices = relay_prices(std::move(table));
+  const auto likely = [&](double time, const std::string& model, const std::string& more = "") {
+    now = time;
+    check(line("a", model, "hello", R"(,"max_tokens":10)" + more));
+    const usd replies_at_20 = *usd::parse("0.00002") * 10;
+    const usd at_base =
+        *usd::parse("0.00001") * static_cast<std::int64_t>(seen[0].prompt.tokens) + replies_at_20;
+    return std::pair(seen[0].likely_cost, at_base);
+  };
+  const double noon = 1'795'003'200;  // 2026-11-18 12:00 UTC
+  EXPECT_EQ(likely(noon, "m").first, likely(noon, "m").second);
+  const auto at_night = likely(noon - 10 * 3600, "m");
+  EXPECT_EQ(at_night.first, at_night.second * 10) << "the hours are open";
+  const auto later = likely(noon + 30 * 86'400, "m");
+  EXPECT_EQ(later.first, later.second * 100) << "the announced rates are in force";
+  likely(noon, "c", R"(,"speed":"fast","inference_geo":"us")");
+  EXPECT_EQ(seen[0].prompt_cost,
+            *usd::parse("0.000022") * static_cast<std::int64_t>(seen[0].prompt.tokens));
 }
 
 TEST_F(job_check_test, tells_each_request_in_order_whatever_the_threads) {

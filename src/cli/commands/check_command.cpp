@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -133,8 +134,10 @@ exit_status check_jobs(check_settings& chosen, const std::vector<std::string>& n
   require_standard_input(named);
   const auto paths = jobs_among(named, options.job);
   options.job.stream = false;  // stream fields are not counted
+  const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
   check_options how{.lines = options.job,
                     .prices = prices,
+                    .unix_now = now.count(),
                     .defaults = {options.output.assume_max_tokens, options.output.tier_default},
                     .threads = std::max(std::thread::hardware_concurrency(), 1U)};
   std::vector<named_check> jobs;
