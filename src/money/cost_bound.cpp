@@ -492,6 +492,14 @@ boost::system::result<model_prices::bound, no_bound> bound_rates(
     const auto rates = prices.dearest(relay, model, most_prompt_tokens, asked.target, tier);
     if (!rates) {
       const std::string_view odd = prices.not_understood(model);
+      if (odd.empty() && tier == "auto" &&
+          prices.dearest(relay, model, most_prompt_tokens, asked.target, "standard")) {
+        return no_bound{fmt::format(
+            "model {} lacks a rate for the priority tier, which an account may use by default, and "
+            "--budget needs it; name the account's tier with --tier-default, or give the rate with "
+            "--prices",
+            model)};
+      }
       return no_bound{
           odd.empty() ? fmt::format("model {} has no price for service_tier {}, and --budget needs "
                                     "one; give it with --prices",

@@ -238,11 +238,9 @@ std::optional<model_prices::bound> model_prices::dearest(std::int64_t most_promp
   if (!most) return most;
   if (other != nullptr) {
     const auto at_other = dearest_at(other, most_prompt_tokens, target);
-    if (!at_other && !left_to_account) return std::nullopt;
-    if (at_other) {
-      most->prompt = std::max(most->prompt, at_other->prompt);
-      most->completion = std::max(most->completion, at_other->completion);
-    }
+    if (!at_other) return std::nullopt;
+    most->prompt = std::max(most->prompt, at_other->prompt);
+    most->completion = std::max(most->completion, at_other->completion);
   }
   const bound anywhere = *most;
   for (const auto& [place, factor] : geo) {

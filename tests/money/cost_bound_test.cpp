@@ -217,6 +217,26 @@ TEST(cost_bound, a_tier_without_a_price_has_no_bound) {
   }
 }
 
+TEST(cost_bound, a_tier_that_the_account_may_use_is_not_left_out) {
+  price_table table;
+  table.merge(R"({"format":2,"models":{"m":{"input":"10","output":"100","max_output":1,"tiers":{
+    "priority":{"input":"20"}}}}})",
+              "the test");
+  const relay_prices prices(std::move(table));
+  const auto bound = [&](const char* member, const char* account) {
+    const request one = asked(chat, std::string("{") + member + R"("model":"m","messages":[]})");
+    return bound_cost(one, prices, std::nullopt, {.tier = account});
+  };
+  for (const char* member : {"", R"("service_tier":"auto",)"}) {
+    const auto open = bound(member, "");
+    ASSERT_FALSE(open) << member;
+    EXPECT_THAT(open.error().why, HasSubstr("--tier-default")) << member;
+    EXPECT_TRUE(bound(member, "standard")) << member;
+    EXPECT_FALSE(bound(member, "priority")) << member;
+  }
+  EXPECT_TRUE(bound(R"("service_tier":"default",)", ""));
+}
+
 TEST(cost_bound, a_model_that_searches_by_itself_is_refused) {
   const relay_prices prices(price_table::built_in());
   for (const char* model :

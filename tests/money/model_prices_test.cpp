@@ -201,7 +201,7 @@ TEST(model_prices, what_has_no_rate_makes_the_cost_unknown) {
   EXPECT_EQ(cost("gpt-4o", spoken), "no rate for audio_input");
   const token_usage plain{.prompt_tokens = 10, .completion_tokens = 1};
   EXPECT_EQ(cost("gpt-4", plain, "flex"), "no rate for service_tier flex");
-  EXPECT_EQ(cost("gpt-5-nano", plain, "priority"), "no rate for output at service_tier priority");
+  EXPECT_EQ(cost("gpt-5-nano", plain, "priority"), "no rate for service_tier priority");
   const token_usage cached{.prompt_tokens = 10, .cached_tokens = 4, .completion_tokens = 1};
   EXPECT_EQ(cost("gpt-4o", cached, "batch"), "no rate for cached_input at service_tier batch");
   const token_usage far{.prompt_tokens = 272001, .completion_tokens = 1};
