@@ -355,6 +355,7 @@ class litellm_entry {
       rates_above(card, field->above)[field->kind] = usd_field(name);
     }
     add_nested(prices);
+    add_factors(prices);
     const token_rates& base = prices.standard.base;
     const bool free =
         base[token_kind::input] == usd{} && base[token_kind::output].value_or(usd{}) == usd{};
@@ -413,6 +414,23 @@ class litellm_entry {
     if (odd.empty()) return;
     prices = {};
     prices.not_understood = odd;
+  }
+
+  // Adds Anthropic's factors on all rates: {"us": 1.1, "fast": 2.0}. Without an exact factor, such
+  // replies have no known price.
+  void add_factors(model_prices& prices) const {
+    const json_object factors = fields_.object("provider_specific_entry");
+    const auto factor = [&](std::string_view name) -> std::optional<rate_factor> {
+      const auto found = factor_in(number_field(factors, name));
+      return found && is_exact_for(prices, *found) ? found : std::nullopt;
+    };
+    const auto us = factor("us");
+    const auto fast = factor("fast");
+    if (fast) prices.tiers["fast"].times = fast;
+    if (!us) return;
+    const bool exact_when_fast =
+        !fast || is_exact_for(prices, {us->first * fast->first, us->second + fast->second});
+    if (exact_when_fast) prices.geo.emplace("us", *us);
   }
 
   // Whether the model is for the endpoints that a job may name.

@@ -1,7 +1,6 @@
 #include "money/price_fields.hpp"
 
 #include "json/text.hpp"
-#include "sluice/prices.hpp"
 
 namespace sluice {
 
@@ -28,6 +27,30 @@ std::optional<std::int64_t> count_field(const json_object& object, std::string_v
   }
   if (number->digits > most) return std::nullopt;
   return static_cast<std::int64_t>(number->digits);
+}
+
+std::optional<rate_factor> factor_in(std::optional<decimal> number) {
+  constexpr usd::units most_digits = 1'000'000;
+  if (!number || number->cut || number->digits == 0 || number->digits > most_digits ||
+      number->exponent > 0) {
+    return std::nullopt;
+  }
+  return rate_factor(static_cast<std::int64_t>(number->digits), number->exponent);
+}
+
+bool is_exact_for(model_prices prices, rate_factor factor) {
+  bool exact = true;
+  prices.each_rates([&](const token_rates& rates) {
+    for (std::size_t i = 0; i < token_kinds; ++i) {
+      const auto& rate = rates[static_cast<token_kind>(i)];
+      if (!rate) continue;
+      usd::units product = rate->count() * factor.first;
+      for (int down = factor.second; down < 0; ++down, product /= 10) {
+        exact = exact && product % 10 == 0;
+      }
+    }
+  });
+  return exact;
 }
 
 std::optional<usd> sane_price(const std::optional<usd>& price) {

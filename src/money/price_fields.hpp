@@ -8,6 +8,7 @@
 #include "json/object.hpp"
 #include "money/decimal.hpp"
 #include "sluice/money.hpp"
+#include "sluice/prices.hpp"
 
 namespace sluice {
 
@@ -22,6 +23,12 @@ std::optional<decimal> number_field(const json_object& object, std::string_view 
 
 /// A whole number of tokens above zero; nothing if the field is not such a number.
 std::optional<std::int64_t> count_field(const json_object& object, std::string_view name);
+
+/// The number as a factor on rates; nothing if it is zero, or has too many digits or an exponent.
+std::optional<rate_factor> factor_in(std::optional<decimal> number);
+
+/// Whether the products of the factor and all rates are exact.
+bool is_exact_for(model_prices prices, rate_factor factor);
 
 /// The price; nothing if it is too high for a token.
 std::optional<usd> sane_price(const std::optional<usd>& price);

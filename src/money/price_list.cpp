@@ -152,26 +152,13 @@ class entry_reader {
   }
 
   rate_factor factor_of(const json_object& object) const {
-    const auto factor = parse_decimal(object.text("times").value_or(""));
-    if (!factor || factor->cut || factor->digits == 0 || factor->digits > 1'000'000 ||
-        factor->exponent > 0) {
-      fail("times", "is no factor; write it like \"0.5\"");
-    }
-    return {static_cast<std::int64_t>(factor->digits), factor->exponent};
+    const auto factor = factor_in(parse_decimal(object.text("times").value_or("")));
+    if (!factor) fail("times", "is no factor; write it like \"0.5\"");
+    return *factor;
   }
 
-  // Checks that the products of the factor and all rates are exact.
-  void check_exact(model_prices prices, rate_factor factor) const {
-    prices.each_rates([&](token_rates& rates) {
-      for (std::size_t i = 0; i < token_kinds; ++i) {
-        const auto& rate = rates[static_cast<token_kind>(i)];
-        if (!rate) continue;
-        usd::units product = rate->count() * factor.first;
-        for (int down = factor.second; down < 0; ++down, product /= 10) {
-          if (product % 10 != 0) fail("times", "makes a rate finer than prices are kept to");
-        }
-      }
-    });
+  void check_exact(const model_prices& prices, rate_factor factor) const {
+    if (!is_exact_for(prices, factor)) fail("times", "makes a rate finer than prices are kept to");
   }
 
   rate_hours hours_of(const json_object& object) const {

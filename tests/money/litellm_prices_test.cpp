@@ -34,6 +34,34 @@ std::string cost(const price_table& prices, const std::string& model, const toke
   return priced.cost ? priced.cost->to_string() : "no rate for " + priced.missing;
 }
 
+std::string cost_at(const price_table& prices, const std::string& model, const serving& how) {
+  const auto priced = prices.listed(model)->cost({.prompt_tokens = 1000}, how);
+  return priced.cost ? priced.cost->to_string() : "no rate for " + priced.missing;
+}
+
+TEST(litellm_prices, have_factors_for_a_speed_and_a_place) {
+  const auto prices = laid_over({}, R"({
+    "claude": {"input_cost_per_token": 5e-06, "output_cost_per_token": 2.5e-05,
+               "provider_specific_entry": {"us": 1.1, "fast": 2.0}},
+    "slow": {"input_cost_per_token": 5e-06, "output_cost_per_token": 2.5e-05,
+             "provider_specific_entry": {"us": 1.1, "titan": "v2"}},
+    "fine": {"input_cost_per_token": 3.0000000000000004e-07, "output_cost_per_token": 6e-7,
+             "provider_specific_entry": {"us": 1.1}},
+    "odd": {"input_cost_per_token": 5e-06, "output_cost_per_token": 2.5e-05,
+            "provider_specific_entry": {"us": -1, "fast": "soon"}}})");
+  const serving in_us{.geo = "us"};
+  const serving fast{.speed = "fast"};
+  EXPECT_EQ(cost_at(prices, "claude", {}), "0.005");
+  EXPECT_EQ(cost_at(prices, "claude", in_us), "0.0055");
+  EXPECT_EQ(cost_at(prices, "claude", fast), "0.01");
+  EXPECT_EQ(cost_at(prices, "claude", {.speed = "fast", .geo = "us"}), "0.011");
+  EXPECT_EQ(cost_at(prices, "slow", in_us), "0.0055");
+  EXPECT_EQ(cost_at(prices, "slow", fast), "no rate for speed fast");
+  EXPECT_EQ(cost_at(prices, "fine", in_us), "no rate for inference_geo us") << "not exact";
+  EXPECT_EQ(cost_at(prices, "odd", in_us), "no rate for inference_geo us");
+  EXPECT_EQ(cost_at(prices, "odd", fast), "no rate for speed fast");
+}
+
 constexpr const char* document = R"({
   "sample_spec": {"input_cost_per_token": 0.0, "output_cost_per_token": 0.0, "mode": "one of: chat",
                   "max_tokens": "LEGACY parameter. set to max_output_tokens if provider specifies it"},
