@@ -75,36 +75,32 @@ asio::awaitable<funds> key_funds::reserve_alone(const std::string& owner, usd bu
   co_await taken_by_calls(owner);
   entry& own = entries_[owner];
   if (!is_counted(own)) co_return funds::wait;
-  bool fits = true;
-  if (const auto left = own.batch == nullptr ? std::nullopt : own.batch->left()) {
-    fits = *left >= most;
-    if (fits) {
-      take(own, most);
-      own.reserved += most;
-    }
-  } else {
-    // Reserves before it reads the cost of the batches, so that a batch that begins meanwhile
-    // counts this call.
-    take(own, most);
-    own.reserved += most;
-    const std::string batch = own.batch == nullptr ? std::string() : own.batch->id();
-    usd spent = own.batch == nullptr ? usd{} : own.batch->spent();
-    spent += co_await disk_.run([&] { return records_.spent_by_others(owner, batch); });
-    fits = spent + own.taken <= budget;
-    if (!fits) {
-      take(own, negative(most));
-      own.reserved -= most;
-    }
-  }
-  if (!fits) co_return may_come_back(own) ? funds::wait : funds::spent;
-  try {
-    co_await disk_.run([&] { records_.add_call_spend(owner, most); });
-  } catch (const store::store_error&) {
+  const auto left = own.batch == nullptr ? std::nullopt : own.batch->left();
+  if (left && *left < most) co_return may_come_back(own) ? funds::wait : funds::spent;
+  // Reserves before it reads the cost of the batches, so that a batch that begins meanwhile counts
+  // this call.
+  take(own, most);
+  own.reserved += most;
+  const auto give_back = [&] {
     take(own, negative(most));
     own.reserved -= most;
+  };
+  bool fits = true;
+  try {
+    if (!left) {
+      const std::string batch = own.batch == nullptr ? std::string() : own.batch->id();
+      usd spent = own.batch == nullptr ? usd{} : own.batch->spent();
+      spent += co_await disk_.run([&] { return records_.spent_by_others(owner, batch); });
+      fits = spent + own.taken <= budget;
+    }
+    if (fits) co_await disk_.run([&] { records_.add_call_spend(owner, most); });
+  } catch (const store::store_error&) {
+    give_back();
     throw;
   }
-  co_return funds::reserved;
+  if (fits) co_return funds::reserved;
+  give_back();
+  co_return may_come_back(own) ? funds::wait : funds::spent;
 }
 
 // Returns whether a batch of the key may give back a part of the amount that it may spend.

@@ -172,6 +172,19 @@ TEST_F(shared_funds, AReservationIsGivenBackAfterAFailureOfTheStore) {
   EXPECT_EQ(in_store(), dollars(3));
 }
 
+TEST_F(shared_funds, AServerAloneAlsoGivesBackAfterAFailureOfTheStore) {
+  key_funds alone{disk, records, false};
+  EXPECT_EQ(taken(alone), usd{});
+  for (const std::string_view broken : {"spent_by_others", "add_call_spend"}) {
+    fail_at(broken, 1);
+    EXPECT_EQ(reserve(alone, dollars(4)), funds::never);
+    EXPECT_TRUE(failed);
+    EXPECT_EQ(alone.taken_now("alice"), usd{}) << broken;
+  }
+  EXPECT_EQ(reserve(alone, dollars(11)), funds::spent) << "nothing may come back";
+  EXPECT_EQ(reserve(alone, dollars(10)), funds::reserved);
+}
+
 TEST_F(shared_funds, ARefusedCallTakesNothing) {
   EXPECT_NE(reserve(one, dollars(11)), funds::reserved);
   EXPECT_EQ(records.add_call_spend("alice", {}), usd{});
