@@ -156,6 +156,7 @@ asio::awaitable<void> api::serve(watched_call& call) {
     co_await dispatch(call);
   } catch (const http_server::body_error& fault) {
     if (fault.status() == 0) co_return;
+    if (call.status() != 0) throw;
     refusal = api_error{.status = fault.status(), .message = fault.what()};
   } catch (const store::store_error& fault) {
     parts_.figures.store_failed();
@@ -163,6 +164,8 @@ asio::awaitable<void> api::serve(watched_call& call) {
     if (parts_.listener != nullptr) {
       parts_.listener->on_notice({.level = severity::warning, .run = {}, .text = fault.what()});
     }
+    // The answer has begun, so only a closed connection shows the client that it is not whole.
+    if (call.status() != 0) throw;
   }
   if (refusal) co_await send_error(call, *refusal);
 }

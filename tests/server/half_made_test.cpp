@@ -236,5 +236,15 @@ TEST_F(shared_half_made, after_a_commit_with_an_unknown_outcome_the_store_keeps_
   EXPECT_EQ(get("/v1/files/" + *stored.begin() + "/content").body, lines(4));
 }
 
+TEST_F(half_made, a_file_that_cannot_be_read_to_its_end_closes_the_connection) {
+  const std::string id = upload(lines(2)).json()["id"];
+  fs::resize_file(folder.file(id), lines(1).size());
+  fake_exchange call("GET", "/v1/files/" + id + "/content");
+  EXPECT_NE(serve(call), nullptr);
+  EXPECT_EQ(call.status, 200);
+  EXPECT_EQ(call.body, lines(1));
+  EXPECT_EQ(notices.warnings.size(), 1U);
+}
+
 }  // namespace
 }  // namespace sluice::server

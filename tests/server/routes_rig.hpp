@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <exception>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -33,6 +34,7 @@ class fake_exchange final : public plain_exchange {
   }
   boost::asio::awaitable<bool> send(int answered, const header_fields& with,
                                     std::string_view content) override {
+    EXPECT_EQ(status, 0) << "a second answer";
     status = answered;
     fields = with;
     body = content;
@@ -72,6 +74,11 @@ struct routes_rig : server_rig {
   ~routes_rig() override { abort(); }  // the runner still uses `figures`
 
   fake_exchange ask(fake_exchange call) {
+    EXPECT_EQ(serve(call), nullptr);
+    return call;
+  }
+  /// Returns what the routes throw: the server then closes the connection.
+  std::exception_ptr serve(fake_exchange& call) {
     runner().count_in(figures);
     if (!routes) {
       calls.emplace(pass_through::needs{.loop = loop,
@@ -110,13 +117,14 @@ struct routes_rig : server_rig {
                     .watch = *watch});
     }
     bool done = false;
+    std::exception_ptr fault;
     watched_call watched(call);
-    boost::asio::co_spawn(loop, routes->serve(watched), [&](const std::exception_ptr& thrown) {
-      EXPECT_EQ(thrown, nullptr);
+    boost::asio::co_spawn(loop, routes->serve(watched), [&](std::exception_ptr thrown) {
+      fault = std::move(thrown);
       done = true;
     });
     run([&] { return done; });
-    return call;
+    return fault;
   }
   fake_exchange get(const std::string& path, const std::string& key = {},
                     const std::string& query = {}) {
