@@ -29,9 +29,9 @@ void messages_usage::take(std::string_view usage) {
   if (const auto input = count(object, "input_tokens")) input_ = *input;
   if (const auto read = count(object, "cache_read_input_tokens")) now.cached_tokens = *read;
   if (const auto written = count(object, "cache_creation_input_tokens")) {
-    const json_object parts = object.object("cache_creation");
-    now.cache_write_1h_tokens =
-        std::min(*written, count(parts, "ephemeral_1h_input_tokens").value_or(0));
+    // The end of a stream repeats the sum, but not its parts.
+    const auto one_hour = count(object.object("cache_creation"), "ephemeral_1h_input_tokens");
+    now.cache_write_1h_tokens = std::min(*written, one_hour.value_or(now.cache_write_1h_tokens));
     now.cache_write_tokens = *written - now.cache_write_1h_tokens;
   }
   if (const auto output = count(object, "output_tokens")) now.completion_tokens = *output;

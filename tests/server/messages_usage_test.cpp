@@ -69,5 +69,24 @@ TEST(messages_usage, a_reply_without_usage_has_none) {
   EXPECT_FALSE(cut.complete());
 }
 
+// The end of a stream repeats the sum of the cache writes, but not their parts.
+TEST(messages_usage, a_stream_keeps_its_one_hour_cache_writes) {
+  messages_usage usage;
+  usage.head(true);
+  usage.body(
+      "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":10,"
+      "\"cache_creation_input_tokens\":7,\"cache_creation\":{\"ephemeral_5m_input_tokens\":2,"
+      "\"ephemeral_1h_input_tokens\":5},\"output_tokens\":1}}}\n\n"
+      "data: {\"type\":\"message_delta\",\"usage\":{\"input_tokens\":10,"
+      "\"cache_creation_input_tokens\":7,\"output_tokens\":9}}\n\n"
+      "data: {\"type\":\"message_stop\"}\n\n");
+  const auto found = usage.finish();
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->cache_write_tokens, 2);
+  EXPECT_EQ(found->cache_write_1h_tokens, 5);
+  EXPECT_EQ(found->prompt_tokens, 17);
+  EXPECT_EQ(found->completion_tokens, 9);
+}
+
 }  // namespace
 }  // namespace sluice::server
