@@ -84,7 +84,6 @@ class pass_through::live_call::pipe final : public reply_pipe {
       owner_.owner_.relays_.answered(turn_, owner_.started_, owner_.call_.asked.streamed);
     }
     reply_pipe::on_head(head);
-    if (owner_.call_.messages) usage_.head(is_stream());
   }
   void on_body(std::string_view bytes) override {
     if (owner_.call_.messages && !is_error()) usage_.body(bytes);
@@ -409,8 +408,6 @@ asio::awaitable<std::optional<int>> pass_through::live_call::follow(const start_
   const exchange_end& end = ended.end;
   const bool complete = end.end == exchange_end::how::complete;
   const int status = reply.head().status;
-  // The parser does not understand Anthropic's replies.
-  const bool own_form = call_.messages && complete && openai::is_success(status);
   if (gone_) {
     if (ended.outcome) {
       const auto usage = ended.outcome->usage;
@@ -420,16 +417,18 @@ asio::awaitable<std::optional<int>> pass_through::live_call::follow(const start_
     }
     co_return 0;
   }
-  if (ended.outcome || own_form) {
+  std::optional<token_usage> usage;
+  bool whole = ended.outcome.has_value();
+  if (whole) usage = ended.outcome->usage;
+  // The parser does not understand Anthropic's replies.
+  if (!whole && call_.messages && complete && openai::is_success(status)) {
+    usage = reply.usage().finish();
+    whole = reply.usage().complete();
+  }
+  if (whole) {
     if (!sent_) sent_ = co_await client_.finish();
     error_.clear();
     owner_.relays_.succeeded(turn.lane, started_);
-    std::optional<token_usage> usage;
-    if (own_form) {
-      usage = reply.usage().finish();
-    } else {
-      usage = ended.outcome->usage;
-    }
     count(turn, std::move(ended), usage);
     co_return sent_ ? status : 0;
   }

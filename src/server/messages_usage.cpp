@@ -24,20 +24,16 @@ std::optional<std::int64_t> count(const json_object& usage, std::string_view nam
 // count replaces an earlier one.
 void messages_usage::take(std::string_view usage) {
   const json_object object(usage);
-  if (!object.is_object()) return;
-  token_usage now = found_.value_or(token_usage{});
   if (const auto input = count(object, "input_tokens")) input_ = *input;
-  if (const auto read = count(object, "cache_read_input_tokens")) now.cached_tokens = *read;
+  if (const auto read = count(object, "cache_read_input_tokens")) found_.cached_tokens = *read;
   if (const auto written = count(object, "cache_creation_input_tokens")) {
     // The end of a stream repeats the sum, but not its parts.
     const auto one_hour = count(object.object("cache_creation"), "ephemeral_1h_input_tokens");
-    now.cache_write_1h_tokens = std::min(*written, one_hour.value_or(now.cache_write_1h_tokens));
-    now.cache_write_tokens = *written - now.cache_write_1h_tokens;
+    found_.cache_write_1h_tokens =
+        std::min(*written, one_hour.value_or(found_.cache_write_1h_tokens));
+    found_.cache_write_tokens = *written - found_.cache_write_1h_tokens;
   }
-  if (const auto output = count(object, "output_tokens")) now.completion_tokens = *output;
-  now.prompt_tokens =
-      input_ + now.cached_tokens + now.cache_write_tokens + now.cache_write_1h_tokens;
-  found_ = now;
+  if (const auto output = count(object, "output_tokens")) output_ = *output;
 }
 
 void messages_usage::on_event(std::string_view data) {
@@ -48,10 +44,19 @@ void messages_usage::on_event(std::string_view data) {
   const json_object event = json_object::parse(data);
   if (event.text("type") == "message_stop") complete_ = true;
   take(event.object("message").value("usage"));
+  // The beginning of a message reports one token of output, whatever the length of the reply.
+  if (event.has_value("message")) output_.reset();
   take(event.value("usage"));
 }
 
 void messages_usage::body(std::string_view bytes) {
+  if (!begun_) {
+    // Relays name a wrong Content-Type, so the first byte decides.
+    const std::size_t begin = bytes.find_first_not_of(" \t\r\n");
+    if (begin == std::string_view::npos) return;
+    begun_ = true;
+    stream_ = bytes[begin] != '{';
+  }
   if (!stream_) {
     body_.append(bytes.substr(0, longest_body - std::min(longest_body, body_.size())));
     return;
@@ -63,12 +68,22 @@ void messages_usage::body(std::string_view bytes) {
 }
 
 std::optional<token_usage> messages_usage::finish() {
-  if (!stream_) {
+  if (stream_) {
+    parser_.finish([this](const sse_parser::event& event) {
+      on_event(event.data);
+      return !event.raw;
+    });
+  } else {
     const json_object whole = json_object::parse(body_);
-    complete_ = whole.text("type") == "message";
+    complete_ = body_.size() == longest_body || whole.text("type") == "message";
     take(whole.value("usage"));
   }
-  return found_;
+  if (!complete_ || !input_ || !output_) return std::nullopt;
+  token_usage all = found_;
+  all.prompt_tokens =
+      *input_ + all.cached_tokens + all.cache_write_tokens + all.cache_write_1h_tokens;
+  all.completion_tokens = *output_;
+  return all;
 }
 
 }  // namespace sluice::server

@@ -15,12 +15,12 @@ class messages_usage {
  public:
   static constexpr std::size_t longest_body = std::size_t{4} << 20;
 
-  void head(bool stream) { stream_ = stream; }
   void body(std::string_view bytes);
-  /// Returns the usage. Nothing if the reply has none, or if it was not in the first `longest_body`
-  /// bytes that are kept.
+  /// The reply has ended. Returns its usage; nothing if the message is not whole, if it has no
+  /// count of its input or its output, or if a whole object is longer than `longest_body`.
   std::optional<token_usage> finish();
-  /// Returns whether the whole message has arrived.
+  /// Returns whether the whole message has arrived; call finish() first. An object that is longer
+  /// than `longest_body` counts as a message.
   bool complete() const noexcept { return complete_; }
   std::size_t held() const noexcept { return body_.size() + parser_.held(); }
 
@@ -28,12 +28,14 @@ class messages_usage {
   void take(std::string_view usage);
   void on_event(std::string_view data);
 
+  bool begun_ = false;
   bool stream_ = false;
   bool complete_ = false;
   sse_parser parser_;
   std::string body_;
-  std::optional<token_usage> found_;
-  std::int64_t input_ = 0;
+  token_usage found_;                  // without `input_` and `output_`
+  std::optional<std::int64_t> input_;  // without the parts that were cached or written to the cache
+  std::optional<std::int64_t> output_;
 };
 
 }  // namespace sluice::server

@@ -42,7 +42,6 @@ class reply_pipe : public attempt_observer {
   bool has_head() const noexcept { return head_.status != 0; }
   const response_head& head() const noexcept { return head_; }
   bool is_error() const noexcept { return head_.status >= 400; }
-  bool is_stream() const noexcept { return stream_; }
   bool has_bytes() const noexcept { return !bytes_.empty(); }
   std::size_t size() const noexcept { return bytes_.size(); }
   bool ended() const noexcept { return ended_; }

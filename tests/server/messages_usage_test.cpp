@@ -1,5 +1,6 @@
 #include "server/messages_usage.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -27,7 +28,6 @@ constexpr std::string_view stream =
 
 TEST(messages_usage, reads_a_whole_reply) {
   messages_usage usage;
-  usage.head(false);
   usage.body(whole.substr(0, 50));
   usage.body(whole.substr(50));
   const auto found = usage.finish();
@@ -43,7 +43,6 @@ TEST(messages_usage, reads_a_whole_reply) {
 TEST(messages_usage, reads_a_stream_that_comes_in_any_pieces) {
   for (const std::size_t size : {1, 7, 1000}) {
     messages_usage usage;
-    usage.head(true);
     for (std::size_t at = 0; at < stream.size(); at += size) usage.body(stream.substr(at, size));
     const auto found = usage.finish();
     ASSERT_TRUE(found) << size;
@@ -58,21 +57,57 @@ TEST(messages_usage, a_reply_without_usage_has_none) {
   for (const std::string_view text :
        {R"({"type":"message"})", R"({"type":"message","usage":null})", "no json", ""}) {
     messages_usage usage;
-    usage.head(false);
     usage.body(text);
     EXPECT_FALSE(usage.finish()) << text;
   }
-  messages_usage cut;
-  cut.head(true);
-  cut.body(stream.substr(0, stream.find("event: message_delta")));
-  EXPECT_EQ(cut.finish().value().completion_tokens, 1);
-  EXPECT_FALSE(cut.complete());
+}
+
+TEST(messages_usage, an_object_that_is_too_long_counts_as_a_message_without_usage) {
+  messages_usage usage;
+  usage.body(R"({"type":"message","usage":{"input_tokens":1,"output_tokens":1},"content":")");
+  usage.body(std::string(messages_usage::longest_body, 'x'));
+  usage.body("\"}");
+  EXPECT_FALSE(usage.finish());
+  EXPECT_TRUE(usage.complete());
+}
+
+// The beginning of a message reports one token, whatever the length of the reply.
+TEST(messages_usage, a_stream_that_breaks_off_has_none) {
+  for (const std::string_view last : {"event: message_delta", "event: message_stop"}) {
+    messages_usage usage;
+    usage.body(stream.substr(0, stream.find(last)));
+    EXPECT_FALSE(usage.finish()) << last;
+    EXPECT_FALSE(usage.complete()) << last;
+  }
+}
+
+TEST(messages_usage, the_last_event_may_lack_its_blank_line) {
+  messages_usage usage;
+  usage.body(stream.substr(0, stream.size() - 2));
+  EXPECT_EQ(usage.finish().value().completion_tokens, 9);
+  EXPECT_TRUE(usage.complete());
+}
+
+// A missing count is not zero.
+TEST(messages_usage, a_usage_without_input_or_output_is_none) {
+  for (const std::string_view counts :
+       {R"("input_tokens":10)", R"("output_tokens":4)", R"("prompt_tokens":10)"}) {
+    messages_usage usage;
+    usage.body(fmt::format(R"({{"type":"message","usage":{{{}}}}})", counts));
+    EXPECT_FALSE(usage.finish()) << counts;
+    EXPECT_TRUE(usage.complete());
+  }
+  messages_usage usage;
+  usage.body(
+      "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":10,"
+      "\"output_tokens\":1}}}\n\ndata: {\"type\":\"message_stop\"}\n\n");
+  EXPECT_FALSE(usage.finish()) << "the final number of output tokens never came";
+  EXPECT_TRUE(usage.complete());
 }
 
 // The end of a stream repeats the sum of the cache writes, but not their parts.
 TEST(messages_usage, a_stream_keeps_its_one_hour_cache_writes) {
   messages_usage usage;
-  usage.head(true);
   usage.body(
       "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":10,"
       "\"cache_creation_input_tokens\":7,\"cache_creation\":{\"ephemeral_5m_input_tokens\":2,"

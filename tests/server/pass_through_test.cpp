@@ -220,6 +220,20 @@ struct pass_throughs : server_rig {
     return R"(data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":")" +
            text + "\"}}]}\n\n";
   }
+  // The events of Anthropic's messages.
+  static std::string message_start() {
+    return "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\","
+           "\"usage\":{\"input_tokens\":10,\"output_tokens\":1}}}\n\n";
+  }
+  static std::string text_delta() {
+    return "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,"
+           "\"delta\":{\"type\":\"text_delta\",\"text\":\"hello\"}}\n\n";
+  }
+  static std::string message_end() {
+    return "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":"
+           "\"end_turn\"},\"usage\":{\"output_tokens\":5}}\n\n"
+           "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+  }
   static std::string last() {
     return "data: "
            "{\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
@@ -725,6 +739,58 @@ TEST_F(pass_throughs, AMessagesCallIsCountedAndRefusedInItsOwnForm) {
   finish(refused);
   EXPECT_EQ(refused.status, 429);
   EXPECT_EQ(nlohmann::json::parse(refused.text)["type"], "error");
+}
+
+TEST_F(pass_throughs, AMessageThatBreaksOffKeepsItsReservation) {
+  use_keys("budget = \"1\"\n");
+  const std::string error =
+      "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\","
+      "\"message\":\"Overloaded\"}}\n\n";
+  usd kept;
+  std::uint64_t failed = 0;
+  for (const std::string& end : {std::string(), error}) {
+    const std::string events = message_start() + text_delta() + text_delta() + end;
+    relay.plan = [&](const exchange_call&) { return stream_plan({{1s, events}, {10s, ""}}); };
+    const auto& one = call(body(",\"stream\":true"), "alice", "/v1/messages");
+    pass(5s);
+    const usd reserved = records.add_call_spend("alice", {});
+    EXPECT_GT(reserved, kept);
+    finish(one);
+    settle();
+    kept = records.add_call_spend("alice", {});
+    EXPECT_EQ(kept, reserved) << end;
+    EXPECT_EQ(one.text, events) << "the client gets what the relay sent";
+    EXPECT_TRUE(one.complete) << "and it ends as at the relay";
+    const auto counted = figures.calls("alice", time.now());
+    EXPECT_EQ(counted.failed, ++failed);
+    EXPECT_EQ(counted.succeeded, 0U);
+  }
+  relay.plan = [](const exchange_call&) {
+    return stream_plan({{1s, message_start() + text_delta() + message_end()}});
+  };
+  finish(call(body(",\"stream\":true"), "alice", "/v1/messages"));
+  settle();
+  kept += *usd::parse("0.0000045");
+  EXPECT_EQ(records.add_call_spend("alice", {}), kept) << "a whole message is settled exactly";
+  EXPECT_EQ(figures.calls("alice", time.now()).succeeded, 1U);
+}
+
+TEST_F(pass_throughs, AMessagesCallWithAnotherReplyKeepsItsReservation) {
+  use_keys("budget = \"1\"\n");
+  relay.plan = [](const exchange_call&) {
+    auto planned = completion_plan();
+    planned.body = {{5s, R"({"error":{"message":"no channel"},"usage":{"input_tokens":0}})"}};
+    return planned;
+  };
+  const auto& one = call(body(), "alice", "/v1/messages");
+  pass(1s);
+  const usd reserved = records.add_call_spend("alice", {});
+  finish(one);
+  settle();
+  EXPECT_EQ(one.status, 200);
+  EXPECT_TRUE(one.complete);
+  EXPECT_EQ(records.add_call_spend("alice", {}), reserved);
+  EXPECT_EQ(figures.calls("alice", time.now()).failed, 1U);
 }
 
 }  // namespace
