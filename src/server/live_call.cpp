@@ -426,7 +426,11 @@ asio::awaitable<std::optional<int>> pass_through::live_call::follow(const start_
     whole = reply.usage().complete();
   }
   if (whole) {
-    if (!sent_) sent_ = co_await client_.finish();
+    if (!begun_) {  // a reply with the status of an error
+      sent_ = co_await pass_on_error(reply, owner_.relays_[turn.lane].hidden) != 0;
+    } else if (!sent_) {
+      sent_ = co_await client_.finish();
+    }
     error_.clear();
     owner_.relays_.succeeded(turn.lane, started_);
     count(turn, std::move(ended), usage);
@@ -494,7 +498,7 @@ asio::awaitable<bool> pass_through::live_call::waits_to_try_again(
   co_return !is_stopped() && owner_.ended_reason_.empty();
 }
 
-// Passes a relay's error on unchanged, except that it removes the relay's key.
+// Passes a reply with the status of an error on unchanged, except that it removes the relay's key.
 asio::awaitable<int> pass_through::live_call::pass_on_error(reply_pipe& reply,
                                                             const secrets& hidden) {
   const int status = reply.head().status;

@@ -65,6 +65,7 @@ class fake_exchange final : public plain_exchange {
     co_return !gone_;
   }
   asio::awaitable<bool> finish() override {
+    EXPECT_NE(status, 0) << "an answer without a head";
     complete = !gone_;
     co_return complete;
   }
@@ -791,6 +792,27 @@ TEST_F(pass_throughs, AMessagesCallWithAnotherReplyKeepsItsReservation) {
   EXPECT_TRUE(one.complete);
   EXPECT_EQ(records.add_call_spend("alice", {}), reserved);
   EXPECT_EQ(figures.calls("alice", time.now()).failed, 1U);
+}
+
+// Azure's content filter.
+TEST_F(pass_throughs, ARefusalThatIsAReplyIsPassedOnOnce) {
+  std::string filtered = completion_plan().body[0].second;
+  filtered.replace(filtered.find("\"stop\""), 6, "\"content_filter\"");
+  relay.plan = [&](const exchange_call&) {
+    auto planned = completion_plan();
+    planned.head.status = 400;
+    planned.body = {{1s, filtered}};
+    return planned;
+  };
+  const auto& one = call();
+  finish(one);
+  EXPECT_EQ(one.status, 400);
+  EXPECT_EQ(one.text, filtered);
+  EXPECT_TRUE(one.complete);
+  EXPECT_EQ(relay.calls.size(), 1U);
+  const auto counted = figures.calls("", time.now());
+  EXPECT_EQ(counted.succeeded, 1U);
+  EXPECT_EQ(counted.tokens.total_tokens(), 15);
 }
 
 }  // namespace
