@@ -8,7 +8,6 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
-#include <charconv>
 #include <cmath>
 #include <utility>
 
@@ -31,15 +30,6 @@ constexpr std::chrono::seconds usual_retry_after{5};
 // Returns whether the status means that nothing was billed and another attempt may succeed.
 bool is_passing_refusal(int status) {
   return status == 429 || status == 503 || status == 529;
-}
-
-std::optional<std::uint64_t> length_of(const header_fields& fields) {
-  if (fields.last("Content-Encoding")) return std::nullopt;  // the body was decompressed
-  const auto text = fields.last("Content-Length");
-  std::uint64_t length = 0;
-  if (!text || std::from_chars(text->data(), text->data() + text->size(), length).ec != std::errc{})
-    return std::nullopt;
-  return length;
 }
 
 api_error unusable_relay(std::string message) {
@@ -379,14 +369,15 @@ asio::awaitable<void> pass_through::live_call::hand_through(reply_pipe& reply,
     bool taken = true;
     if (!begun_) {
       const header_fields fields = fields_for_client(reply.head().fields, hidden);
-      const auto length = length_of(reply.head().fields);
       note_reply();
-      if (reply.ended_whole() && (!length || *length == reply.size())) {
+      if (reply.ended_whole()) {
         const std::string body = reply.take();
         taken = co_await client_.send(reply.head().status, fields, body);
         begun_ = sent_ = true;
       } else {
-        taken = co_await client_.begin(reply.head().status, fields, length);
+        // The relay's length is not passed on: the body may have been decompressed, even if no
+        // header names an encoding.
+        taken = co_await client_.begin(reply.head().status, fields, std::nullopt);
         begun_ = true;
       }
     } else if (reply.has_bytes()) {

@@ -43,7 +43,6 @@ class reply_pipe : public attempt_observer {
   const response_head& head() const noexcept { return head_; }
   bool is_error() const noexcept { return head_.status >= 400; }
   bool has_bytes() const noexcept { return !bytes_.empty(); }
-  std::size_t size() const noexcept { return bytes_.size(); }
   bool ended() const noexcept { return ended_; }
   bool ended_whole() const noexcept { return ended_ && whole_; }
   /// Returns the bytes that wait for the client, and removes them.

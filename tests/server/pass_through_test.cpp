@@ -52,9 +52,10 @@ class fake_exchange final : public plain_exchange {
     co_return complete;
   }
   asio::awaitable<bool> begin(int code, const header_fields& with,
-                              std::optional<std::uint64_t>) override {
+                              std::optional<std::uint64_t> announced) override {
     status = code;
     fields = with;
+    length = announced;
     begun_at = time_.now();
     co_return !gone_;
   }
@@ -92,6 +93,7 @@ class fake_exchange final : public plain_exchange {
 
   int status = 0;
   header_fields fields;
+  std::optional<std::uint64_t> length;  // as begin() announced it
   std::string text;
   std::vector<std::pair<time_point, std::string>> pieces;
   time_point begun_at{};
@@ -813,6 +815,25 @@ TEST_F(pass_throughs, ARefusalThatIsAReplyIsPassedOnOnce) {
   const auto counted = figures.calls("", time.now());
   EXPECT_EQ(counted.succeeded, 1U);
   EXPECT_EQ(counted.tokens.total_tokens(), 15);
+}
+
+// The HTTP client may have decompressed the body, even if no header names an encoding.
+TEST_F(pass_throughs, TheLengthOfACompressedReplyIsNotPassedOn) {
+  const std::string whole = completion_plan(std::string(200, 'x')).body[0].second;
+  relay.plan = [&](const exchange_call& call) {
+    auto planned = completion_plan();
+    planned.head.fields.add("Content-Length", "90");
+    planned.body = {{call.number == 0 ? duration{} : 1s, whole}};
+    return planned;
+  };
+  for (int i = 0; i < 2; ++i) {
+    const auto& one = call();
+    finish(one);
+    EXPECT_EQ(one.text, whole);
+    EXPECT_FALSE(one.length);
+    EXPECT_EQ(one.field("Content-Length"), "");
+    EXPECT_TRUE(one.complete);
+  }
 }
 
 }  // namespace
