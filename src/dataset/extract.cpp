@@ -16,6 +16,7 @@
 #include "dataset/draft.hpp"
 #include "dataset/prepare.hpp"
 #include "dataset/result_lines.hpp"
+#include "jobs/own_files.hpp"
 #include "jobs/stored_line.hpp"
 #include "json/object.hpp"
 #include "json/text.hpp"
@@ -72,7 +73,7 @@ void require_new_names(const std::vector<std::string>& names, const table_reader
 }
 
 // Checks whether the first row of a file was written by extract for this data: it has the columns
-// of the data, and after them more columns, including the one for failures.
+// of the data, and more columns, including the one for failures.
 class own_table {
  public:
   own_table(const std::vector<std::string>& source, const extract_options& options)
@@ -107,7 +108,18 @@ class own_table {
   }
   bool is_object(std::string_view line) const {
     const json_object row = json_object::parse(line);
-    return row.has(failure_);
+    const bool has_source = std::all_of(source_.begin(), source_.end(),
+                                        [&](const std::string& name) { return row.has(name); });
+    // A failure is always text, also if there is none. Results have null as their `error`.
+    return has_source && row.value(failure_).starts_with('"') &&
+           (are_results() || !begins_as_results(line));
+  }
+  // Whether the data are results, so that a table of their rows begins like them.
+  bool are_results() const {
+    const auto has = [&](std::string_view name) {
+      return std::find(source_.begin(), source_.end(), name) != source_.end();
+    };
+    return has("custom_id") && has("sluice");
   }
 
   const std::vector<std::string>& source_;
@@ -300,10 +312,10 @@ extracted_rows extract_rows(file_system& files, const extract_files& names,
     out.pop_back();
     out += line_end;
   }
-  require_target(files, names, columns, chosen);
   std::optional<draft> into;
   // A temporary file that a crash left is recognized by its first bytes.
   const auto begin_with = [&](const std::string& expected) {
+    require_target(files, names, csv ? columns : table->columns(), chosen);
     into.emplace(files, names.into, [&](std::string_view begin) {
       return begin.starts_with(expected) || expected.starts_with(begin);
     });

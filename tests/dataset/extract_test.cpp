@@ -182,6 +182,67 @@ TEST_F(extract, replaces_only_its_own_table) {
               HasSubstr("a name that ends with .csv or .jsonl"));
 }
 
+TEST_F(extract, replaces_only_its_own_objects) {
+  results(success("row-1", "one"));
+  const std::string rows = "{\"id\":1,\"t\":\"a\"}\n{\"u\":2}\n";
+  for (const auto& [name, data] :
+       {std::pair("data.csv", std::string("id,t\n1,a\n")), std::pair("data.jsonl", rows)}) {
+    dir_.write("out.jsonl", "");
+    const std::string table = extracted(data, answer(), name, "out.jsonl");
+    extracted(data, answer(".usage"), name, "out.jsonl");  // other columns, but the same data
+    EXPECT_EQ(extracted(data, answer(), name, "out.jsonl"), table);
+    for (const std::string& foreign :
+         {success("other", "paid"), failed("other", 400, "{}"), success("", "without t"),
+          std::string("{\"t\":\"a\",\"error\":\"\"}\n"),
+          std::string("{\"id\":1,\"t\":\"a\",\"error\":null}\n"),
+          std::string("{\"id\":1,\"t\":\"a\"}\n"), std::string("by hand")}) {
+      dir_.write("out.jsonl", foreign);
+      EXPECT_THAT(refusal_of([&] { extracted(data, answer(), name, "out.jsonl"); }),
+                  HasSubstr("so it is not replaced"));
+      EXPECT_EQ(dir_.read("out.jsonl"), foreign);
+    }
+  }
+}
+
+// All columns of the data, and the one of failures, are members of a result, too.
+TEST_F(extract, replaces_no_results_whose_members_are_columns) {
+  results(success("row-1", "one"));
+  const std::string foreign = success("other", "paid");
+  extract_options options = answer();
+  options.columns.push_back({"id", *answer_path::parse(".error")});
+  for (const auto& [data, chosen] :
+       {std::pair("id\n1\n", answer()), std::pair("custom_id\n1\n", options)}) {
+    dir_.write("out.jsonl", foreign);
+    EXPECT_THAT(refusal_of([&] { extracted(data, chosen, "data.csv", "out.jsonl"); }),
+                HasSubstr("so it is not replaced"));
+    EXPECT_EQ(dir_.read("out.jsonl"), foreign);
+  }
+}
+
+TEST_F(extract, replaces_its_table_of_data_that_are_results) {
+  const std::string data = success("row-1", "an answer to judge");
+  results(success("row-1", "good"));
+  extract_options options = answer();
+  options.columns.push_back({"problem", *answer_path::parse(".error")});
+  const std::string table = extracted(data, options, "data.jsonl", "out.jsonl");
+  EXPECT_THAT(table, HasSubstr("\"answer\":\"good\",\"problem\":\"\"}"));
+  EXPECT_EQ(extracted(data, options, "data.jsonl", "out.jsonl"), table);
+  dir_.write("out.jsonl", data);
+  EXPECT_THAT(refusal_of([&] { extracted(data, options, "data.jsonl", "out.jsonl"); }),
+              HasSubstr("so it is not replaced"));
+}
+
+TEST_F(extract, checks_the_target_before_a_run_by_the_first_object) {
+  const auto files = system_files();
+  dir_.write("out.jsonl", success("other", "paid"));
+  const extract_files names{dir_.write("data.jsonl", "{\"t\":1}\n"), dir_ / "job.output.jsonl",
+                            dir_ / "job.errors.jsonl", dir_ / "out.jsonl"};
+  EXPECT_THAT(refusal_of([&] { require_extract_target(*files, names, {}, answer()); }),
+              HasSubstr("so it is not replaced"));
+  dir_.write("out.jsonl", "{\"t\":1,\"answer\":\"x\",\"error\":\"\"}\n");
+  EXPECT_EQ(refusal_of([&] { require_extract_target(*files, names, {}, answer()); }), "");
+}
+
 TEST_F(extract, replaces_a_table_whose_names_contain_line_breaks) {
   results(success("row-1", "one"));
   const std::string data = "id,\"Review\ntext\"\r\n1,a\r\n";
