@@ -57,6 +57,14 @@ class converter {
     return size - room;
   }
 
+  /// At the end of the input: writes the character that the decoder holds back, since a mark after
+  /// it could change it. Returns the bytes written.
+  std::size_t finish(char* out, std::size_t size) {
+    std::size_t room = size;
+    ::iconv(state_, nullptr, nullptr, &out, &room);
+    return size - room;
+  }
+
  private:
   iconv_t state_;
 };
@@ -110,7 +118,8 @@ class converted_source final : public byte_source {
         // The next character needs more room than the caller has.
         ready_ = {few_.data(), convert(few_.data(), few_.size(), fault)};
       } else if (!fill()) {
-        return 0;
+        ready_ = {few_.data(), converter_.finish(few_.data(), few_.size())};
+        if (ready_.empty()) return 0;
       }
     }
   }
