@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <string>
+
 namespace sluice::probe {
 namespace {
 
@@ -21,20 +23,31 @@ check billing(const evidence& found) {
   const auto within = [](usd drop, usd at_most) {
     return drop <= usd::from_units(at_most.count() * (100 + tolerance_percent) / 100);
   };
-  bool good = within(*account.drop, account.expected.at_most);
   usd drop = *account.drop;
   usd expected = account.expected.cost;
+  usd at_most = account.expected.at_most;
+  usd lost = account.expected.lost;
+  bool good = within(drop, at_most);
   // The cache check is not part of the accusation: its tokens may be billed without a discount. A
   // relay may bill calls late, so the calls of the cache check are not judged alone.
   if (account.cache_drop) {
     drop += *account.cache_drop;
     expected += account.cache_expected.cost;
-    good = good &&
-           within(drop, account.expected.at_most + account.cache_expected.without_discount_at_most);
+    at_most += account.cache_expected.without_discount_at_most;
+    lost += account.cache_expected.lost;
+    good = good && within(drop, at_most);
   }
-  return judged(billing_kind, good,
-                fmt::format("the balance fell by ${}; the reported tokens cost ${} {}",
-                            drop.to_string(), expected.to_string(), account.tariff));
+  const std::string compared =
+      fmt::format("the balance fell by ${}; the reported tokens cost ${} {}", drop.to_string(),
+                  expected.to_string(), account.tariff);
+  usd without_lost = at_most;
+  without_lost -= lost;
+  if (good && !within(drop, without_lost)) {
+    return skip(billing_kind,
+                fmt::format("{}; calls that were cut may be billed, too, with ${} at most",
+                            compared, lost.to_string()));
+  }
+  return judged(billing_kind, good, compared);
 }
 
 check usage_log(const evidence& found) {

@@ -13,10 +13,13 @@ namespace sluice::probe {
 /// The expected cost of the usage that a relay reported.
 struct charges {
   usd cost;
-  usd at_most;  ///< with each call rounded up to the unit in which relays count money
+  /// With each call rounded up to the unit in which relays count money, and with `lost`.
+  usd at_most;
   /// The same without a discount for cached tokens.
   usd without_discount;
   usd without_discount_at_most;
+  /// The highest cost of the attempts without a result that the relay may have billed.
+  usd lost = {};
 };
 
 /// What the relay shows about the key's account.

@@ -28,6 +28,7 @@ std::optional<request> session::next() {
 }
 
 bool session::begin_cache_check() {
+  cache_check_began_ = true;
   end_.store(plan_.samples.size());
   cancelled_.store(false);
   return next_ == plan_.cache_begin && plan_.cache_begin < plan_.samples.size();
@@ -73,8 +74,16 @@ void session::attempt_ended(const attempt_record& attempt, attempt_end how) {
     case attempt_end::given_up:
     case attempt_end::unpriced:
       money_.settle(most, most);
+      add_lost(most);
       break;
   }
+}
+
+void session::add_lost(usd most) {
+  charges& part = cache_check_began_ ? in_cache_check_ : before_cache_;
+  part.lost += most;
+  part.at_most += rounded_up(most);
+  part.without_discount_at_most += rounded_up(most);
 }
 
 void session::put(result&& finished) {

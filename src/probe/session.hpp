@@ -53,6 +53,7 @@ class session final : public request_source, public result_sink {
 
  private:
   usd release(std::string_view id);
+  void add_lost(usd most);
 
   const claim& sold_;
   const plan& plan_;
@@ -64,6 +65,7 @@ class session final : public request_source, public result_sink {
   std::uint64_t attempts_ = 0;
   charges before_cache_;
   charges in_cache_check_;
+  bool cache_check_began_ = false;
   std::size_t ended_in_cache_check_ = 0;  // samples of the cache check that have their result
   std::size_t next_ = 0;          // index of the next sample; used only by the reader's thread
   std::atomic<std::size_t> end_;  // next() ends before it

@@ -226,6 +226,9 @@ TEST(probe, without_a_public_vocabulary_the_verdict_says_that_the_identity_is_no
         EXPECT_EQ(made.bill, bill_finding::wrong);
       } else if (how == fake_stream) {
         EXPECT_EQ(made.told, verdict::suspicious);
+      } else if (kind.cut > 0 && check_named(made, "billing").result == check_result::skip) {
+        EXPECT_EQ(made.told, verdict::inconclusive);
+        EXPECT_TRUE(has_limit(made, "calls that were cut may be billed"));
       } else {
         EXPECT_EQ(made.told, verdict::consistent);
         EXPECT_EQ(made.bill, bill_finding::right);
@@ -474,6 +477,53 @@ TEST(probe, a_bill_may_be_rounded_but_not_higher) {
   EXPECT_EQ(check_named(evaluate(found), "billing").result, check_result::fail);
   found.account.drop.reset();
   EXPECT_EQ(check_named(evaluate(found), "billing").result, check_result::skip);
+}
+
+// The balance after one reply, and one call that was cut in each of the two runs.
+TEST(probe, a_call_that_was_cut_may_be_billed) {
+  evidence found;
+  found.sold = claim_for("gpt-4o-mini");
+  const plan planned = make_plan(found.sold, dollars("0.05"), 3);
+  session answers(found.sold, planned, dollars("0.05"), "cut");
+  const auto cut = [&answers](const request& next, attempt_end how) {
+    EXPECT_EQ(answers.reserve(next), funds::reserved);
+    answers.attempt_started({next.job, next.custom_id, 1, next.most});
+    answers.attempt_ended({next.job, next.custom_id, 1, next.most}, how);
+    return next.most;
+  };
+  const request first = *answers.next();
+  const usd lost = cut(first, attempt_end::lost);
+  EXPECT_EQ(answers.reserve(first), funds::reserved);
+  result replied;
+  replied.line = first.line;
+  replied.custom_id = first.custom_id;
+  reply whole;
+  whole.usage = token_usage{.prompt_tokens = 10, .completion_tokens = 1};
+  replied.outcome = whole;
+  answers.put(std::move(replied));
+  while (answers.next()) {
+  }
+  ASSERT_TRUE(answers.begin_cache_check());
+  const usd lost_then = cut(*answers.next(), attempt_end::given_up);
+  EXPECT_EQ(answers.cost(), dollars("0.0000021")) << "the price of what was reported";
+
+  found.account.expected = answers.before_cache();
+  found.account.cache_expected = answers.in_cache_check();
+  const auto judge = [&found](usd drop, usd cache_drop) {
+    found.account.drop = drop;
+    found.account.cache_drop = cache_drop;
+    return check_named(evaluate(found), "billing");
+  };
+  const usd reported = dollars("0.0000021");
+  const usd little = dollars("0.000001");
+  const usd much = dollars("0.0001");
+  EXPECT_EQ(judge(reported, little).result, check_result::pass);
+  const check open = judge(reported + lost, lost_then);
+  EXPECT_EQ(open.result, check_result::skip) << "it may be right, but it is not shown";
+  EXPECT_NE(open.evidence.find("calls that were cut may be billed"), std::string::npos)
+      << open.evidence;
+  EXPECT_EQ(judge(reported + lost + much, lost_then).result, check_result::fail);
+  EXPECT_EQ(judge(reported + lost, lost_then + much).result, check_result::fail);
 }
 
 TEST(probe, refusals_show_whether_the_limits_are_those_of_the_model) {

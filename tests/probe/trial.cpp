@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <random>
 #include <stdexcept>
 #include <utility>
 
@@ -20,6 +21,7 @@ using namespace std::chrono_literals;
 // DeepSeek's peak hours on a Wednesday, 2026-11-25.
 constexpr std::int64_t unix_peak_begins = 1'795'568'400;  // 01:00 UTC
 constexpr std::int64_t unix_peak = unix_peak_begins + 3600;
+constexpr std::uint32_t attempts_each = 3;  // as in the command
 
 relay_kind honest(std::string name) {
   relay_kind made{.name = std::move(name), .honest = true, .options = {}};
@@ -86,6 +88,8 @@ std::vector<relay_kind> relay_kinds() {
   kinds.push_back(honest("honest, no discount for its cache"));
   kinds.back().options.cache = simulator::prompt_cache::memory;
   kinds.back().options.cheat.how = simulator::cheat::cache_kept;
+  kinds.push_back(honest("honest, connections are cut"));
+  kinds.back().cut = 0.06;
   kinds.push_back(cheating("another model", simulator::cheat::substituted));
   kinds.push_back(cheating("inflated usage", simulator::cheat::inflated));
   kinds.push_back(cheating("hidden prompt", simulator::cheat::injected));
@@ -110,21 +114,33 @@ trial_result try_probe(const relay_kind& kind, const std::string& model, usd bud
   bool paid = true;  // whether all samples so far were paid
   // Sends samples until the session has no more. Returns the amount that the relay took from the
   // balance.
+  std::mt19937_64 random(seed);
+  std::bernoulli_distribution is_cut(kind.cut);
   const auto send_all = [&] {
     simulator::usd billed;
     while (const auto next = answers.next()) {
-      paid = answers.reserve(*next) == funds::reserved;
-      if (!paid) break;
-      const attempt_record record{next->job, next->custom_id, 1, next->most};
-      answers.attempt_started(record);
-      const std::int64_t now = kind.unix_time + static_cast<std::int64_t>(++number);
-      const auto reply = simulator::exchange_with(service, options, simulator::endpoint::chat,
-                                                  next->body, number, now);
-      billed += reply.cost;
-      result read_result = read(*next, reply);
-      read_result.started_at = static_cast<double>(now);
-      if (!read_result.outcome) answers.attempt_ended(record, attempt_end::answered);
-      answers.put(std::move(read_result));
+      for (std::uint32_t attempt = 1; attempt <= attempts_each; ++attempt) {
+        paid = answers.reserve(*next) == funds::reserved;
+        if (!paid) return exact(billed);
+        const attempt_record record{next->job, next->custom_id, attempt, next->most};
+        answers.attempt_started(record);
+        const std::int64_t now = kind.unix_time + static_cast<std::int64_t>(++number);
+        const auto reply = simulator::exchange_with(service, options, simulator::endpoint::chat,
+                                                    next->body, number, now);
+        billed += reply.cost;
+        result read_result = read(*next, reply);
+        read_result.started_at = static_cast<double>(now);
+        const bool lost = reply.status == 200 && is_cut(random);
+        if (lost) {
+          answers.attempt_ended(record, attempt_end::lost);
+          if (attempt < attempts_each) continue;
+          read_result.outcome = failure{};
+        } else if (!read_result.outcome) {
+          answers.attempt_ended(record, attempt_end::answered);
+        }
+        answers.put(std::move(read_result));
+        break;
+      }
     }
     return exact(billed);
   };

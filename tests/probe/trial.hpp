@@ -17,6 +17,8 @@ struct relay_kind {
   simulator::options options = {};
   /// The start of the probe, in seconds since the epoch: a Wednesday, outside of all peak hours.
   std::int64_t unix_time = 1'795'608'000;
+  /// The share of connections that are lost in the middle of a reply, which the relay bills.
+  double cut = 0;
 };
 
 /// Several kinds of honest relays, and one relay for each cheat.
