@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <string>
+#include <vector>
 
 namespace sluice::probe {
 namespace {
@@ -55,7 +56,11 @@ check usage_log(const evidence& found) {
   if (account.rows == 0) {
     return skip(log_kind, "the relay shows no log of this key's calls");
   }
-  if (account.served.empty()) {
+  std::vector<std::string> others;
+  for (const std::string& served : account.served) {
+    if (!is_same_model(served, found.sold.model)) others.push_back(served);
+  }
+  if (others.empty()) {
     check passed =
         judged(log_kind, true,
                fmt::format("the log has {} call(s), none with another model", account.rows));
@@ -63,8 +68,8 @@ check usage_log(const evidence& found) {
     return passed;
   }
   return judged(log_kind, false,
-                fmt::format("the log says that {} served calls for {}",
-                            fmt::join(account.served, ", "), found.sold.model));
+                fmt::format("the log says that {} served calls for {}", fmt::join(others, ", "),
+                            found.sold.model));
 }
 
 }  // namespace

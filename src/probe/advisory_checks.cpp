@@ -48,17 +48,6 @@ check trick_questions(const evidence& found) {
   return judged(questions_kind, 2 * strong >= all, std::move(text));
 }
 
-// Accepts "gpt-4-0613" for "gpt-4", and "gpt-4o" for "openai/gpt-4o".
-bool is_same_model(std::string_view reported, std::string_view requested) {
-  const auto bare = [](std::string_view name) { return name.substr(name.rfind('/') + 1); };
-  const std::string_view a = bare(reported);
-  const std::string_view b = bare(requested);
-  if (!a.starts_with(b)) return false;
-  const std::string_view rest = a.substr(b.size());
-  return rest.empty() || (rest.front() == '-' && rest.size() > 4 &&
-                          rest.find_first_not_of("-0123456789") == std::string_view::npos);
-}
-
 check fields(const evidence& found) {
   std::size_t all = 0;
   std::size_t good = 0;

@@ -37,4 +37,14 @@ std::optional<claim> claim_of(const std::string& model, const std::string& relay
   return made;
 }
 
+bool is_same_model(std::string_view reported, std::string_view requested) {
+  const auto bare = [](std::string_view name) { return name.substr(name.rfind('/') + 1); };
+  const std::string_view a = bare(reported);
+  const std::string_view b = bare(requested);
+  if (!a.starts_with(b)) return false;
+  const std::string_view rest = a.substr(b.size());
+  return rest.empty() || (rest.front() == '-' && rest.size() > 4 &&
+                          rest.find_first_not_of("-0123456789") == std::string_view::npos);
+}
+
 }  // namespace sluice::probe

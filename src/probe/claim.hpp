@@ -26,4 +26,8 @@ struct claim {
 std::optional<claim> claim_of(const std::string& model, const std::string& relay,
                               const relay_prices& prices, std::string_view tier);
 
+/// Whether a name can stand for the requested model: "gpt-4-0613" for "gpt-4", and "gpt-4o" for
+/// "openai/gpt-4o". Pure.
+bool is_same_model(std::string_view reported, std::string_view requested);
+
 }  // namespace sluice::probe

@@ -30,10 +30,11 @@ struct account_facts {
   /// The same for the samples of the cache check.
   std::optional<usd> cache_drop;
   charges cache_expected;
-  std::string tariff;               ///< the source of the price, as in "at 1.2 times the price"
-  std::string why_unknown;          ///< the reason if there is no `drop`
-  std::size_t rows = 0;             ///< rows of the usage log about this model
-  std::vector<std::string> served;  ///< other models that served calls, according to the log
+  std::string tariff;       ///< the source of the price, as in "at 1.2 times the price"
+  std::string why_unknown;  ///< the reason if there is no `drop`
+  std::size_t rows = 0;     ///< rows of the usage log about this model
+  /// The models that served these calls, where the log names them.
+  std::vector<std::string> served;
 };
 
 /// Everything that a probe has measured.

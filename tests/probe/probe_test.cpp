@@ -466,6 +466,24 @@ TEST(probe, a_log_that_names_another_model_is_inconsistent) {
   EXPECT_EQ(evaluate(found).told, verdict::inconsistent);
 }
 
+TEST(probe, a_log_that_names_a_snapshot_of_the_model_is_no_accusation) {
+  evidence found;
+  found.account.rows = 3;
+  const auto judge = [&found](const char* sold, std::vector<std::string> served) {
+    found.sold.model = sold;
+    found.account.served = std::move(served);
+    return check_named(evaluate(found), "usage_log");
+  };
+  EXPECT_EQ(judge("gpt-4o", {"gpt-4o-2024-08-06"}).result, check_result::pass);
+  EXPECT_EQ(judge("gpt-4o", {"openai/gpt-4o", "gpt-4o"}).result, check_result::pass);
+  EXPECT_EQ(judge("openai/gpt-4", {"gpt-4-0613"}).result, check_result::pass);
+  EXPECT_EQ(judge("gpt-4o", {"gpt-4o-mini"}).result, check_result::fail);
+  EXPECT_EQ(judge("gpt-4o", {"gpt-4o-mini-2024-07-18"}).result, check_result::fail);
+  const check mixed = judge("gpt-4o", {"gpt-3.5-turbo", "gpt-4o-2024-08-06"});
+  EXPECT_EQ(mixed.result, check_result::fail);
+  EXPECT_EQ(mixed.evidence, "the log says that gpt-3.5-turbo served calls for gpt-4o");
+}
+
 TEST(probe, a_bill_may_be_rounded_but_not_higher) {
   evidence found;
   found.sold = claim_for("gpt-4");

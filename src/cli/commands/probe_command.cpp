@@ -189,7 +189,7 @@ probe::account_facts account_facts_of(const account_books& found, const probe::s
   for (const auto& row : found.log.value_or(std::vector<account::usage_log_row>{})) {
     if (row.model != model) continue;
     ++facts.rows;
-    if (row.served_model && *row.served_model != model) served.insert(*row.served_model);
+    if (row.served_model) served.insert(*row.served_model);
   }
   facts.served.assign(served.begin(), served.end());
   return facts;
