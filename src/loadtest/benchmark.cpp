@@ -87,9 +87,12 @@ asio::awaitable<void> benchmark::put(const load& asked) {
     some_failed_ = some_failed_ || record->failed() > 0;
     some_succeeded_ = some_succeeded_ || record->succeeded() > 0;
     if (targets_[i]->stopped) continue;
-    outcomes.push_back({record->throughput().value_or(0), record->held_by_cap() > held_share});
+    outcomes.push_back({.throughput = record->throughput().value_or(0),
+                        .held_by_cap = record->held_by_cap() > held_share,
+                        .refused = current_->refused(i)});
   }
-  plan_.ended(outcomes);
+  // What was stopped shows nothing about the next load.
+  if (why_stopped_.empty()) plan_.ended(outcomes);
 }
 
 void benchmark::stop(const std::string& why) {

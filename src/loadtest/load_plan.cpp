@@ -24,22 +24,26 @@ std::vector<load> load_plan::left() const {
 }
 
 void load_plan::ended(const std::vector<outcome>& targets) {
-  if (most_ == 0) return;
+  if (most_ == 0 || targets.empty()) return;
   const bool grew = before_.size() != targets.size() ||
                     !std::equal(before_.begin(), before_.end(), targets.begin(),
                                 [](const outcome& before, const outcome& now) {
-                                  return now.throughput < before.throughput * least_growth;
+                                  return now.throughput <= before.throughput * least_growth;
                                 });
-  const bool held =
-      !targets.empty() && std::all_of(targets.begin(), targets.end(),
-                                      [](const outcome& one) { return one.held_by_cap; });
+  const auto all = [&targets](const auto& what) {
+    return std::all_of(targets.begin(), targets.end(), what);
+  };
   before_ = targets;
   load more = list_.back();
   const double now = more.open() ? more.rate : more.concurrency;
-  if (!grew) {
-    why_ = "throughput no longer grows";
-  } else if (held) {
+  if (all([](const outcome& one) { return one.refused; })) {
+    why_ = "the relay refused the load as too many requests (429)";
+  } else if (all([](const outcome& one) { return one.held_by_cap; })) {
     why_ = "sluice's own cap held it";
+  } else if (all([](const outcome& one) { return one.throughput == 0; })) {
+    why_ = "no request succeeded";
+  } else if (!grew) {
+    why_ = "throughput no longer grows";
   } else if (now >= most_) {
     why_ = "the greatest load that was asked for is reached";
   } else {

@@ -10,13 +10,15 @@
 namespace sluice::bench {
 
 /// The sequence of loads: a list, or a sweep that doubles the load until the throughput no longer
-/// grows. Pure.
+/// grows, or until no target has a success or all refuse the load. Pure.
 class load_plan {
  public:
   /// The result of a target under the last load.
   struct outcome {
     double throughput = 0;  ///< successes per second
     bool held_by_cap = false;
+    /// It answered so many requests in a row with 429 that it got no more of the load.
+    bool refused = false;
   };
 
   /// If twice the load does not increase the throughput by this factor, the sweep ends.

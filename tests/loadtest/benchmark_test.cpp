@@ -469,6 +469,20 @@ TEST(benchmark, sweeps_until_throughput_no_longer_grows) {
   EXPECT_EQ(rig.why_sweep_ended, "throughput no longer grows");
 }
 
+TEST(benchmark, ends_a_sweep_that_the_relay_refuses) {
+  benchmark_rig rig;
+  auto& relay = rig.add();
+  relay.plan = [](const exchange_call& call) {
+    return call.number < 30 ? stream_plan() : error_plan(429, "too many");
+  };
+  load first = in_flight(4, 0);
+  first.time = 600s;
+  const auto told = rig.run(load_plan::sweep(first, 256));
+  EXPECT_EQ(told.at("loads").size(), 1U);
+  EXPECT_LT(relay.calls.size(), 2 * load_run::most_refusals);
+  EXPECT_THAT(rig.why_sweep_ended, testing::HasSubstr("429"));
+}
+
 TEST(benchmark, names_the_slowest_first) {
   benchmark_rig rig;
   auto& relay = rig.add();

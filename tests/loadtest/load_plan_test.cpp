@@ -56,6 +56,29 @@ TEST(load_plan, sweeps_while_it_grows_for_any_target) {
       (std::vector<double>{1, 2, 4}));
 }
 
+TEST(load_plan, ends_a_sweep_in_which_nothing_succeeds) {
+  std::string why;
+  EXPECT_EQ(swept(load_plan::sweep(closed(1), 256), {{{0, false}}}, why), (std::vector<double>{1}));
+  EXPECT_EQ(why, "no request succeeded");
+  EXPECT_EQ(swept(load_plan::sweep(closed(1), 256),
+                  {{{1, false}, {0, false}}, {{0, false}, {0, false}}}, why),
+            (std::vector<double>{1, 2}));
+  EXPECT_EQ(why, "no request succeeded");
+}
+
+TEST(load_plan, sweeps_on_if_one_of_the_targets_fails_or_refuses) {
+  std::string why;
+  EXPECT_EQ(
+      swept(load_plan::sweep(closed(1), 256),
+            {{{0, false}, {1, false}}, {{0, false}, {2, false}}, {{0, false}, {2, false}}}, why),
+      (std::vector<double>{1, 2, 4}));
+  EXPECT_EQ(why, "throughput no longer grows");
+  EXPECT_EQ(swept(load_plan::sweep(closed(1), 256),
+                  {{{1, false, true}, {1, false}}, {{2, false, true}, {2, false, true}}}, why),
+            (std::vector<double>{1, 2}));
+  EXPECT_EQ(why, "the relay refused the load as too many requests (429)");
+}
+
 TEST(load_plan, sweeps_no_further_than_it_may) {
   std::string why;
   EXPECT_EQ(swept(load_plan::sweep(closed(2), 6), {{{1, false}}, {{2, false}}, {{4, false}}}, why),
