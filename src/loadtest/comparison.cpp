@@ -83,6 +83,17 @@ std::string full_label(const placed_load& of) {
   return of.target.empty() ? of.label : of.target + ", " + of.label;
 }
 
+/// The number of steps before the first request. The timeline begins with the load, which may first
+/// wait for the limit; `duration_s` begins with the first request.
+std::size_t steps_of_waiting(const ordered_json& line) {
+  const auto& started = member(line, "started");
+  if (!started.is_array()) return 0;
+  const auto first = std::find_if(started.begin(), started.end(), [](const auto& amount) {
+    return amount.is_number() && amount.template get<double>() > 0;
+  });
+  return static_cast<std::size_t>(first - started.begin());
+}
+
 /// Amounts per second, from the time steps that lie completely within the load.
 std::vector<double> series_of(const ordered_json& load, const char* name) {
   std::vector<double> series;
@@ -91,9 +102,9 @@ std::vector<double> series_of(const ordered_json& load, const char* name) {
   const double step = number(line, "step_s").value_or(0);
   if (!told.is_array() || step <= 0) return series;
   const double whole = std::floor(number(load, "duration_s").value_or(0) / step);
-  for (const auto& amount : told) {
-    if (static_cast<double>(series.size()) >= whole || !amount.is_number()) break;
-    series.push_back(amount.get<double>() / step);
+  for (std::size_t i = steps_of_waiting(line); i < told.size(); ++i) {
+    if (static_cast<double>(series.size()) >= whole || !told[i].is_number()) break;
+    series.push_back(told[i].get<double>() / step);
   }
   return series;
 }

@@ -165,6 +165,30 @@ TEST(comparison, tells_throughput_and_failures_too) {
   EXPECT_EQ(metric(told, "failed_share").at("unit"), "points");
 }
 
+// The timeline begins with the load, and the duration with the first request.
+TEST(comparison, a_load_that_first_waited_for_the_window_is_compared_by_what_it_did) {
+  relay was(5);
+  relay is(6);
+  is.a_second = 12;
+  const ordered_json before = was.load();
+  const ordered_json after = is.load();
+  const auto waited = [](ordered_json load) {
+    constexpr int wait_s = 50;
+    ordered_json& line = load["timeline"];
+    line["started"] = line["succeeded"];
+    for (const char* name : {"started", "succeeded", "output_tokens"}) {
+      line[name].insert(line[name].begin(), wait_s, ordered_json(0));
+    }
+    return load;
+  };
+  const auto expected = compare(document({before}), document({after}));
+  const auto told = compare(document({waited(before)}), document({waited(after)}));
+  for (const char* name : {"requests_per_s", "output_tokens_per_s"}) {
+    EXPECT_EQ(metric(told, name), metric(expected, name));
+    EXPECT_EQ(metric(told, name).at("verdict"), "faster");
+  }
+}
+
 TEST(comparison, the_same_seed_tells_the_same) {
   relay one(3);
   const auto before = document({one.load()});
