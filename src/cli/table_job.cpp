@@ -156,9 +156,9 @@ std::string extracted_text(const dataset::extracted_rows& done, const std::strin
   return text;
 }
 
-table_run::table_run(std::vector<std::string> operands, const dataset_settings& chosen,
-                     run_settings& run, const std::string& output)
-    : chosen_(chosen), run_(run), into_(output) {
+table_run::table_run(std::vector<std::string> operands, dataset_settings chosen, run_settings& run,
+                     const std::string& output)
+    : chosen_(std::move(chosen)), run_(run), into_(output) {
   if (operands.size() != 1) {
     refuse("--template is for one table; name one DATA file, or prepare each with sluice prepare");
   }
@@ -175,7 +175,7 @@ table_run::table_run(std::vector<std::string> operands, const dataset_settings& 
   }
   job_ = stem_of(into_) + (csv ? ".jsonl" : ".job.jsonl");
   const auto files = system_files(run.engine.output.mode);
-  dataset::require_extract_target(*files, names(), table_options_of(run, chosen),
+  dataset::require_extract_target(*files, names(), table_options_of(run, chosen_),
                                   extract_options_of(chosen_));
 }
 

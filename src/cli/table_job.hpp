@@ -31,7 +31,7 @@ std::string extracted_text(const dataset::extracted_rows& done, const std::strin
 class table_run {
  public:
   /// Checks the names before anything is sent. `output`: the value of -o. Throws fatal_error.
-  table_run(std::vector<std::string> operands, const dataset_settings& chosen, run_settings& run,
+  table_run(std::vector<std::string> operands, dataset_settings chosen, run_settings& run,
             const std::string& output);
 
   /// Makes the job, and sets the place of its results: next to the table of answers. Returns a text
@@ -49,7 +49,7 @@ class table_run {
   dataset::extract_files names() const;
 
   std::string data_;
-  const dataset_settings& chosen_;
+  dataset_settings chosen_;  // its own, since SIGUSR2 applies every flag again
   run_settings& run_;
   std::string into_;
   std::string job_;

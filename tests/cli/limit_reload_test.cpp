@@ -1,8 +1,14 @@
 #include "cli/settings/limit_reload.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
+#include <iterator>
+
+#include "cli/settings/dataset_settings.hpp"
+#include "cli/table_job.hpp"
 #include "sluice/error.hpp"
 #include "support/temp_dir.hpp"
 
@@ -77,6 +83,24 @@ TEST_F(limit_reload_test, members_of_a_pool_are_found_by_their_names) {
   EXPECT_THAT(gone.limits.requests_per_minute, ElementsAre(40U, 5U));
   EXPECT_THAT(gone.notes, ElementsAre("the config has no relay red any more; it stays in use"));
   EXPECT_EQ(chosen.engine.pool.size(), 2U);
+}
+
+TEST_F(limit_reload_test, the_run_of_a_table_keeps_its_columns) {
+  const std::string data = dir.write("d.csv", "text\nhello\n");
+  dataset_settings table;
+  auto list = run_flags(chosen);
+  auto of_table = dataset_flags(table, {"column"});
+  std::move(of_table.begin(), of_table.end(), std::back_inserter(list));
+  settings both(std::move(list), run_tables(chosen));
+  both.add_to(app);
+  app.parse(
+      fmt::format("--config {} --column reply=.content", dir.write("sluice.toml", "rpm = 60\n")));
+  read_settings(both, chosen);
+  const table_run whole({data}, table, chosen, dir / "o.csv");
+  const std::string before = whole.extract_command();
+  EXPECT_THAT(before, HasSubstr("--column reply=.content"));
+  read_limits_again(both, chosen, relays());
+  EXPECT_EQ(whole.extract_command(), before);
 }
 
 TEST_F(limit_reload_test, says_what_has_changed) {
