@@ -129,6 +129,8 @@ TEST(run_settings, values_that_cannot_be_used) {
                                                                 {"--header", ": x"},
                                                                 {"--endpoint", "images"},
                                                                 {"--durability", "often"},
+                                                                {"--max-tokens", "0"},
+                                                                {"--assume-max-tokens", "0"},
                                                                 {"--until", "6am"},
                                                                 {"--deadline", "0s"},
                                                                 {"--api-key-file", "/nowhere"}}) {

@@ -47,7 +47,12 @@ usd parse_budget(const std::string& text) {
   return *amount;
 }
 
-constexpr std::uint64_t most_assumed_tokens = 100'000'000;
+std::int64_t parse_reply_limit(const std::string& text) {
+  constexpr std::uint64_t most_tokens = 100'000'000;
+  const std::uint64_t tokens = parse_count(text, most_tokens);
+  if (tokens == 0) throw bad_setting("takes a number above zero");
+  return static_cast<std::int64_t>(tokens);
+}
 
 std::pair<std::string, std::string> parse_header(const std::string& text) {
   const std::size_t colon = text.find(':');
@@ -275,11 +280,7 @@ std::vector<setting> run_flags(run_settings& target) {
        .long_help = "Adds this limit to lines that set none, under the name that the endpoint and "
                     "the model take. Under a budget it bounds what a request can cost, so that "
                     "more requests go out at once.",
-       .apply =
-           [&job](const std::string& given) {
-             job.max_tokens = static_cast<std::int64_t>(parse_count(given, most_assumed_tokens));
-             if (*job.max_tokens == 0) throw bad_setting("takes a number above zero");
-           }},
+       .apply = [&job](const std::string& given) { job.max_tokens = parse_reply_limit(given); }},
       {.name = "endpoint",
        .value = "PATH",
        .group = at_job,
@@ -638,8 +639,7 @@ std::vector<setting> run_flags(run_settings& target) {
                     "model has no known one. Under a budget such a request is refused without it.",
        .apply =
            [&output](const std::string& given) {
-             output.assume_max_tokens =
-                 static_cast<std::int64_t>(parse_count(given, most_assumed_tokens));
+             output.assume_max_tokens = parse_reply_limit(given);
            }},
       {.name = "tier-default",
        .value = "TIER",
