@@ -21,6 +21,7 @@
 #include "terminal/exit_status.hpp"
 #include "terminal/screen_writer.hpp"
 #include "terminal/standard_output.hpp"
+#include "terminal/user_signals.hpp"
 #include "upstream/shared_mapping.hpp"
 #include "views/version.hpp"
 
@@ -179,6 +180,7 @@ int main(int argc, char** argv) {
   // A closed screen and a file that may not grow are errors to show, not reasons to die.
   const auto pipe_before = std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
+  sluice::cli::outlast_user_signals();
   sluice::shared_mapping::handle_cut_files();
   constexpr std::chrono::seconds for_a_slow_reader{1};
   try {

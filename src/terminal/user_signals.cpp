@@ -1,16 +1,40 @@
 #include "terminal/user_signals.hpp"
 
+#include <array>
 #include <csignal>
 #include <utility>
 
 #include "terminal/interrupts.hpp"
 
 namespace sluice::cli {
+namespace {
+
+constexpr std::array<int, 2> both{SIGUSR1, SIGUSR2};
+
+// Unlike SIG_IGN, it ends with an exec.
+extern "C" void no_effect(int) {}
+
+}  // namespace
+
+void outlast_user_signals() {
+  struct sigaction outlast {};
+  outlast.sa_handler = no_effect;
+  outlast.sa_flags = SA_RESTART;
+  for (const int signal : both) {
+    if (!is_ignored(signal)) (void)::sigaction(signal, &outlast, nullptr);
+  }
+}
 
 user_signals::user_signals(boost::asio::io_context& loop) : signals_(loop) {
-  for (const int signal : {SIGUSR1, SIGUSR2}) {
+  for (const int signal : both) {
     if (!is_ignored(signal)) signals_.add(signal);
   }
+}
+
+user_signals::~user_signals() {
+  boost::system::error_code unlikely;
+  signals_.clear(unlikely);
+  outlast_user_signals();  // the program may still write results
 }
 
 void user_signals::listen(std::function<void()> on_first, std::function<void()> on_second) {

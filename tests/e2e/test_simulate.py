@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import socket
 import unittest
 from decimal import Decimal
@@ -51,6 +52,12 @@ class Flags(Case):
         self.assert_one_sentence(run, "'extra'", "sluice simulate --help")
         self.assertNotIn("command 'extra'", run.err)
         self.assert_one_sentence(self.refused("--prot", "1"), "unknown flag '--prot'", "--port")
+
+    def test_the_signals_of_a_run_do_not_end_it(self) -> None:
+        simulator = self.simulator()
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            simulator.process.send_signal(number)
+            self.assertEqual(simulator.ledger["attempts"], 0)
 
     def test_the_largest_seed(self) -> None:
         self.assertEqual(self.simulator("--seed", str(2**64 - 1)).ledger["attempts"], 0)

@@ -41,6 +41,18 @@ TEST_F(user_signals_test, call_what_listens_until_they_leave) {
   EXPECT_EQ(calls, "first;second;first;");
 }
 
+TEST_F(user_signals_test, do_not_end_the_process_afterwards) {
+  { const user_signals signals(loop); }
+  std::raise(SIGUSR1);
+  std::raise(SIGUSR2);
+}
+
+TEST_F(user_signals_test, have_no_effect_if_nothing_takes_them) {
+  std::signal(SIGUSR2, SIG_DFL);
+  outlast_user_signals();
+  std::raise(SIGUSR2);
+}
+
 TEST_F(user_signals_test, one_that_comes_early_counts) {
   user_signals signals(loop);
   std::raise(SIGUSR1);
