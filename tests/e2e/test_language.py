@@ -125,6 +125,11 @@ class Choice(Case):
                 self.assert_language(self.refusal(*words, *address, "--lang", "zh", command=command), True)
                 self.assert_language(self.refusal(*words, *address, command=command), False)
 
+    def test_probe_uses_it_for_the_end_too(self) -> None:
+        relay = self.relay(script=[{"status": 401, "body": {"error": {"message": "no"}}, "times": None}])
+        run = self.sluice("probe", "--model", "gpt-4o", "--base-url", relay.url, "--lang", "zh", expect=3)
+        self.assertIn("已停止：中转站拒绝了密钥", run.err)
+
 
 class Screen(Case):
     def environment(self, **more: str | None) -> dict[str, str]:

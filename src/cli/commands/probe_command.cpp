@@ -255,6 +255,7 @@ exit_status probe_relay(probe_settings& chosen) {
   run_settings& run = chosen.query.run;
   screen shown;
   shown.choose_colour(run.colour);
+  shown.choose_language(run.spoken);
   start_log(shown, run.verbose, run.quiet, run.log_file, run.json_log);
   prepared_relays relays(run, shown, needs_of(chosen.query, relay_use::send));
   const relay_member member = only_member(relays.members());
