@@ -82,6 +82,8 @@ class Check(Case):
         tokens = result["prompt_tokens"]
         self.assertEqual(result["max_completion_tokens"], 50)
         self.assertEqual(Decimal(result["cost_usd"]["at_most"]), (tokens * Decimal("0.5") + 50) / 1_000_000)
+        result = self.document(job, "--prices", prices, "--max-tokens", "20")["jobs"][0]
+        self.assertEqual(result["max_completion_tokens"], 20)
 
     def test_the_config_of_a_run_works_without_its_key(self) -> None:
         (self.folder / "sluice.toml").write_text('api-key-file = "missing"\nbase-url = "nonsense"\nrpm = 10\n')

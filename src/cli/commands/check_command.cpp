@@ -37,8 +37,8 @@ struct check_settings {
 };
 
 std::vector<setting> check_flags(check_settings& target) {
-  auto table = run_flags(target.run, {"model", "override-model", "system", "endpoint", "expect",
-                                      "limit", "max-line-bytes", "rpm", "tpm", "prices",
+  auto table = run_flags(target.run, {"model", "override-model", "system", "max-tokens", "endpoint",
+                                      "expect", "limit", "max-line-bytes", "rpm", "tpm", "prices",
                                       "price-multiplier", "price-group", "base-url", "api-key-file",
                                       "assume-max-tokens", "tier-default", "quiet", "lang"});
   for (auto& entry : table) {

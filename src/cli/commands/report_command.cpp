@@ -392,8 +392,9 @@ std::vector<setting> report_flags(report_settings& target) {
                    .short_help = "Show the jobs again and again until their runs end",
                    .long_help = "Shows the jobs every 2 s, or at the interval that is given, until "
                                 "no run works on them. On a terminal the lines are renewed; in a "
-                                "pipe each block follows the one before. The exit status is then "
-                                "that of the runs.",
+                                "pipe each block follows the one before. The exit status then "
+                                "says how the runs ended; 3 stands for every run that stopped, "
+                                "whatever its own exit status.",
                    .apply =
                        [&target](const std::string& interval) {
                          target.watch = parse_duration(interval);
