@@ -91,6 +91,9 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
   usd spent() const override { return progress_now().spent; }
   std::optional<usd> left() const override;
   void spent_elsewhere(usd amount) override;
+  void hold(usd amount) override;
+  void end_hold(usd amount, bool moved) override;
+  const store::claim& claim() const noexcept override { return claim_; }
   std::int64_t unix_now() const;
   std::optional<client_key> key_of_owner() const;
 
@@ -103,6 +106,7 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
   std::unique_ptr<job_set> jobs_;
   std::unique_ptr<engine_run> run_;
   std::optional<job_money> money_;
+  usd held_;   // the sum of the holds of calls
   usd needs_;  // the highest cost of a request that did not fit into the amount it may spend
   time_point run_began_{};
   ended_by ended_by_ = ended_by::nothing;
@@ -116,6 +120,7 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
   clock::timer expiry_timer_ = 0;
   wait_queue sleeping_;
   wait_queue saved_;
+  wait_queue moved_;
 };
 
 }  // namespace sluice::server

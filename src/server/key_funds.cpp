@@ -125,11 +125,13 @@ asio::awaitable<funds> key_funds::reserve_shared(const std::string& owner, usd b
   if (most > budget) co_return funds::spent;
   entry& own = entries_[owner];
   const auto left = own.batch == nullptr ? std::nullopt : own.batch->left();
-  const bool from_batch = left && *left >= most;
-  if (from_batch) own.batch->spent_elsewhere(most);
+  batch_in_work* const from = left && *left >= most ? own.batch : nullptr;
+  const store::claim claim = from == nullptr ? store::claim{} : from->claim();
+  if (from != nullptr) from->hold(most);
   own.reserved += most;
   const usd owed = std::exchange(own.owed, usd{});
   bool stored = false;
+  bool moved = false;
   bool fits = true;
   bool may_return = false;
   usd taken;
@@ -137,7 +139,9 @@ asio::awaitable<funds> key_funds::reserve_shared(const std::string& owner, usd b
     co_await disk_.run([&] {
       records_.add_call_spend(owner, most + owed);
       stored = true;
-      if (from_batch) return;
+      // Another server may have claimed the batch, and with it the amount that it may spend.
+      moved = from != nullptr && records_.claimed(claim);
+      if (moved) return;
       // A batch gives money to a call by raising the sum of the calls before it lowers its own
       // amount. So the amounts of the batches are read first.
       taken = records_.spent_by_others(owner, {});
@@ -150,8 +154,10 @@ asio::awaitable<funds> key_funds::reserve_shared(const std::string& owner, usd b
   } catch (const store::store_error& fault) {
     own.reserved -= most;
     if (!is_unclear(fault)) own.owed += stored ? negative(most) : owed;
+    if (from != nullptr) from->end_hold(most, stored || is_unclear(fault));
     throw;
   }
+  if (from != nullptr) from->end_hold(most, moved);
   if (fits) co_return funds::reserved;
   own.reserved -= most;
   taken -= most;

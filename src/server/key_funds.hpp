@@ -42,6 +42,14 @@ class key_funds {
     /// Reports the amount that calls of the key have taken from it; negative if they have returned
     /// it. Called only while its job is running.
     virtual void spent_elsewhere(usd amount) = 0;
+    /// If several servers share the store, money moves from the batch to a call in two steps, so
+    /// that at each moment one of the two counts it. hold(): the batch does not use the amount any
+    /// more, and still counts it as its own. end_hold(): now the store counts it as the call's
+    /// (`moved`), or the batch gets it back. Until then its job stays open.
+    virtual void hold(usd amount) = 0;
+    virtual void end_hold(usd amount, bool moved) = 0;
+    /// The claim of this server on the batch.
+    virtual const store::claim& claim() const noexcept = 0;
   };
 
   /// `shared`: other servers use the same store.

@@ -552,10 +552,11 @@ void pass_through::live_call::count(const start_gate::permit& turn, attempt_resu
         const std::optional<usd> cost = price(call);
         owner.needs_.figures.call_used(place, call.usage, cost, owner.unix_now());
         if (!call.reserved) co_return;
-        // An estimate does not prove what the relay bills.
+        // An estimate does not prove what the relay bills. If it is higher than the reservation,
+        // the relay has not kept to the limit of the reply.
         const bool exact = reported && cost && !call.asked.model_in_doubt;
-        co_await owner.needs_.money.settle(call.owner, *call.reserved,
-                                           exact ? *cost : *call.reserved);
+        const usd least = std::max(*call.reserved, cost.value_or(usd{}));
+        co_await owner.needs_.money.settle(call.owner, *call.reserved, exact ? *cost : least);
       }(owner_, place_, std::move(left), priced),
       [&owner = owner_](const std::exception_ptr& thrown) { owner.task_ended(thrown); });
 }

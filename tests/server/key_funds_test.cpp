@@ -32,9 +32,20 @@ struct fake_batch final : key_funds::batch_in_work {
   usd spent() const override { return {}; }
   std::optional<usd> left() const override { return rest; }
   void spent_elsewhere(usd amount) override { *rest -= amount; }
+  void hold(usd amount) override {
+    *rest -= amount;
+    held += amount;
+  }
+  void end_hold(usd amount, bool moved) override {
+    held -= amount;
+    if (!moved) *rest += amount;
+  }
+  const store::claim& claim() const noexcept override { return taken; }
 
   std::string name = "batch_1";
   std::optional<usd> rest;
+  usd held;
+  store::claim taken;
 };
 
 struct shared_funds : testing::Test {
@@ -203,13 +214,36 @@ TEST_F(shared_funds, ACallUsesWhatTheBatchHereDoesNotNeed) {
   add_batch(dollars(10));
   fake_batch batch;
   batch.rest = dollars(4);
+  batch.taken = records.claim_batch("one", {}, 0, 60).value();
   one.begin_batch("alice", batch);
   EXPECT_EQ(reserve(two, dollars(3)), funds::wait);
+  records.on_call = [&](std::string_view call) {
+    if (call == "add_call_spend") {
+      EXPECT_EQ(batch.held, dollars(3)) << "the batch counts it until the store counts it";
+    }
+  };
   EXPECT_EQ(reserve(one, dollars(3)), funds::reserved);
+  records.on_call = [](std::string_view) {};
+  EXPECT_EQ(batch.held, usd{});
   EXPECT_EQ(*batch.rest, dollars(1)) << "the batch may no longer use it";
   EXPECT_EQ(reserve(one, dollars(2)), funds::wait);
   settle(one, dollars(3), dollars(2));
   EXPECT_EQ(*batch.rest, dollars(1)) << "only the store says what is free now";
+  one.end_batch("alice", batch);
+}
+
+// The server was suspended for longer than its lease.
+TEST_F(shared_funds, ACallDoesNotUseTheMoneyOfALostBatch) {
+  add_batch(dollars(10));
+  fake_batch batch;
+  batch.rest = dollars(4);
+  batch.taken = records.claim_batch("one", {}, 0, 60).value();
+  one.begin_batch("alice", batch);
+  ASSERT_TRUE(records.claim_batch("two", {}, 100, 60));
+  EXPECT_EQ(reserve(one, dollars(3)), funds::wait);
+  EXPECT_EQ(*batch.rest, dollars(4));
+  EXPECT_EQ(batch.held, usd{});
+  EXPECT_EQ(records.add_call_spend("alice", {}), usd{});
   one.end_batch("alice", batch);
 }
 
