@@ -663,6 +663,27 @@ TEST_F(pass_throughs, ACallOfUnknownOutcomeKeepsItsReservation) {
   EXPECT_EQ(records.add_call_spend("alice", {}), reserved) << "a refusal costs nothing";
 }
 
+// The relay has not kept to max_tokens, and tells no usage.
+TEST_F(pass_throughs, AnEstimatedCostAboveTheReservationCounts) {
+  use_keys("budget = \"1\"\n");
+  std::string words;
+  for (int i = 0; i < 1000; ++i) words += "word ";
+  relay.plan = [&](const exchange_call&) {
+    auto planned = completion_plan();
+    planned.body = {{5s, R"({"object":"chat.completion","choices":[{"index":0,"message":{"role":)"
+                         R"("assistant","content":")" +
+                             words + R"("},"finish_reason":"stop"}]})"}};
+    return planned;
+  };
+  const auto& one = call(body(",\"max_tokens\":1"), "alice");
+  pass(1s);
+  const usd reserved = records.add_call_spend("alice", {});
+  finish(one);
+  settle();
+  EXPECT_EQ(one.status, 200);
+  EXPECT_GT(records.add_call_spend("alice", {}), reserved * 10);
+}
+
 TEST_F(pass_throughs, ABatchAndCallsShareTheBudgetOfTheirKey) {
   use_keys("budget = \"0.0001\"\n");
   options.pace.requests_per_minute = 30;
