@@ -170,13 +170,13 @@ asio::awaitable<void> key_funds::settle(const std::string& owner, usd most, usd 
   own.reserved -= most;
   usd less = cost;
   less -= most;
-  if (shared_) less += std::exchange(own.owed, usd{});
+  if (!shared_ && less != usd{}) take(own, less);
+  less += std::exchange(own.owed, usd{});
   if (less == usd{}) co_return;
-  if (!shared_) take(own, less);
   try {
     co_await disk_.run([&] { records_.add_call_spend(owner, less); });
   } catch (const store::store_error& fault) {
-    if (shared_ && !is_unclear(fault)) own.owed += less;
+    if (!is_unclear(fault)) own.owed += less;
     throw;
   }
 }

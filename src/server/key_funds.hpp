@@ -86,8 +86,7 @@ class key_funds {
     bool loaded = false;
     usd taken;     // spent and reserved by calls
     usd reserved;  // the reserved part of `taken`
-    // A change that the store has not made, since it failed; it is stored with the next one. Only
-    // if several servers share the store.
+    // A change that the store has not made, since it failed; it is stored with a later one.
     usd owed;
     std::optional<sighting> seen;  // what was taken when a call was refused
     batch_in_work* batch = nullptr;

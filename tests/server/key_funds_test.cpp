@@ -196,6 +196,21 @@ TEST_F(shared_funds, AServerAloneAlsoGivesBackAfterAFailureOfTheStore) {
   EXPECT_EQ(reserve(alone, dollars(10)), funds::reserved);
 }
 
+// Otherwise the key would have less money after a restart.
+TEST_F(shared_funds, AServerAloneStoresACostThatTheStoreDidNotTake) {
+  key_funds alone{disk, records, false};
+  EXPECT_EQ(reserve(alone, dollars(4)), funds::reserved);
+  fail_at("add_call_spend", 1);
+  settle(alone, dollars(4), dollars(1));
+  EXPECT_TRUE(failed);
+  EXPECT_EQ(alone.taken_now("alice"), dollars(1));
+  EXPECT_EQ(records.add_call_spend("alice", {}), dollars(4));
+  EXPECT_EQ(reserve(alone, dollars(9)), funds::reserved);
+  settle(alone, dollars(9), dollars(9));
+  EXPECT_EQ(alone.taken_now("alice"), dollars(10));
+  EXPECT_EQ(records.add_call_spend("alice", {}), dollars(10));
+}
+
 TEST_F(shared_funds, ARefusedCallTakesNothing) {
   EXPECT_NE(reserve(one, dollars(11)), funds::reserved);
   EXPECT_EQ(records.add_call_spend("alice", {}), usd{});
