@@ -89,6 +89,7 @@ asio::awaitable<void> benchmark::put(const load& asked) {
     if (targets_[i]->stopped) continue;
     outcomes.push_back({.throughput = record->throughput().value_or(0),
                         .held_by_cap = record->held_by_cap() > held_share,
+                        .held_by_budget = record->held_by_budget() > held_share,
                         .refused = current_->refused(i)});
   }
   // What was stopped shows nothing about the next load.

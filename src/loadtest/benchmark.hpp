@@ -35,8 +35,8 @@ class benchmark {
     duration max_wait = std::chrono::minutes{10};
   };
 
-  /// If the starts of a load waited for sluice's own limit for this share of the time, the limit
-  /// held the load back.
+  /// If the starts of a load waited for sluice's own limit, or for the budget, for this share of
+  /// the time, that held the load back.
   static constexpr double held_share = 0.05;
 
   benchmark(boost::asio::any_io_executor loop, clock& time, std::vector<target*> targets,

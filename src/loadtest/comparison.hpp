@@ -11,7 +11,7 @@ namespace sluice::bench {
 /// Compares two documents of `sluice bench --json`: what has changed for each load, and whether the
 /// change is more than noise. The data is resampled (resampling.hpp): for requests and output
 /// tokens per second the timelines, for latencies the histograms, for failures their share. A
-/// change is reported if 95 % of the resampled changes have the same sign. Without a real change,
+/// change is reported if 97.5 % of the resampled changes have the same sign. Without a real change,
 /// that happens in about one of twenty cases. A change of a latency by less than a step of the
 /// histograms is never reported. A metric with too few samples, for example a p99 with fewer than
 /// five values beyond it, is not judged.

@@ -40,6 +40,8 @@ void load_plan::ended(const std::vector<outcome>& targets) {
     why_ = "the relay refused the load as too many requests (429)";
   } else if (all([](const outcome& one) { return one.held_by_cap; })) {
     why_ = "sluice's own cap held it";
+  } else if (all([](const outcome& one) { return one.held_by_budget; })) {
+    why_ = "the budget held it";
   } else if (all([](const outcome& one) { return one.throughput == 0; })) {
     why_ = "no request succeeded";
   } else if (!grew) {

@@ -60,11 +60,16 @@ void load_record::add_gap(duration gap) {
   inter_chunk_.add(milliseconds(gap));
 }
 
-void load_record::add_vain_wait(time_point wanted, time_point ended, duration waited_for_cap) {
+void load_record::add_vain_wait(time_point wanted, time_point ended, const own_waits& waited) {
   ++never_started_;
   waited_until_ = std::max(waited_until_.value_or(ended), ended);
-  waited_for_cap_s_ += in_seconds(waited_for_cap);
+  add_waits(waited);
   if (asked_.open()) from_intended_.add(milliseconds(ended - wanted));
+}
+
+void load_record::add_waits(const own_waits& waited) {
+  waited_for_cap_s_ += in_seconds(waited.for_cap);
+  waited_for_budget_s_ += in_seconds(waited.for_budget);
 }
 
 void load_record::note_start(time_point sending) {
@@ -77,7 +82,7 @@ void load_record::note_start(time_point sending) {
 
 void load_record::add(const measurement& one) {
   const time_point sent = one.sending.value_or(one.granted);
-  waited_for_cap_s_ += in_seconds(one.waited_for_cap);
+  add_waits(one.waited);
   in_flight_s_ += in_seconds(one.ended - one.granted);
   first_sent_ = std::min(first_sent_.value_or(sent), sent);
   last_end_ = std::max(last_end_.value_or(one.ended), one.ended);
@@ -167,9 +172,9 @@ std::optional<double> load_record::throughput() const {
   return static_cast<double>(succeeded_) / in_seconds(*last_end_ - *first_sent_);
 }
 
-double load_record::held_by_cap() const {
-  const double meant = waited_for_cap_s_ + in_flight_s_;
-  return meant > 0 ? waited_for_cap_s_ / meant : 0;
+double load_record::share_of_time(double waited_s) const {
+  const double meant = waited_for_cap_s_ + waited_for_budget_s_ + in_flight_s_;
+  return meant > 0 ? waited_s / meant : 0;
 }
 
 ordered_json load_record::to_json(const client& ran,
@@ -240,6 +245,7 @@ ordered_json load_record::to_json(const client& ran,
   told["client_cpu_us_per_request"] = rounded_or_null(cpu_each);
   told["client_busy"] = rounded(ran.wall_s > 0 ? std::min(ran.used.busy_s / ran.wall_s, 1.0) : 0);
   told["held_by_cap"] = rounded(held_by_cap());
+  told["held_by_budget"] = rounded(held_by_budget());
   told["most_in_60s"] = meter_.most();
   told["stopped"] = stopped ? ordered_json(*stopped) : ordered_json();
   told["histograms"] = {{"ttft_ms", steps_json(ttft_)},

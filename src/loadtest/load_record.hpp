@@ -32,9 +32,9 @@ class load_record {
   void add(const measurement& one);
   /// The time between two arrivals of a stream.
   void add_gap(duration gap);
-  /// A request never started: the load ended while the request waited for its turn. In an open
-  /// loop, its waiting time counts as a latency from the intended start.
-  void add_vain_wait(time_point wanted, time_point ended, duration waited_for_cap);
+  /// A request never started: the load ended while the request waited for its turn or for the
+  /// budget. In an open loop, its waiting time counts as a latency from the intended start.
+  void add_vain_wait(time_point wanted, time_point ended, const own_waits& waited);
 
   std::uint64_t requests() const noexcept { return succeeded_ + failed_; }
   std::uint64_t succeeded() const noexcept { return succeeded_; }
@@ -43,7 +43,9 @@ class load_record {
   std::optional<double> throughput() const;
   /// The share of the time that requests spent waiting for sluice's own limit, of the time in which
   /// they should have been in flight.
-  double held_by_cap() const;
+  double held_by_cap() const { return share_of_time(waited_for_cap_s_); }
+  /// The same for the waits until the budget covered the highest cost of a request.
+  double held_by_budget() const { return share_of_time(waited_for_budget_s_); }
 
   /// The member of `loads` in a document of `sluice bench`. `ran`: the processor time of the thread
   /// for all targets together, in a time of `wall_s` in which `requests` requests ended.
@@ -76,6 +78,8 @@ class load_record {
   void add_success(const measurement& one, time_point sent);
   void add_failure(const measurement& one);
   void add_slow(const measurement& one, double latency_ms, std::optional<double> ttft_ms);
+  void add_waits(const own_waits& waited);
+  double share_of_time(double waited_s) const;
   double seconds(time_point when) const;
 
   load asked_;
@@ -109,6 +113,7 @@ class load_record {
   histogram from_intended_;
   histogram tokens_each_;  // per second
   double waited_for_cap_s_ = 0;
+  double waited_for_budget_s_ = 0;
   double in_flight_s_ = 0;
   timeline timeline_{{.series = 6, .shortest_step_s = 1, .begin_s = 0}};
   std::vector<told_request> slowest_;  // slowest first

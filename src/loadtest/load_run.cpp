@@ -191,48 +191,50 @@ asio::awaitable<void> load_run::ask_by_schedule(std::size_t place, time_point be
   }
 }
 
-asio::awaitable<bool> load_run::afford(target& of, request& asked) {
+asio::awaitable<funds> load_run::afford(target& of, request& asked) {
   for (;;) {
-    if (closed_ || of.stopped) co_return false;
-    switch (money_.reserve(of.member.name, asked)) {
-      case funds::reserved:
-        co_return true;
-      case funds::wait:
-        co_await money_.freed().wait();
-        break;
-      case funds::spent:
-        spent_ = true;
-        close_gates();
-        co_return false;
-      case funds::never:
-        co_return false;
+    if (closed_ || of.stopped) co_return funds::wait;
+    const funds granted = money_.reserve(of.member.name, asked);
+    if (granted == funds::spent) {
+      spent_ = true;
+      close_gates();
     }
+    if (granted != funds::wait) co_return granted;
+    co_await money_.freed().wait();
   }
 }
 
 asio::awaitable<void> load_run::ask(std::size_t place, time_point wanted) {
   target& of = *targets_[place];
   request asked = of.supply.next();
-  if (!co_await afford(of, asked)) co_return;
+  const time_point came = time_.now();
+  const funds granted = co_await afford(of, asked);
   const time_point ready = time_.now();
+  own_waits waited;
+  if (ready - came >= shortest_wait) waited.for_budget = ready - came;
+  if (granted != funds::reserved) {
+    // A request that found the budget used up at once did not wait; it ended the load.
+    const bool in_vain = granted == funds::wait || waited.for_budget > duration{};
+    if (in_vain && records_[place]) records_[place]->add_vain_wait(wanted, ready, waited);
+    co_return;
+  }
   start_gate::token_count tokens;
   if (options_.counts_tokens) {
     tokens = [&of, need = token_estimate::of(asked)] { return of.tokens.tokens(need); };
   }
   const auto turn = co_await of.gate.enter(std::nullopt, tokens);
+  const time_point entered = time_.now();
+  waited.for_cap = waited_for_cap(of, ready, entered);
   if (!turn) {
     money_.give_back(asked);
-    if (records_[place]) {
-      const time_point now = time_.now();
-      records_[place]->add_vain_wait(wanted, now, waited_for_cap(of, ready, now));
-    }
+    if (records_[place]) records_[place]->add_vain_wait(wanted, entered, waited);
     co_return;
   }
-  co_await send(place, std::move(asked), wanted, ready, *turn);
+  co_await send(place, std::move(asked), wanted, waited, *turn);
 }
 
 asio::awaitable<void> load_run::send(std::size_t place, request asked, time_point wanted,
-                                     time_point ready, start_gate::permit turn) {
+                                     own_waits waited, start_gate::permit turn) {
   target& of = *targets_[place];
   measurement seen;
   watch watching(records_[place].get(), seen);
@@ -242,7 +244,7 @@ asio::awaitable<void> load_run::send(std::size_t place, request asked, time_poin
   seen.wanted = wanted;
   seen.granted = tried.seen().started;
   seen.started_unix = time_.unix_now();
-  seen.waited_for_cap = waited_for_cap(of, ready, seen.granted);
+  seen.waited = waited;
 
   const std::string key = fmt::format("{}-{}", options_.id, ++sent_);
   attempt_outcome told = co_await of.send(tried, asked, key);

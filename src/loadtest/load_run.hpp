@@ -78,9 +78,10 @@ class load_run {
   boost::asio::awaitable<void> keep_asking(std::size_t place);
   boost::asio::awaitable<void> ask_by_schedule(std::size_t place, time_point begin);
   boost::asio::awaitable<void> ask(std::size_t place, time_point wanted);
-  boost::asio::awaitable<bool> afford(target& of, request& asked);
+  /// wait: the load, or that of this target, ended while the request waited.
+  boost::asio::awaitable<funds> afford(target& of, request& asked);
   boost::asio::awaitable<void> send(std::size_t place, request asked, time_point wanted,
-                                    time_point ready, start_gate::permit turn);
+                                    own_waits waited, start_gate::permit turn);
   void note_reply(std::size_t place, const request& asked, const reply& told, attempt& tried,
                   measurement& seen);
   void note_failure(const target& of, const request& asked, const failure& why,

@@ -10,6 +10,12 @@
 
 namespace sluice::bench {
 
+/// How long a request waited for reasons of sluice's own, and not of the relay.
+struct own_waits {
+  duration for_cap{};     ///< for the limit; not in a pause of the relay
+  duration for_budget{};  ///< until the budget covered its highest cost
+};
+
 /// One request of a load with its times, as the client saw them. nullopt: the event did not happen.
 struct measurement {
   std::string id;
@@ -17,8 +23,7 @@ struct measurement {
   double started_unix = 0;  ///< Unix time of `granted`
   time_point wanted{};      ///< when the load asked for it
   time_point granted{};     ///< when the limit let it start
-  /// The part of this wait that sluice's own limit caused, and not a pause of the relay.
-  duration waited_for_cap{};
+  own_waits waited;         ///< the part of this wait that sluice itself caused
   bool connected_anew = false;
   std::optional<time_point> sending;      ///< connected, and about to send the first byte
   std::optional<time_point> head;         ///< the response head arrived

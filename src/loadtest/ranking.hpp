@@ -13,10 +13,10 @@ struct ranking_options {
 
 /// Ranks the targets of a benchmark by their speed: by the median time to the first token, or to
 /// the end of the reply if nothing was streamed, under the last load that all of them answered.
-/// Resampling of the histograms (resampling.hpp) shows whether a difference is certain: in 95 % of
-/// the samples the fastest target is the faster one, compared with all others at once (Bonferroni).
-/// A difference that is smaller than a step of the histograms, or with fewer than ten requests, is
-/// never certain. Pure; the same document gives the same result.
+/// Resampling of the histograms (resampling.hpp) shows whether a difference is certain: in 97.5 %
+/// of the samples the fastest target is the faster one, compared with all others at once
+/// (Bonferroni). A difference that is smaller than a step of the histograms, or with fewer than ten
+/// requests, is never certain. Pure; the same document gives the same result.
 ///
 /// The member `ranking` of the document, null if fewer than two targets answered:
 ///

@@ -103,6 +103,15 @@ function benchNotes(targets) {
         ),
       );
     }
+    const unpaid = target.loads.filter((load) => load.held_by_budget >= 0.05);
+    if (unpaid.length > 0) {
+      notes.push(
+        note(
+          'info',
+          `${who}The budget, not the relay, held the starts back for part of the time: ${listed(unpaid.map((load) => `${percent(load.held_by_budget)} at ${loadName(load)}`))}. The relay may serve more.`,
+        ),
+      );
+    }
     for (const load of target.loads) {
       const where = `${who}${targets.length > 1 || target.loads.length > 1 ? `At ${loadName(load)}: ` : ''}`;
       if (load.stopped && load.stopped !== target.stopped) notes.push(note('warn', `${where}${load.stopped}`));

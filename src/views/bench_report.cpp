@@ -115,6 +115,13 @@ std::vector<std::string> warnings_of(const ordered_json& load) {
         name, count(load, "rpm") != 0 ? grouped(count(load, "rpm")) : "tokens", percent(held),
         count(load, "rpm") != 0 ? "--rpm" : "--tpm"));
   }
+  const double unpaid = number(load, "held_by_budget").value_or(0);
+  if (unpaid > bench::benchmark::held_share) {
+    list.push_back(
+        fmt::format("{}: starts waited for the budget for {} of the time, not for the relay: the "
+                    "highest costs of the requests in flight had used it up; raise --budget",
+                    name, percent(unpaid)));
+  }
   const double busy = number(load, "client_busy").value_or(0);
   if (busy > bench::client_load::too_busy) {
     list.push_back(fmt::format(

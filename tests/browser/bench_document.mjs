@@ -192,6 +192,7 @@ function load(random, how, from, starts) {
     models: modelsOf(good, how.model),
     client_cpu_us_per_request: rounded(random.spread(60, 0.1)),
     client_busy: 0.02,
+    held_by_budget: 0,
     held_by_cap: how.rpm > 0 && duration_s > 30 && how.load > 1 ? 0.41 : 0,
     most_in_60s: mostInAMinute(all),
     stopped: null,

@@ -319,6 +319,60 @@ TEST(benchmark, does_not_hide_starts_that_were_due_and_never_went_out) {
   EXPECT_GT(load.at("latency_from_intended_ms").at("p99"), 2500);
 }
 
+// The budget covers few requests at once, since the highest costs of those in flight are reserved.
+TEST(benchmark, does_not_hide_starts_that_waited_for_the_budget) {
+  benchmark_rig rig;
+  auto& relay = rig.add();
+  relay.plan = [](const exchange_call&) {
+    exchange_plan plan = stream_plan();
+    plan.before_head = 2s;
+    return plan;
+  };
+  const auto told = rig.run(load_plan({at_rate(600, 6s)}), usd::parse("0.0005"));
+  EXPECT_TRUE(told.at("stopped").is_null()) << "the budget is not used up";
+  const auto& load = told.at("loads").at(0);
+  ASSERT_GT(relay.calls.size(), 3U);
+  ASSERT_LT(relay.calls.size(), 30U);
+  EXPECT_EQ(load.at("succeeded"), relay.calls.size());
+  EXPECT_EQ(load.at("never_started"), 60 - relay.calls.size());
+  EXPECT_EQ(load.at("latency_from_intended_ms").at("count"), 60);
+  EXPECT_GT(load.at("latency_from_intended_ms").at("p99"), 4500);
+  EXPECT_NEAR(load.at("started_per_s"), static_cast<double>(relay.calls.size()) / 6, 0.01);
+  EXPECT_GT(load.at("held_by_budget"), 0.5);
+  EXPECT_EQ(load.at("held_by_cap"), 0);
+}
+
+TEST(benchmark, tells_that_the_budget_held_requests_in_flight_back) {
+  benchmark_rig rig;
+  auto& relay = rig.add();
+  load asked = in_flight(16, 0);
+  asked.time = 2s;
+  const auto told = rig.run(load_plan({asked}), usd::parse("0.0015"));
+  EXPECT_TRUE(told.at("stopped").is_null()) << "the budget is not used up";
+  const auto& load = told.at("loads").at(0);
+  EXPECT_EQ(load.at("succeeded"), relay.calls.size());
+  EXPECT_GT(load.at("held_by_budget"), 0.2);
+  EXPECT_GT(load.at("never_started"), 0);
+}
+
+TEST(benchmark, a_budget_that_is_large_enough_holds_nothing_back) {
+  benchmark_rig rig;
+  rig.add();
+  const auto load = rig.run(load_plan({in_flight(4, 40)}), usd::parse("1")).at("loads").at(0);
+  EXPECT_EQ(load.at("held_by_budget"), 0);
+  EXPECT_EQ(load.at("never_started"), 0);
+}
+
+// The first start finds that the budget does not cover it. It waited for nothing.
+TEST(benchmark, a_budget_of_nothing_makes_no_latencies) {
+  benchmark_rig rig;
+  rig.add();
+  const auto load =
+      rig.run(load_plan({at_rate(600, 6s)}), usd::parse("0.000001")).at("loads").at(0);
+  EXPECT_EQ(load.at("never_started"), 0);
+  EXPECT_TRUE(load.at("latency_from_intended_ms").is_null());
+}
+
 TEST(benchmark, keeps_the_times_of_failures_out) {
   benchmark_rig rig;
   rig.add().plan = [](const exchange_call& call) {

@@ -74,7 +74,9 @@ TEST(load_plan, sweeps_on_if_one_of_the_targets_fails_or_refuses) {
       (std::vector<double>{1, 2, 4}));
   EXPECT_EQ(why, "throughput no longer grows");
   EXPECT_EQ(swept(load_plan::sweep(closed(1), 256),
-                  {{{1, false, true}, {1, false}}, {{2, false, true}, {2, false, true}}}, why),
+                  {{{1, false, false, true}, {1, false}},
+                   {{2, false, false, true}, {2, false, false, true}}},
+                  why),
             (std::vector<double>{1, 2}));
   EXPECT_EQ(why, "the relay refused the load as too many requests (429)");
 }
@@ -86,13 +88,16 @@ TEST(load_plan, sweeps_no_further_than_it_may) {
   EXPECT_EQ(why, "the greatest load that was asked for is reached");
 }
 
-TEST(load_plan, ends_a_sweep_that_the_own_cap_holds) {
+TEST(load_plan, ends_a_sweep_that_the_own_cap_or_the_budget_holds) {
   std::string why;
   load open;
   open.rate = 60;
   EXPECT_EQ(swept(load_plan::sweep(open, 6000), {{{1, false}}, {{2, false}}, {{3, true}}}, why),
             (std::vector<double>{60, 120, 240}));
   EXPECT_EQ(why, "sluice's own cap held it");
+  EXPECT_EQ(swept(load_plan::sweep(open, 6000), {{{1, false}}, {{2, false, true}}}, why),
+            (std::vector<double>{60, 120}));
+  EXPECT_EQ(why, "the budget held it");
 }
 
 TEST(arrivals, are_even) {

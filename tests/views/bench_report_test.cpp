@@ -25,6 +25,7 @@ ordered_json one_load() {
           {"errors", ordered_json::object()},
           {"client_busy", 0.1},
           {"held_by_cap", 0.01},
+          {"held_by_budget", 0.01},
           {"stopped", nullptr}};
 }
 
@@ -88,11 +89,13 @@ TEST(bench_lines, the_ranking_is_a_line) {
 TEST(bench_lines, warns_of_what_the_figures_may_be_instead) {
   auto load = one_load();
   load["held_by_cap"] = 0.63;
+  load["held_by_budget"] = 0.31;
   load["client_busy"] = 0.71;
   load["errors"] = {{"429", 3}, {"connection_failed", 2}};
   load["stopped"] = "the budget is spent";
   const auto lines = bench_lines(document(load));
   EXPECT_THAT(lines, HasSubstr("sluice's own cap of 200 a minute held it for 63 % of the time"));
+  EXPECT_THAT(lines, HasSubstr("starts waited for the budget for 31 % of the time"));
   EXPECT_THAT(lines, HasSubstr("this program was busy for 71 % of the time"));
   EXPECT_THAT(lines, HasSubstr("failed: 3 429, 2 connection_failed"));
   EXPECT_THAT(lines, HasSubstr("not all of it was sent: the budget is spent"));
