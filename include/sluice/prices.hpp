@@ -141,8 +141,8 @@ class model_prices {
   /// The highest rates that can apply to a request for this tier: over every step that its prompt
   /// can reach, at any hour, before and after every change. Relays that ignore the tier serve the
   /// standard tier, so its rates count too. "auto" leaves the tier to the account, so the priority
-  /// tier counts as well if the model has one, even if a rate of it is missing. The account may also choose the place, so
-  /// the highest factor of `geo` counts. Nothing: the price is unknown.
+  /// tier counts as well if the model has one. The account may also choose the place, so the
+  /// highest factor of `geo` counts. Nothing: a rate is unknown.
   std::optional<bound> dearest(std::int64_t most_prompt_tokens, endpoint target,
                                std::string_view tier) const;
 

@@ -171,7 +171,7 @@ token_rates model_prices::standard_rates(std::size_t changes_in_force, const rat
 
 token_rates model_prices::at_tier(const tier_prices& tier, token_rates rates,
                                   std::int64_t prompt_tokens) const {
-  if (tier.times) return times(std::move(rates), *tier.times);
+  if (tier.times) return times(rates, *tier.times);
   if (tier.own.steps.empty() && reaches_a_step(standard, prompt_tokens)) return token_rates{};
   return rates_of(tier.own.base, tier.own.steps, prompt_tokens);
 }
@@ -198,7 +198,7 @@ model_prices::priced model_prices::cost(const token_usage& usage, const serving&
           standard_rates(static_cast<std::size_t>(come), open == hours.end() ? nullptr : &*open,
                          usage.prompt_tokens);
       if (tier != nullptr) rates = at_tier(*tier, rates, usage.prompt_tokens);
-      if (!anywhere) rates = times(std::move(rates), place->second);
+      if (!anywhere) rates = times(rates, place->second);
       const bill all = bill_of(usage, rates);
       if (!all.missing().empty()) {
         return {std::nullopt,
