@@ -402,7 +402,7 @@ asio::awaitable<std::optional<int>> pass_through::live_call::follow(const start_
   if (gone_) {
     if (ended.outcome) {
       const auto usage = ended.outcome->usage;
-      count(turn, std::move(ended), usage);
+      count(turn, std::move(ended), usage, {});
     } else {
       keep_or_give_back(keeps_reservation(end_without_result(end, ended.outcome.error())));
     }
@@ -424,7 +424,7 @@ asio::awaitable<std::optional<int>> pass_through::live_call::follow(const start_
     }
     error_.clear();
     owner_.relays_.succeeded(turn.lane, started_);
-    count(turn, std::move(ended), usage);
+    count(turn, std::move(ended), usage, reply.usage().how());
     co_return sent_ ? status : 0;
   }
   const failure why = ended.outcome.error();
@@ -514,9 +514,11 @@ asio::awaitable<int> pass_through::live_call::refuse(const api_error& why) {
   co_return sent ? why.status : 0;
 }
 
-// Counts the usage of a call, and settles its reservation. The client does not wait for this.
+// Counts the usage of a call, and settles its reservation. `message`: the facts of a reply in
+// Anthropic's form. The client does not wait for this.
 void pass_through::live_call::count(const start_gate::permit& turn, attempt_result&& ended,
-                                    const std::optional<token_usage>& usage) {
+                                    const std::optional<token_usage>& usage,
+                                    const serving& message) {
   ended_call left{
       .owner = key_.name,
       .relay = owner_.relays_[turn.lane].options.name,
@@ -524,7 +526,7 @@ void pass_through::live_call::count(const start_gate::permit& turn, attempt_resu
       .reply = {},
       .estimates = false,
       .usage = usage,
-      .how = {.tier = {}, .started_unix = started_unix_, .ended_unix = ended.ended_unix},
+      .how = {message.tier, started_unix_, ended.ended_unix, message.speed, message.geo},
       .reserved = std::exchange(reserved_, std::nullopt)};
   if (ended.outcome) {
     left.how = ended.outcome->served(started_unix_, ended.ended_unix);

@@ -62,7 +62,7 @@ class pass_through::live_call {
   boost::asio::awaitable<int> pass_on_error(reply_pipe& reply, const secrets& hidden);
   boost::asio::awaitable<int> refuse(const api_error& why);
   void count(const start_gate::permit& turn, attempt_result&& ended,
-             const std::optional<token_usage>& usage);
+             const std::optional<token_usage>& usage, const serving& message);
   void keep_or_give_back(bool keep);
   void client_left();
   void note_reply();

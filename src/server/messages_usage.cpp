@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "json/object.hpp"
 
@@ -26,12 +27,22 @@ void messages_usage::take(std::string_view usage) {
   const json_object object(usage);
   if (const auto input = count(object, "input_tokens")) input_ = *input;
   if (const auto read = count(object, "cache_read_input_tokens")) found_.cached_tokens = *read;
-  if (const auto written = count(object, "cache_creation_input_tokens")) {
-    // The end of a stream repeats the sum, but not its parts.
-    const auto one_hour = count(object.object("cache_creation"), "ephemeral_1h_input_tokens");
-    found_.cache_write_1h_tokens =
-        std::min(*written, one_hour.value_or(found_.cache_write_1h_tokens));
-    found_.cache_write_tokens = *written - found_.cache_write_1h_tokens;
+  const json_object parts = object.object("cache_creation");
+  const auto one_hour = count(parts, "ephemeral_1h_input_tokens");
+  const auto five_minutes = count(parts, "ephemeral_5m_input_tokens");
+  const auto sum = count(object, "cache_creation_input_tokens");
+  if (sum || one_hour || five_minutes) {
+    // The end of a stream repeats the sum, but not its parts. Some relays report only the parts.
+    found_.cache_write_1h_tokens = one_hour.value_or(
+        sum ? std::min(*sum, found_.cache_write_1h_tokens) : found_.cache_write_1h_tokens);
+    const std::int64_t rest =
+        std::max<std::int64_t>(sum.value_or(0) - found_.cache_write_1h_tokens, 0);
+    found_.cache_write_tokens = std::max(rest, five_minutes.value_or(0));
+  }
+  for (const auto& [name, fact] :
+       {std::pair{"service_tier", &how_.tier}, std::pair{"speed", &how_.speed},
+        std::pair{"inference_geo", &how_.geo}}) {
+    if (auto text = object.text(name); text && !text->empty()) *fact = *std::move(text);
   }
   if (const auto output = count(object, "output_tokens")) output_ = *output;
 }

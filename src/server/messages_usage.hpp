@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "openai/sse_parser.hpp"
+#include "sluice/prices.hpp"
 #include "sluice/usage.hpp"
 
 namespace sluice::server {
@@ -22,6 +23,9 @@ class messages_usage {
   /// Returns whether the whole message has arrived; call finish() first. An object that is longer
   /// than `longest_body` counts as a message.
   bool complete() const noexcept { return complete_; }
+  /// The service tier, the speed and the place of the reply, as far as it names them. The times are
+  /// not set.
+  const serving& how() const noexcept { return how_; }
   std::size_t held() const noexcept { return body_.size() + parser_.held(); }
 
  private:
@@ -33,6 +37,7 @@ class messages_usage {
   bool complete_ = false;
   sse_parser parser_;
   std::string body_;
+  serving how_;
   token_usage found_;                  // without `input_` and `output_`
   std::optional<std::int64_t> input_;  // without the parts that were cached or written to the cache
   std::optional<std::int64_t> output_;

@@ -40,6 +40,30 @@ TEST(messages_usage, reads_a_whole_reply) {
   EXPECT_TRUE(usage.complete());
 }
 
+TEST(messages_usage, reads_what_a_price_depends_on) {
+  messages_usage of_stream;
+  of_stream.body(R"(data: {"type":"message_start","message":{"usage":{"input_tokens":1,)"
+                 R"("service_tier":"priority","inference_geo":"us"}}})"
+                 "\n\n"
+                 R"(data: {"type":"message_delta","usage":{"output_tokens":9,"speed":"fast"}})"
+                 "\n\ndata: {\"type\":\"message_stop\"}\n\n");
+  ASSERT_TRUE(of_stream.finish());
+  EXPECT_EQ(of_stream.how().tier, "priority");
+  EXPECT_EQ(of_stream.how().speed, "fast");
+  EXPECT_EQ(of_stream.how().geo, "us");
+}
+
+TEST(messages_usage, reads_cache_writes_without_their_sum) {
+  messages_usage usage;
+  usage.body(R"({"type":"message","usage":{"input_tokens":1,"output_tokens":1,"cache_creation":)"
+             R"({"ephemeral_5m_input_tokens":500,"ephemeral_1h_input_tokens":1500}}})");
+  const auto found = usage.finish();
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->prompt_tokens, 2001);
+  EXPECT_EQ(found->cache_write_tokens, 500);
+  EXPECT_EQ(found->cache_write_1h_tokens, 1500);
+}
+
 TEST(messages_usage, reads_a_stream_that_comes_in_any_pieces) {
   for (const std::size_t size : {1, 7, 1000}) {
     messages_usage usage;
