@@ -79,23 +79,43 @@ const setting* find_key(const std::vector<setting>& entries, const std::string& 
   return nullptr;
 }
 
-// The setting with this name. Refuses a name that no setting has; `origin` names the table.
-const setting& setting_of(const std::string& name, const std::vector<setting>& entries,
-                          const std::string& origin) {
-  if (const setting* found = find_key(entries, name)) return *found;
+// The keys of the other commands. Makes them when they are needed first.
+class other_keys {
+ public:
+  explicit other_keys(std::function<std::vector<other_key>()> make) : make_(std::move(make)) {}
+  const std::vector<other_key>& all() {
+    if (make_) made_ = std::exchange(make_, nullptr)();
+    return made_;
+  }
+
+ private:
+  std::function<std::vector<other_key>()> make_;
+  std::vector<other_key> made_;
+};
+
+// The setting with this name; null: only another command has it. Refuses a name that no command
+// has; `origin` names the table.
+const setting* setting_of(const std::string& name, const std::vector<setting>& entries,
+                          other_keys& others, const std::string& origin) {
+  if (const setting* found = find_key(entries, name)) return found;
   std::vector<std::string> names;
   for (const setting& entry : entries) {
     if (entry.in_config) names.push_back(entry.name);
+  }
+  for (const other_key& other : others.all()) {
+    if (other.name == name) return nullptr;
+    names.push_back(other.name);
   }
   refuse(fmt::format("{}: unknown key '{}'{}", origin, name, did_you_mean(name, names)));
 }
 
 // Applies every key of one table; `origin` names the table in messages.
-void apply_table(const toml::table& table, const std::vector<setting>& entries,
+void apply_table(const toml::table& table, const std::vector<setting>& entries, other_keys& others,
                  const std::string& origin) {
   for (const auto& [key, node] : table) {
     const std::string name(key.str());
-    const setting* chosen = &setting_of(name, entries, origin);
+    const setting* chosen = setting_of(name, entries, others, origin);
+    if (chosen == nullptr) continue;
     if (chosen->apply_pair) {
       const toml::table* pairs = node.as_table();
       if (pairs == nullptr) {
@@ -129,7 +149,7 @@ void apply_table(const toml::table& table, const std::vector<setting>& entries,
 // mistake is found now and not in the night when the profile is first used.
 std::map<std::string, toml::table> take_profiles(toml::table& document,
                                                  const std::vector<setting>& entries,
-                                                 const std::string& path) {
+                                                 other_keys& others, const std::string& path) {
   std::map<std::string, toml::table> profiles;
   const toml::node* node = document.get(profile_tables);
   if (node == nullptr) return profiles;
@@ -146,7 +166,7 @@ std::map<std::string, toml::table> take_profiles(toml::table& document,
     }
     for (const auto& [inner, value] : *table) {
       (void)value;
-      setting_of(std::string(inner.str()), entries, profile_origin(path, name));
+      (void)setting_of(std::string(inner.str()), entries, others, profile_origin(path, name));
     }
     profiles.emplace(name, *table);
   }
@@ -167,16 +187,19 @@ const toml::table& find_profile(const std::map<std::string, toml::table>& profil
       names.empty() ? std::string() : fmt::format("; it has {}", fmt::join(names, ", "))));
 }
 
-toml::table parse_document(const config_file& config, const std::vector<setting>& entries) {
+toml::table parse_document(const config_file& config, const std::vector<setting>& entries,
+                           other_keys& others) {
   try {
     return toml::parse(config.text, config.path);
   } catch (const toml::parse_error& fault) {
     // The parser's message may contain the value, which may be a secret.
     const auto number = fault.source().begin.line;
     const std::string line = line_of(config.text, number);
-    const bool secret = std::any_of(entries.begin(), entries.end(), [&](const setting& entry) {
+    const auto names_secret = [&](const auto& entry) {
       return entry.secret && line.find(entry.name) != std::string::npos;
-    });
+    };
+    const bool secret = std::any_of(entries.begin(), entries.end(), names_secret) ||
+                        std::any_of(others.all().begin(), others.all().end(), names_secret);
     refuse(fmt::format(
         "{} line {}: {}", config.path, number,
         secret ? "cannot be read; write the value in quotes" : std::string(fault.description())));
@@ -195,7 +218,8 @@ void apply_lists(toml::table& document, const std::vector<setting_tables>& lists
                          tables.name, tables.name));
     }
     for (const auto& element : *list) {
-      apply_table(*element.as_table(), tables.begin(),
+      other_keys none(nullptr);
+      apply_table(*element.as_table(), tables.begin(), none,
                   fmt::format("{}: [[{}]]", path, tables.name));
     }
     document.erase(tables.name);
@@ -229,6 +253,14 @@ std::vector<std::pair<std::string, std::string>> settings::given() const {
     }
   }
   return list;
+}
+
+std::vector<std::string> settings::secret_flags() const {
+  std::vector<std::string> names;
+  for (const setting& entry : table_) {
+    if (entry.on_line && entry.secret) names.push_back(entry.name);
+  }
+  return names;
 }
 
 void settings::add_to(CLI::App& command) {
@@ -268,14 +300,17 @@ std::set<std::string> settings::apply(const std::optional<config_file>& config,
     }
     apply_environment();
   } else {
-    toml::table document = parse_document(*config, table_);
-    const auto profiles = take_profiles(document, table_, config->path);
+    other_keys others(other_keys_);
+    toml::table document = parse_document(*config, table_, others);
+    const auto profiles = take_profiles(document, table_, others, config->path);
     apply_lists(document, tables_, config->path);
-    apply_table(document, table_, config->path);
+    begin_source();
+    apply_table(document, table_, others, config->path);
     apply_environment();
     if (!profile.empty()) {
       const toml::table& chosen = find_profile(profiles, profile, config->path);
-      apply_table(chosen, table_, profile_origin(config->path, profile));
+      begin_source();
+      apply_table(chosen, table_, others, profile_origin(config->path, profile));
       for (const auto& [key, value] : chosen) in_profile.emplace(key.str());
     }
   }
@@ -283,7 +318,14 @@ std::set<std::string> settings::apply(const std::optional<config_file>& config,
   return in_profile;
 }
 
+void settings::begin_source() const {
+  for (const setting& entry : table_) {
+    if (entry.begin_source) entry.begin_source();
+  }
+}
+
 void settings::apply_environment() const {
+  begin_source();
   for (const setting& entry : table_) {
     if (entry.environment.empty()) continue;
     const char* text = std::getenv(entry.environment.c_str());
@@ -292,6 +334,7 @@ void settings::apply_environment() const {
 }
 
 void settings::apply_line() const {
+  begin_source();
   for (std::size_t i = 0; i < table_.size(); ++i) {
     const setting& entry = table_[i];
     const line_flag& place = *flags_[i];

@@ -48,6 +48,9 @@ struct setting {
   std::string environment = {};
   /// The flag may be given several times, and each value counts. Otherwise the last one counts.
   bool repeatable = false;
+  /// Called before each source of values is applied, the weakest source first. A repeatable setting
+  /// can use it to let a value replace those of weaker sources.
+  std::function<void()> begin_source = {};
   /// The config file may set it.
   bool in_config = true;
   /// There is a flag for it.
@@ -89,6 +92,12 @@ struct config_file {
   std::string text;
 };
 
+/// A key of the config file that another command takes.
+struct other_key {
+  std::string name;
+  bool secret = false;  ///< its value must not be shown
+};
+
 /// The settings of one command. Adds their flags to its parser. After the command line is parsed,
 /// it applies first the config file, then the environment, then the profile, then the flags. Not
 /// thread safe.
@@ -98,6 +107,10 @@ struct config_file {
 class settings {
  public:
   explicit settings(std::vector<setting> table, std::vector<setting_tables> tables = {});
+
+  /// apply() ignores these keys if the table does not have them, so that all commands can use one
+  /// config file. `make` is called at most once for each apply(), and only if it is needed.
+  void ignore(std::function<std::vector<other_key>()> make) { other_keys_ = std::move(make); }
 
   void add_to(CLI::App& command);
   /// `profile`: the profile to use; empty: none. Returns the keys that it sets. Throws fatal_error
@@ -111,6 +124,8 @@ class settings {
   std::string line_value(std::string_view name) const;
 
   const std::vector<setting>& table() const noexcept { return table_; }
+  /// The names of the flags whose values must not be shown.
+  std::vector<std::string> secret_flags() const;
 
   /// What apply() has set, by name and value, in the order of the table. A secret is shown as
   /// "[hidden]".
@@ -125,12 +140,14 @@ class settings {
     bool present() const;
   };
   const line_flag* find_flag(std::string_view name) const;
+  void begin_source() const;
   void apply_environment() const;
   void apply_line() const;
   using values_by_name = std::map<std::string, std::vector<std::string>>;
   std::shared_ptr<values_by_name> given_ = std::make_shared<values_by_name>();
   std::vector<setting> table_;
   std::vector<setting_tables> tables_;
+  std::function<std::vector<other_key>()> other_keys_;
   std::vector<std::unique_ptr<line_flag>> flags_;
 };
 

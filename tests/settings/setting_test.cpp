@@ -90,6 +90,7 @@ struct setting_test : testing::Test {
              const std::string& named_profile = {}) {
     CLI::App app;
     settings flags(table());
+    flags.ignore([] { return std::vector<other_key>{{"listen"}, {"store", true}}; });
     flags.add_to(app);
     app.add_option("JOB", rest);
     std::reverse(line.begin(), line.end());
@@ -127,6 +128,17 @@ TEST_F(setting_test, a_flag_wins_over_environment_over_config_over_default) {
   const variable empty("SLUICE_TEST_COLOUR", "");
   apply({}, config);
   EXPECT_EQ(colour, "config") << "an empty variable is none";
+}
+
+TEST_F(setting_test, keys_of_other_commands_are_ignored) {
+  const std::string config =
+      dir.write("c.toml", "listen = \":80\"\ncolour = \"blue\"\n[profile.night]\nstore = \"x\"\n");
+  apply({}, config, "night");
+  EXPECT_EQ(colour, "blue");
+  EXPECT_THAT(refused({}, dir.write("d.toml", "lisen = 1\n")),
+              HasSubstr("unknown key 'lisen'; did you mean 'listen'?"));
+  EXPECT_THAT(refused({}, dir.write("e.toml", "store = postgres\n")),
+              HasSubstr("line 1: cannot be read; write the value in quotes"));
 }
 
 TEST_F(setting_test, the_last_of_two_flags_counts) {

@@ -54,12 +54,31 @@ constexpr std::array<named_command, 17> list = {{
     {"completion", [](const words&) { return completion_command(); }},
 }};
 
+// The keys that any command takes from the config file.
+std::vector<other_key> keys_of_all() {
+  const words no_line;
+  std::vector<other_key> keys;
+  for (const named_command& one : list) {
+    const command made = one.make(no_line);
+    for (const setting& entry : made.flags->table()) {
+      if (entry.in_config) keys.push_back({entry.name, entry.secret});
+    }
+  }
+  return keys;
+}
+
+command make_command(const named_command& one, const words& command_line) {
+  command made = one.make(command_line);
+  made.flags->ignore(keys_of_all);
+  return made;
+}
+
 }  // namespace
 
 std::vector<command> all_commands(const words& command_line) {
   std::vector<command> made;
   made.reserve(list.size());
-  for (const named_command& one : list) made.push_back(one.make(command_line));
+  for (const named_command& one : list) made.push_back(make_command(one, command_line));
   return made;
 }
 
@@ -72,7 +91,7 @@ std::vector<command> commands_on(const words& command_line) {
   std::vector<command> made;
   for (const named_command& one : list) {
     const auto found = std::find(command_line.begin() + 1, command_line.end(), one.name);
-    if (found != command_line.end()) made.push_back(one.make(command_line));
+    if (found != command_line.end()) made.push_back(make_command(one, command_line));
   }
   return made;
 }
