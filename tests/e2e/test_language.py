@@ -59,6 +59,10 @@ SENTENCES = {
                             "或换网络、用代理，然后重新运行即可继续",
     "the_relay_does_not_sell_the_model": "失败      8 x 404: …: The model does not exist…下一步    'sluice models' "
                                          "列出中转站有的模型，其中没有 …；在任务里换一个模型，然后 sluice run …",
+    "a_wrong_model_in_a_job_of_20_lines_or_more": "已停止：请求接连以同样的原因失败（the first 20 requests for model … at … all "
+                                                  "failed with the same message: HTTP 404: The model does not exist）；"
+                                                  "没有为它们写下结果：请检查 --model（'sluice models' 列出中转站有的模型）、任务和 "
+                                                  "--base-url，或加 --keep-going 照样发完",
     "the_relay_asks_for_a_long_pause": "已停止：中转站要求的等待超过 --max-wait（HTTP 429 for …: slow down）；请在 … 重新运行",
     "the_budget_is_too_small": "已停止：预算已用完：下一个请求最多花 $…，还剩 $…；请加大 --budget…，然后重新运行即可继续",
     "the_relay_fails_again_and_again": "失败      2 x 500: …: upstream error…下一步    sluice run …",

@@ -177,6 +177,9 @@ class Failures(Helpers):
     def the_relay_does_not_sell_the_model(self) -> Run:
         return self.answers({"status": 404, "body": error("The model does not exist", "model_not_found")})
 
+    def a_wrong_model_in_a_job_of_20_lines_or_more(self) -> Run:
+        return self.answers({"status": 404, "body": error("The model does not exist", "model_not_found")}, count=20)
+
     def the_relay_asks_for_a_long_pause(self) -> Run:
         return self.answers({"status": 429, "headers": {"Retry-After": "3600"}, "body": error("slow down", None)})
 

@@ -84,7 +84,7 @@ command enqueue_command() {
       std::make_shared<settings>(enqueue_flags(kept->chosen), run_tables(kept->chosen.run));
   return {
       .name = "enqueue",
-      .summary = "Put jobs into a PostgreSQL for workers on many machines",
+      .summary = "Put jobs into a PostgreSQL database for workers on many machines",
       .operand = "JOB",
       .operand_help = "JSONL files (.gz, .zst)",
       .description =

@@ -118,7 +118,7 @@ command jobs_command() {
   const auto flags = std::make_shared<settings>(jobs_flags(*chosen), run_tables(chosen->run));
   return {
       .name = "jobs",
-      .summary = "List the jobs of a PostgreSQL, with progress and cost",
+      .summary = "List the jobs in a PostgreSQL database, with progress and cost",
       .description =
           "One line for each job that was put into the store with 'sluice enqueue': its state, its "
           "finished and failed requests, its cost, and how many workers have some of it. A job is "

@@ -335,7 +335,7 @@ command work_command() {
   const auto flags = std::make_shared<settings>(work_flags(*chosen), run_tables(chosen->run));
   return {
       .name = "work",
-      .summary = "Send the requests of a PostgreSQL's jobs, on this machine",
+      .summary = "Send requests of the jobs in a PostgreSQL database",
       .description =
           "Takes some requests of the queue at a time, sends them as 'sluice run' does, and stores "
           "each attempt before it is sent and each result when it came. Ends when the queue is "

@@ -23,7 +23,7 @@ setting store_flag(std::string& place) {
   return {.name = "store",
           .value = "URL",
           .group = group,
-          .short_help = "PostgreSQL that the machines share",
+          .short_help = "PostgreSQL database that the machines share",
           .long_help =
               "postgresql://[USER@]HOST[:PORT]/DATABASE. What it does not say comes from a service "
               "file and PG* variables, as for psql; keep the password in ~/.pgpass. The tables are "
@@ -142,7 +142,7 @@ std::vector<setting> jobs_flags(cluster_settings& target) {
 setting limit_store_flag(std::string& place) {
   setting flag = store_flag(place);
   flag.group = "Limit and retries";
-  flag.short_help = "PostgreSQL through which machines share the limit";
+  flag.short_help = "PostgreSQL database through which machines share the limit";
   flag.long_help =
       "postgresql://[USER@]HOST[:PORT]/DATABASE. All runs, workers and servers with the same "
       "store, "

@@ -461,9 +461,10 @@ std::vector<setting> run_flags(run_settings& target) {
       {.name = "keep-going",
        .group = at_limit,
        .short_help = "Go on when all requests get the same refusal",
-       .long_help = "Without it, a run whose first requests are all refused in the same way stops "
-                    "with exit status 2, since something is wrong with all of them. Use it for "
-                    "jobs where many refusals are expected.",
+       .long_help = "Without it, a job stops with exit status 2 when its first 20 requests are "
+                    "refused in the same way, and a run stops with 3 when 30 in a row are, after "
+                    "successes: something is wrong with all of them. Use it for jobs where many "
+                    "refusals are expected.",
        .apply = on(pace.keep_going)},
       {.name = "grace",
        .value = "TIME",
