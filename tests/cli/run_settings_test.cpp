@@ -162,6 +162,24 @@ run_settings from_config(const std::string& toml) {
   return chosen;
 }
 
+TEST(run_settings, a_header_of_a_stronger_source_replaces_those_of_its_name) {
+  const test::temp_dir dir;
+  const std::string config =
+      "header = [\"X-Team: blue\", \"X-Note: a\", \"X-Note: b\", \"X-Id: 1\"]\n"
+      "[profile.night]\n"
+      "header = \"x-note: night\"\n";
+  run_settings chosen;
+  settings flags(run_flags(chosen));
+  CLI::App app;
+  flags.add_to(app);
+  app.parse("--header 'X-TEAM: red' --header 'X-Team: green'");
+  flags.apply(find_config(dir.write("sluice.toml", config)), "night");
+  using header = std::pair<std::string, std::string>;
+  EXPECT_THAT(chosen.engine.relay.headers,
+              testing::ElementsAre(header("X-Id", "1"), header("x-note", "night"),
+                                   header("X-TEAM", "red"), header("X-Team", "green")));
+}
+
 TEST(run_settings, a_pool_stands_in_the_config_file) {
   const test::temp_dir dir;
   ::setenv("SLUICE_TEST_KEY", "sk-from-the-environment", 1);

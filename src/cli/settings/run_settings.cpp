@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/algorithm/string/predicate.hpp>
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
+#include <memory>
 #include <sstream>
 #include <type_traits>
 #include <utility>
@@ -62,6 +64,30 @@ std::pair<std::string, std::string> parse_header(const std::string& text) {
   const std::size_t value = std::min(text.find_first_not_of(' ', colon + 1), text.size());
   return {text.substr(0, colon), text.substr(value)};
 }
+
+// Takes the headers of one source of settings after the other. A header replaces those of its name
+// from weaker sources.
+class header_taker {
+ public:
+  explicit header_taker(relay_options& relay) : relay_(relay) {}
+
+  void begin_source() { weaker_ = relay_.headers.size(); }
+  void take(const std::string& text) {
+    auto header = parse_header(text);
+    auto& all = relay_.headers;
+    const auto end = all.begin() + static_cast<std::ptrdiff_t>(weaker_);
+    const auto kept = std::remove_if(all.begin(), end, [&](const auto& other) {
+      return boost::algorithm::iequals(other.first, header.first);
+    });
+    weaker_ -= static_cast<std::size_t>(end - kept);
+    all.erase(kept, end);
+    all.push_back(std::move(header));
+  }
+
+ private:
+  relay_options& relay_;
+  std::size_t weaker_ = 0;  // so many of the headers are from weaker sources
+};
 
 endpoint parse_endpoint(const std::string& text) {
   for (const auto target : {endpoint::chat_completions, endpoint::completions, endpoint::embeddings,
@@ -143,6 +169,8 @@ std::vector<setting> run_flags(run_settings& target) {
     return [&place](const std::string& given) { place = parse_count(given, most); };
   };
 
+  const auto headers = std::make_shared<header_taker>(relay);
+
   const std::string at_relay = "Relay";
   const std::string at_job = "Job";
   const std::string at_limit = "Limit and retries";
@@ -183,10 +211,11 @@ std::vector<setting> run_flags(run_settings& target) {
        .group = at_relay,
        .short_help = "Send this header too; may be repeated",
        .long_help = "Adds one header to every request to the relay. May be repeated. Use it for "
-                    "relays that want a team name or a second token.",
-       .apply =
-           [&relay](const std::string& given) { relay.headers.push_back(parse_header(given)); },
+                    "relays that want a team name or a second token. A header of the command line "
+                    "replaces one of the same name in the config file.",
+       .apply = [headers](const std::string& given) { headers->take(given); },
        .repeatable = true,
+       .begin_source = [headers] { headers->begin_source(); },
        .secret = true},
       {.name = "simulate",
        .value = "PROFILE",
