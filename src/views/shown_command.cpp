@@ -1,6 +1,9 @@
 #include "views/shown_command.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -30,6 +33,30 @@ std::vector<wording> hide_parameters(std::string& url) {
   return hidden;
 }
 
+// Replaces the password in the user part of a URL; false: it has none.
+bool hide_password(std::string& url) {
+  const std::size_t scheme = url.find("://");
+  const std::size_t at = url.rfind('@');
+  if (scheme == std::string::npos || at == std::string::npos) return false;
+  const std::size_t colon = url.find(':', scheme + 1);
+  if (colon >= at) return false;
+  url.replace(colon + 1, at - colon - 1, redacted_value);
+  return true;
+}
+
+bool is_database(std::string_view value) {
+  return value.starts_with("postgresql://") || value.starts_with("postgres://");
+}
+
+// Where the value of this flag begins in the word; nullopt: the word has none.
+std::optional<std::size_t> value_of(std::string_view flag, std::string_view word,
+                                    std::string_view before) {
+  if (before == flag) return 0;
+  const bool has_both =
+      word.size() > flag.size() && word.starts_with(flag) && word[flag.size()] == '=';
+  return has_both ? std::optional(flag.size() + 1) : std::nullopt;
+}
+
 // Name and value of a header, from the text after the flag.
 std::pair<std::string, std::string> split_header(std::string_view text) {
   const std::size_t colon = std::min(text.find(':'), text.size());
@@ -41,31 +68,31 @@ std::pair<std::string, std::string> split_header(std::string_view text) {
 }  // namespace
 
 shown_command without_secrets(const std::vector<std::string>& command_line,
-                              const std::vector<relay_member>& relays) {
+                              const std::vector<relay_member>& relays,
+                              const std::vector<std::string>& secret_flags) {
   shown_command shown;
-  constexpr std::string_view header = "--header";
-  // its value may be a secret: the address of a chat robot
-  constexpr std::string_view notify = "--notify";
   for (std::size_t i = 0; i < command_line.size(); ++i) {
     std::string word = command_line[i];
-    const std::string in_flag = std::string(header) + "=";
-    const std::size_t begin = word.starts_with(in_flag) ? in_flag.size() : 0;
-    const bool is_header = begin > 0 || (i > 0 && command_line[i - 1] == header);
+    const std::string before_it = i > 0 ? command_line[i - 1] : std::string();
     std::vector<wording> hidden;
-    const std::string in_notify = std::string(notify) + "=";
-    const std::size_t at_address = word.starts_with(in_notify) ? in_notify.size() : 0;
-    if (at_address > 0 || (i > 0 && command_line[i - 1] == notify)) {
-      word.replace(at_address, word.size(), redacted_value);
-      hidden.push_back(worded("the address of --notify"));
-    } else if (is_header) {
-      const auto [name, value] = split_header(std::string_view(word).substr(begin));
+    if (const auto begin = value_of("--header", word, before_it)) {
+      const auto [name, value] = split_header(std::string_view(word).substr(*begin));
       std::string known = value;
       for (const auto& member : relays) secrets(member.relay).redact(known);
       if (is_secret_header(name, value)) known = redacted_value;
       if (known != value) hidden.push_back(worded("the value of {}", name));
-      if (known != value) word.replace(begin, word.size(), name).append(": ").append(known);
+      if (known != value) word.replace(*begin, word.size(), name).append(": ").append(known);
     } else {
-      hidden = hide_parameters(word);
+      if (hide_password(word)) hidden.push_back(worded("the value of {}", "password"));
+      for (wording& one : hide_parameters(word)) hidden.push_back(std::move(one));
+      for (const std::string& name : secret_flags) {
+        const std::string flag = fmt::format("--{}", name);
+        const auto at = value_of(flag, word, before_it);
+        if (!at || is_database(std::string_view(word).substr(*at))) continue;
+        word.replace(*at, word.size(), redacted_value);
+        hidden = {name == "notify" ? worded("the address of --notify")
+                                   : worded("the value of {}", flag)};
+      }
     }
     const std::string before = word;
     for (const auto& member : relays) secrets(member.relay).redact(word);

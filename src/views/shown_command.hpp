@@ -17,9 +17,11 @@ struct shown_command {
 };
 
 /// The command line without the secrets of the relays: keys, values of headers, parameters of
-/// addresses.
+/// addresses. `secret_flags`: names of flags whose values are not shown, either. Of the address of
+/// a database only the password is hidden.
 shown_command without_secrets(const std::vector<std::string>& command_line,
-                              const std::vector<relay_member>& relays);
+                              const std::vector<relay_member>& relays,
+                              const std::vector<std::string>& secret_flags);
 
 /// The command with its words quoted for a shell, followed by `extra`.
 std::string again(const shown_command& command, std::string_view extra = {},

@@ -16,7 +16,7 @@ std::string shown(std::vector<std::string> words,
   member.relay.api_key = key;
   member.relay.headers = std::move(headers);
   words.insert(words.begin(), "sluice");
-  return again(without_secrets(words, {member}));
+  return again(without_secrets(words, {member}, {"header", "notify", "store"}));
 }
 
 TEST(shown_command, is_typed_again_as_it_was) {
@@ -31,6 +31,8 @@ TEST(shown_command, is_typed_again_as_it_was) {
   EXPECT_EQ(quoted("X-Title: it's mine"), R"('X-Title: it'\''s mine')");
   EXPECT_EQ(shown({"run", "--base-url", "https://host/x?api-version=2024-06-01#"}),
             "sluice run --base-url 'https://host/x?api-version=2024-06-01#'");
+  EXPECT_EQ(shown({"run", "--store", "postgresql://me@db.example:5432/sluice"}),
+            "sluice run --store postgresql://me@db.example:5432/sluice");
   EXPECT_EQ(shown({"run", "--api-key-file", "/home/me/.key", "what?key=x.jsonl"}),
             "sluice run --api-key-file /home/me/.key 'what?key=x.jsonl'");
 }
@@ -62,6 +64,16 @@ TEST(shown_command, names_what_is_to_stand_where_a_secret_did) {
       {{"--base-url=https://host/x?token=a&key=b#"},
        "'--base-url=https://host/x?token=[key]&key=[key]#'" + with +
            "the value of token, then the value of key" + place},
+      {{"--notify", "https://robot.example/abc"},
+       "--notify '[key]'" + with + "the address of --notify" + place},
+      {{"--store", "postgresql://me:S3cret@db.example:5432/sluice"},
+       "--store 'postgresql://me:[key]@db.example:5432/sluice'" + with + "the value of password" +
+           place},
+      {{"--store=postgres://me:p@ss@db/x?sslmode=require&password=abc"},
+       "'--store=postgres://me:[key]@db/x?sslmode=require&password=[key]'" + with +
+           "the value of password" + place},
+      {{"--store", "host=db password=abc"},
+       "--store '[key]'" + with + "the value of --store" + place},
       {{"-o", key + ".jsonl"}, "-o '[key].jsonl'" + with + "the key" + place},
       {{"--header", "Authorization: Bearer abc", "--header", "X-Team: blue", "--header",
         "Cookie: c"},

@@ -189,7 +189,7 @@ exit_status measure(bench_settings& chosen, const settings& flags,
       fmt::format("sluice-bench-{:08x}{:08x}", std::random_device{}(), std::random_device{}());
 
   with_secrets.insert(with_secrets.end(), relays.members().begin(), relays.members().end());
-  log_start(shown, without_secrets(command_line, with_secrets), flags);
+  log_start(shown, without_secrets(command_line, with_secrets, flags.secret_flags()), flags);
   allow_open_files();
   asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   user_signals questions(loop);

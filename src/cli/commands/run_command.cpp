@@ -403,7 +403,8 @@ ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& fla
     notify::check_webhook(chosen.notify.form, chosen.notify.url, chosen.notify.secret);
   }
   // Do this before the simulator replaces the relays, whose secrets may be in the words.
-  const shown_command command = without_secrets(command_line, chosen.engine.relays());
+  const shown_command command =
+      without_secrets(command_line, chosen.engine.relays(), flags.secret_flags());
   prepared_relays relays(chosen, shown, {.use = relay_use::send, .check_all = true});
   if (relays.simulated()) chosen.engine.output.simulated = true;
   if (!repeats.empty()) spdlog::info("{}", repeats);
