@@ -44,15 +44,18 @@ CLI::App& named_command(CLI::App& program) {
   return named.empty() ? program : *named.front();
 }
 
+// Whether the word names the flag, like --model or -m.
+bool is_name(const cli::setting& flag, std::string_view word) {
+  if (word.starts_with("--")) return word.substr(2) == flag.name;
+  return flag.letter != 0 && word == fmt::format("-{}", flag.letter);
+}
+
 // Another command that has the flag; null: there is none.
 const cli::command* command_with(const std::vector<cli::command>& commands, std::string_view flag) {
   const auto has = [&](const cli::command& one) {
     const auto& table = one.flags->table();
     return std::any_of(table.begin(), table.end(), [&](const cli::setting& entry) {
-      if (!entry.on_line) return false;
-      return flag.starts_with("--")
-                 ? flag.substr(2) == entry.name
-                 : entry.letter != 0 && flag.substr(1) == std::string_view(&entry.letter, 1);
+      return entry.on_line && is_name(entry, flag);
     });
   };
   const auto found = std::find_if(commands.begin(), commands.end(), has);
@@ -86,6 +89,34 @@ std::string unknown_word(CLI::App& program, const std::vector<cli::command>& com
   return fmt::format("unknown {} '{}'{} (see {} --help)", flag ? "flag" : "command", word,
                      cli::did_you_mean(word, names),
                      &command == &program ? "sluice" : "sluice " + command.get_name());
+}
+
+// The flag with this name, like --model or -m; null: no command has it.
+const cli::setting* find_flag(const std::vector<cli::command>& commands, std::string_view word) {
+  for (const auto& one : commands) {
+    for (const cli::setting& entry : one.flags->table()) {
+      if (entry.on_line && is_name(entry, word)) return &entry;
+    }
+  }
+  return nullptr;
+}
+
+// The first flag that is written as --flag= without a value; empty: none. The parser would take the
+// next word as its value.
+std::string empty_flag(const std::vector<std::string>& command_line,
+                       const std::vector<cli::command>& commands) {
+  for (std::size_t i = 1; i < command_line.size() && command_line[i] != "--"; ++i) {
+    const std::string& word = command_line[i];
+    const auto* flag = find_flag(commands, word);
+    if (flag != nullptr) {
+      const bool takes_next = !flag->value.empty() && flag->bare_value.empty();
+      if (takes_next) ++i;
+    } else if (word.starts_with("--") && word.find('=') == word.size() - 1) {
+      const std::string name = word.substr(0, word.size() - 1);
+      if (find_flag(commands, name) != nullptr) return name;
+    }
+  }
+  return {};
 }
 
 // The words for the parser, which takes the last one first. "help COMMAND" is "COMMAND --help".
@@ -122,6 +153,10 @@ int run_program(const std::vector<std::string>& command_line,
     const bool named =
         std::find(command_line.begin(), command_line.end(), one.name) != command_line.end();
     cli::add_command(program, one, named, status);
+  }
+  if (const std::string flag = empty_flag(command_line, commands); !flag.empty()) {
+    return refuse(
+        fmt::format("{}= has no value; write the value behind the =, or leave out {}", flag, flag));
   }
   try {
     program.parse(words_for_parser(command_line, commands));

@@ -457,6 +457,13 @@ class Files(Case):
         torn = self.job(packed.stdout[:-9], "torn.jsonl.zst")
         self.assert_one_sentence(self.run_job(torn, relay, expect=2), "torn.jsonl.zst")
 
+    def test_a_flag_without_its_value_does_not_take_the_next_word(self) -> None:
+        first, second = self.job(chats(1), "a.jsonl"), self.job(chats(1), "b.jsonl")
+        run = self.sluice("run", "--simulate", "--model=", first, second, expect=2)
+        self.assert_one_sentence(run, "--model= has no value")
+        self.assertEqual(list(self.folder.glob("*.output.jsonl")), [])
+        self.sluice("run", "--simulate", "--system", "--model=", first)
+
     def test_limit_takes_the_first_requests(self) -> None:
         relay = self.relay()
         job = self.job(chats(9))
