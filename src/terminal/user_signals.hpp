@@ -11,9 +11,9 @@ namespace sluice::cli {
 void outlast_user_signals();
 
 /// SIGUSR1 and SIGUSR2, with which a person asks a command for its status, or to read its settings
-/// again. From the construction of this object on they do not end the process, also before listen(),
-/// after leave() and after its end. Signals that were ignored when the program started stay ignored. Use it on the thread
-/// of its event loop.
+/// again. From the construction of this object on they do not end the process, also before
+/// listen(), after leave() and after its end. Signals that were ignored when the program started
+/// stay ignored. Use it on the thread of its event loop.
 class user_signals {
  public:
   explicit user_signals(boost::asio::io_context& loop);
