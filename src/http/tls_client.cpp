@@ -92,9 +92,14 @@ tls_client::tls_client(std::string host, bool insecure)
   SSL_CTX_sess_set_new_cb(native, &tls_client::keep_session);
 }
 
+tls_client::~tls_client() {
+  SSL_CTX_set_ex_data(context_.native_handle(), owner_index(), nullptr);
+}
+
 // The relay may send session tickets at any time after the handshake; keeps the latest one.
 int tls_client::keep_session(SSL* connection, SSL_SESSION* session) {
-  void* owner = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(connection), owner_index());
+  void* const owner = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(connection), owner_index());
+  if (owner == nullptr) return 0;  // OpenSSL frees the session
   static_cast<tls_client*>(owner)->session_.reset(session);
   return 1;  // takes ownership of the session
 }

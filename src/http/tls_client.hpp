@@ -24,6 +24,8 @@ class tls_client {
   tls_client(std::string host, bool insecure);
   tls_client(const tls_client&) = delete;
   tls_client& operator=(const tls_client&) = delete;
+  /// A connection may be open longer; it no longer stores its sessions.
+  ~tls_client();
 
   boost::asio::ssl::context& context() noexcept { return context_; }
   /// Call it before the handshake of each connection. If the certificate is for other hosts, their
