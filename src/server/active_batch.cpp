@@ -325,7 +325,7 @@ asio::awaitable<run_outcome> batch_runner::active_batch::run_job() {
 
 // Writes the remaining results. If the disk is full, it tries again until it succeeds.
 asio::awaitable<void> batch_runner::active_batch::close_job(const run_outcome& outcome) {
-  while (held_ > usd{}) co_await moved_.wait();
+  while (holds_ > 0) co_await moved_.wait();
   const double seconds =
       std::chrono::duration<double>(parent_.engine_.time().now() - run_began_).count();
   const std::uint64_t most = run_->now().most_in_a_minute;
@@ -444,18 +444,17 @@ void batch_runner::active_batch::spent_elsewhere(usd amount) {
 // The job may not use the amount any more. may_spend() stays as it is, so the amount counts as
 // spent when the batch is stored.
 void batch_runner::active_batch::hold(usd amount) {
-  held_ += amount;
+  ++holds_;
   if (money_) jobs_->spent_elsewhere(amount);
 }
 
 void batch_runner::active_batch::end_hold(usd amount, bool moved) {
-  held_ -= amount;
   if (money_ && moved) {
     money_->elsewhere += amount;
   } else if (money_) {
     jobs_->spent_elsewhere(difference({}, amount));
   }
-  if (held_ == usd{}) moved_.wake_all();
+  if (--holds_ == 0) moved_.wake_all();
 }
 
 usd batch_runner::active_batch::job_money::may_spend() const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -106,7 +107,7 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
   std::unique_ptr<job_set> jobs_;
   std::unique_ptr<engine_run> run_;
   std::optional<job_money> money_;
-  usd held_;   // the sum of the holds of calls
+  std::size_t holds_ = 0;  // calls whose money is on its way from the batch
   usd needs_;  // the highest cost of a request that did not fit into the amount it may spend
   time_point run_began_{};
   ended_by ended_by_ = ended_by::nothing;
