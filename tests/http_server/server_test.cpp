@@ -46,6 +46,7 @@ class raw_client {
       received_.append(piece, 0, size);
       if (error == asio::error::would_block) break;
       closed_ = closed_ || error.failed();
+      was_reset_ = was_reset_ || error == asio::error::connection_reset;
       if (error) break;
     }
     return received_;
@@ -55,6 +56,7 @@ class raw_client {
     received();
     return closed_;
   }
+  bool was_reset() const { return was_reset_; }
   std::size_t count(std::string_view text) {
     std::size_t found = 0;
     received();
@@ -72,6 +74,7 @@ class raw_client {
   tcp::socket socket_;
   std::string received_;
   bool closed_ = false;
+  bool was_reset_ = false;
 };
 
 asio::awaitable<void> hello(exchange& call) {
@@ -329,6 +332,19 @@ TEST_F(http_servers, AReplyThatIsBrokenOffDoesNotLookComplete) {
   run([&] { return client.closed(); });
   EXPECT_TRUE(client.has("half"));
   EXPECT_EQ(client.count("HTTP/1.1"), 1U);
+}
+
+// A client of HTTP/1.0, for example nginx as a proxy: the end of its connection ends the reply.
+TEST_F(http_servers, AReplyWithoutALengthThatIsBrokenOffResetsItsConnection) {
+  handler = [](exchange& call) -> asio::awaitable<void> {
+    const header_fields none;
+    co_await call.begin(200, none, std::nullopt);
+    co_await call.write("half");
+  };
+  auto& client = connect();
+  client.send("GET / HTTP/1.0\r\n\r\n");
+  run([&] { return client.closed(); });
+  EXPECT_TRUE(client.was_reset());
 }
 
 TEST_F(http_servers, ARawReplyGoesOutAsItIsAndTheConnectionGoesOn) {

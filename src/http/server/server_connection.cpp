@@ -293,7 +293,9 @@ asio::awaitable<bool> server_connection::call_handler() {
   if (watch_) *std::exchange(watch_, nullptr) = false;
   if (gone_) co_return false;
   if (!replied_) co_await refuse(500, "the server had an error");
-  // A reply that the handler did not finish must not look complete.
+  // A reply that the handler did not finish must not look complete. If its end is that of the
+  // connection, only a reset shows it.
+  if (!complete_ && framing_ == framing::until_close) end_raw(raw_end::reset);
   if (!complete_) gone_ = true;
   co_return !failed && complete_ && !gone_;
 }
