@@ -145,6 +145,7 @@ void job_check::add(const checked_request& good) {
     prompt_cost_ += *good.prompt_cost;
   }
   if (good.likely_cost) likely_cost_ += *good.likely_cost;
+  lacks_most_cost_ = lacks_most_cost_ || !good.most_cost;
   if (good.most_cost) most_cost_ += *good.most_cost;
   if (good.most_cost_at_standard) most_cost_at_standard_ += *good.most_cost_at_standard;
   model_share& share = models_[good.model];
@@ -172,12 +173,12 @@ std::optional<usd> job_check::likely_cost() const {
 }
 
 std::optional<usd> job_check::most_cost() const {
-  if (unbounded_ || priced_ < good_) return std::nullopt;
+  if (lacks_most_cost_ || priced_ < good_) return std::nullopt;
   return most_cost_;
 }
 
 std::optional<usd> job_check::most_cost_at_standard() const {
-  if (unbounded_ || priced_ < good_) return std::nullopt;
+  if (lacks_most_cost_ || priced_ < good_) return std::nullopt;
   return most_cost_at_standard_;
 }
 

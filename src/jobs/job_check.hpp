@@ -97,6 +97,7 @@ class job_check {
   std::uint64_t priced_ = 0;  // number of requests
   usd prompt_cost_;
   usd likely_cost_;
+  bool lacks_most_cost_ = false;  // of some request
   usd most_cost_;
   usd most_cost_at_standard_;
   std::map<std::string, model_share> models_;

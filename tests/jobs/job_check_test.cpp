@@ -188,6 +188,21 @@ TEST_F(job_check_test, what_has_no_bound_or_no_price_is_not_summed_up) {
   EXPECT_FALSE(told.most_cost());
 }
 
+// A priced request may have no bound: its account may serve it at a tier that lacks a rate.
+TEST_F(job_check_test, the_highest_cost_is_unknown_if_that_of_a_request_is) {
+  price_table table;
+  table.merge(R"({"format":2,"models":{
+    "m":{"input":"10","output":"20"},
+    "half":{"input":"10","output":"20","tiers":{"priority":{"input":"20"}}}}})",
+              "the test");
+  prices = relay_prices(std::move(table));
+  EXPECT_TRUE(check(line("a", "m", "x")).most_cost());
+  const auto told = check(line("a", "m", "x") + line("b", "half", "x"));
+  EXPECT_TRUE(told.likely_cost());
+  EXPECT_FALSE(told.most_cost());
+  EXPECT_FALSE(told.most_cost_at_standard());
+}
+
 TEST_F(job_check_test, takes_as_long_as_the_tighter_limit_lets) {
   const auto told = check(line("a", "gpt-4o", "x") + line("b", "gpt-4o", "x"));
   EXPECT_FALSE(told.minutes_at(0, 0));
