@@ -36,10 +36,12 @@ std::vector<wording> hide_parameters(std::string& url) {
 // Replaces the password in the user part of a URL; false: it has none.
 bool hide_password(std::string& url) {
   const std::size_t scheme = url.find("://");
-  const std::size_t at = url.rfind('@');
-  if (scheme == std::string::npos || at == std::string::npos) return false;
-  const std::size_t colon = url.find(':', scheme + 1);
-  if (colon >= at) return false;
+  if (scheme == std::string::npos) return false;
+  const std::size_t authority = scheme + 3;
+  const std::size_t end = std::min(url.find_first_of("/?# \t\n", authority), url.size());
+  const std::size_t at = std::string_view(url).substr(0, end).rfind('@');
+  const std::size_t colon = url.find(':', authority);
+  if (at == std::string::npos || at < authority || colon >= at) return false;
   url.replace(colon + 1, at - colon - 1, redacted_value);
   return true;
 }

@@ -33,6 +33,8 @@ TEST(shown_command, is_typed_again_as_it_was) {
             "sluice run --base-url 'https://host/x?api-version=2024-06-01#'");
   EXPECT_EQ(shown({"run", "--store", "postgresql://me@db.example:5432/sluice"}),
             "sluice run --store postgresql://me@db.example:5432/sluice");
+  EXPECT_EQ(shown({"run", "--system", "See https://x.org: ask help@x.org"}),
+            "sluice run --system 'See https://x.org: ask help@x.org'");
   EXPECT_EQ(shown({"run", "--api-key-file", "/home/me/.key", "what?key=x.jsonl"}),
             "sluice run --api-key-file /home/me/.key 'what?key=x.jsonl'");
 }
