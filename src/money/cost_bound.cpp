@@ -43,6 +43,10 @@ std::string folded(std::string_view key) {
   return name;
 }
 
+bool is_set(std::string_view value) {
+  return value != "null" && value != "false" && value != "[]" && value != "{}" && value != "\"\"";
+}
+
 // An object in all the ways in which relays may read it. If two members have the same name, some
 // parsers take the first and some the last; some ignore case in names. This class contains every
 // member under every name that it may be read as.
@@ -74,12 +78,7 @@ class readings {
     return std::any_of(all_.begin(), all_.end(),
                        [&](const reading& one) { return one.name == name && holds(one.value); });
   }
-  bool any(std::string_view name) const {
-    return any(name, [](std::string_view value) {
-      return value != "null" && value != "false" && value != "[]" && value != "{}" &&
-             value != "\"\"";
-    });
-  }
+  bool any(std::string_view name) const { return any(name, is_set); }
   /// The value that every parser finds under the name; empty if parsers may differ or find none.
   std::string_view only(std::string_view name) const {
     const reading* found = nullptr;
@@ -272,6 +271,12 @@ bool holds_objects(std::string_view list) {
                      [](std::string_view one) { return one.starts_with('{'); });
 }
 
+// Whether a member with this value turns something on. xAI's search_parameters have a mode for off.
+bool adds_input(std::string_view value) {
+  if (!is_set(value)) return false;
+  return !value.starts_with('{') || json_string(readings(json_object(value)).only("mode")) != "off";
+}
+
 std::optional<std::string> why_unbounded(const readings& body, endpoint target) {
   for (const std::string_view place : {"previous_response_id", "conversation"}) {
     if (body.any(place)) return fmt::format("has {}, input that is stored elsewhere", place);
@@ -279,9 +284,11 @@ std::optional<std::string> why_unbounded(const readings& body, endpoint target) 
   if (target == endpoint::responses && body.any("prompt"))
     return "has prompt, input that is stored elsewhere";
   // Searches of OpenAI, DashScope and xAI; the documents of Azure's "On Your Data".
-  for (const std::string_view place : {"web_search_options", "enable_search", "search_options",
-                                       "search_parameters", "data_sources", "audio"}) {
-    if (body.any(place)) return fmt::format("has {}, whose tokens cannot be bounded", place);
+  for (const std::string_view place :
+       {"web_search_options", "enable_search", "search_parameters", "data_sources", "audio"}) {
+    if (body.any(place, adds_input)) {
+      return fmt::format("has {}, whose tokens cannot be bounded", place);
+    }
   }
   // OpenRouter's fallback models, searches and presets; Anthropic's speed and location.
   for (const std::string_view place : {"models", "plugins", "preset", "speed", "inference_geo"}) {
@@ -384,12 +391,15 @@ std::vector<std::string> models_in(const readings& body, const request& asked) {
 }
 
 // Whether the model searches the web without a member of the body, for a fee per search:
-// gpt-4o-search-preview, gpt-5-search-api, o3-deep-research.
+// gpt-4o-search-preview, gpt-5-search-api, o3-deep-research, deep-research-preview (Gemini), and
+// Perplexity's sonar, sonar-pro and so on.
 bool searches_by_itself(std::string_view model) {
   const auto has = [&](std::string_view part) {
     return model.find(part) != std::string_view::npos;
   };
-  return has("-search-preview") || has("-search-api") || has("-deep-research");
+  const std::string_view name = model.substr(model.rfind('/') + 1);
+  return has("-search-preview") || has("-search-api") || has("deep-research") || name == "sonar" ||
+         name.starts_with("sonar-");
 }
 
 }  // namespace

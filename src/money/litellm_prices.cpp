@@ -354,6 +354,7 @@ class litellm_entry {
           field->tier.empty() ? prices.standard : prices.tiers[std::string(field->tier)].own;
       rates_above(card, field->above)[field->kind] = usd_field(name);
     }
+    drop_half_tiers(prices);
     add_nested(prices);
     add_factors(prices);
     const token_rates& base = prices.standard.base;
@@ -380,6 +381,16 @@ class litellm_entry {
                                     origin_, name, model_, *text));
     }
     return price;
+  }
+
+  // Some versions of the list have a rate for the input at a tier and none for the reply, which is
+  // an error of the list. Such a tier has no known price, and does not count as one of the model's.
+  static void drop_half_tiers(model_prices& prices) {
+    if (!prices.standard.base[token_kind::output]) return;
+    std::erase_if(prices.tiers, [](const auto& tier) {
+      const token_rates& base = tier.second.own.base;
+      return base[token_kind::input] && !base[token_kind::output];
+    });
   }
 
   // Adds the rates in nested fields. If one of these is not understood, the other rates are wrong

@@ -421,11 +421,12 @@ TEST(cost_bound, what_any_reading_makes_unbounded_is_refused_by_name) {
       {chat, R"({"model":"m","messages":[],"max_tokens":5,"plugins":[{"id":"web"}]})", "plugins"},
       {chat, R"({"model":"m","messages":[],"max_tokens":5,"Speed":"fast"})", "speed"},
       {chat, R"({"model":"m","messages":[],"max_tokens":5,"enable_search":true})", "enable_search"},
-      {chat, R"({"model":"m","messages":[],"max_tokens":5,"search_options":{"a":1}})",
-       "search_options"},
       {chat, R"({"model":"m","messages":[],"max_tokens":5,"data_sources":[{"type":"a"}]})",
        "data_sources"},
       {chat, R"({"model":"m","messages":[],"max_tokens":5,"search_parameters":{"mode":"auto"}})",
+       "search_parameters"},
+      {chat,
+       R"({"model":"m","messages":[],"max_tokens":5,"search_parameters":{"mode":"off","mode":"on"}})",
        "search_parameters"},
       {chat, R"({"model":"m","messages":[],"max_tokens":5,"preset":"p"})", "preset"},
       {chat, R"({"model":"m","messages":[],"max_tokens":5,"modalities":["text","image"]})",
@@ -443,6 +444,8 @@ TEST(cost_bound, what_any_reading_makes_unbounded_is_refused_by_name) {
       {R"({"model":"m","messages":[{"role":"assistant","content":"a","audio":null}],"max_tokens":5})",
        R"({"model":"m","messages":[],"max_tokens":5,"modalities":["text"],"models":[]})",
        R"({"model":"m","messages":[],"max_tokens":5,"enable_search":false,"web_search_options":false})",
+       R"({"model":"m","messages":[],"max_tokens":5,"search_options":{"a":1}})",
+       R"({"model":"m","messages":[],"max_tokens":5,"search_parameters":{"mode":"off"}})",
        R"({"model":"m","messages":[{"role":"user","content":"a","content":"b"}],"max_tokens":5})"}) {
     EXPECT_TRUE(bound_tokens(asked(chat, body), "m", {}, {})) << body;
   }

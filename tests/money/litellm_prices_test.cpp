@@ -115,6 +115,16 @@ TEST(litellm_prices, are_taken_as_they_are) {
   EXPECT_EQ(cost(prices, "embed", {1'000'000, 0, 0, 0}), "unknown");
 }
 
+TEST(litellm_prices, a_tier_without_a_price_of_the_reply_is_none) {
+  const auto prices = laid_over({}, R"({
+  "m": {"input_cost_per_token": 1e-06, "output_cost_per_token": 5e-06, "mode": "chat",
+        "input_cost_per_token_priority": 2.5e-06}})");
+  const model_prices& model = *prices.listed("m");
+  EXPECT_FALSE(model.cost({.prompt_tokens = 1000}, {"priority", 0, 0}).cost);
+  EXPECT_TRUE(model.dearest(1, endpoint::chat_completions, "auto")) << "the standard tier";
+  EXPECT_FALSE(model.dearest(1, endpoint::chat_completions, "priority"));
+}
+
 TEST(litellm_prices, every_cost_field_is_read_or_named) {
   const auto prices = laid_over({}, R"({
   "m": {"input_cost_per_token": 1e-06, "output_cost_per_token": 5e-06, "mode": "chat",
