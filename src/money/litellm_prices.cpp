@@ -354,8 +354,8 @@ class litellm_entry {
           field->tier.empty() ? prices.standard : prices.tiers[std::string(field->tier)].own;
       rates_above(card, field->above)[field->kind] = usd_field(name);
     }
-    drop_half_tiers(prices);
     add_nested(prices);
+    drop_half_tiers(prices);
     add_factors(prices);
     const token_rates& base = prices.standard.base;
     const bool free =
