@@ -112,7 +112,7 @@ std::string empty_flag(const std::vector<std::string>& command_line,
       const bool takes_next = !flag->value.empty() && flag->bare_value.empty();
       if (takes_next) ++i;
     } else if (word.starts_with("--") && word.find('=') == word.size() - 1) {
-      const std::string name = word.substr(0, word.size() - 1);
+      std::string name = word.substr(0, word.size() - 1);
       if (find_flag(commands, name) != nullptr) return name;
     }
   }
