@@ -135,8 +135,10 @@ std::optional<std::string> json_schema::fault_of(std::string_view text) const {
   const auto document = read(text, compiled_->rule);
   if (!document) return too_large;
   valijson::Validator validator;
+  valijson::schema_walk::check check;
   if (validator.validate(compiled_->schema, schema_adapter(*document), nullptr))
     return std::nullopt;
+  check.look_for_reason();
   valijson::ValidationResults results;
   validator.validate(compiled_->schema, schema_adapter(*document), &results);
   return fault_in(results);

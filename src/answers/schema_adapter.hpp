@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <iterator>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -210,6 +211,27 @@ using schema_visitor = ValidationVisitor<sluice::answers::schema_adapter>;
 
 namespace schema_walk {
 
+// The results for arrays and objects of the document that this thread checks. In a recursive
+// schema, each branch of an anyOf or oneOf checks the same elements again at every level. Without
+// this, the time would be exponential in the depth.
+using verdict_map = std::map<std::pair<const Subschema*, const nlohmann::json*>, bool>;
+inline verdict_map& verdicts() {
+  static thread_local verdict_map known;
+  return known;
+}
+
+/// The check of one document. On one thread, only one at a time.
+struct check {
+  check() { verdicts().clear(); }
+  check(const check&) = delete;
+  check& operator=(const check&) = delete;
+  ~check() { verdicts().clear(); }
+  /// Before the walk that looks for the reason: what did not fit must be walked again.
+  void look_for_reason() {
+    std::erase_if(verdicts(), [](const auto& known) { return !known.second; });
+  }
+};
+
 // The path to an element. Only a walk that reports errors needs it.
 inline std::vector<std::string> path_to(const std::vector<std::string>& parent,
                                         const std::string& name, const ValidationResults* results) {
@@ -224,10 +246,18 @@ inline std::vector<std::string> path_to(const std::vector<std::string>& parent,
 template <>
 inline bool schema_visitor::validateSchema(const Subschema& subschema) {
   if (subschema.getAlwaysInvalid()) return false;
+  auto& known = schema_walk::verdicts();
+  const std::pair question{&subschema, &m_target.value()};
+  const bool repeats = m_target.value().is_structured();
+  if (repeats) {
+    if (const auto found = known.find(question); found != known.end()) return found->second;
+  }
   Subschema::ApplyFunction apply = [this](const constraints::Constraint& constraint) {
     return constraint.accept(*this);
   };
-  return subschema.applyStrict(apply);
+  const bool fits = subschema.applyStrict(apply);
+  if (repeats) known.emplace(question, fits);
+  return fits;
 }
 
 template <>

@@ -51,6 +51,28 @@ TEST(json_schema, follows_references_and_recursion) {
   EXPECT_NE(judge(schema, R"({"next":{"next":1}})"), "fits");
 }
 
+// Each node is one of six kinds, and the name of its kind is checked after its children.
+TEST(json_schema, a_recursive_union_takes_little_time) {
+  std::string kinds;
+  for (int kind = 0; kind < 6; ++kind) {
+    kinds += fmt::format(R"({}{{"type":"object","required":["args","kind"],"properties":{{"args":)"
+                         R"({{"type":"array","items":{{"$ref":"#/$defs/node"}}}},"kind":)"
+                         R"({{"const":"k{}"}}}}}})",
+                         kind == 0 ? "" : ",", kind);
+  }
+  const std::string schema =
+      R"({"$ref":"#/$defs/node","$defs":{"node":{"oneOf":[)" + kinds + "]}}}";
+  const auto chain = [](std::string_view last) {
+    std::string text = fmt::format(R"({{"kind":"{}","args":[]}})", last);
+    for (int depth = 0; depth < 50; ++depth) {
+      text = fmt::format(R"({{"kind":"k{}","args":[{}]}})", depth % 6, text);
+    }
+    return text;
+  };
+  EXPECT_EQ(judge(schema, chain("k5")), "fits");
+  EXPECT_TRUE(judge(schema, chain("k6")).starts_with("does not fit the schema: "));
+}
+
 TEST(json_schema, checks_enum_const_bounds_and_combinations) {
   EXPECT_EQ(judge(R"({"enum":["a","b"]})", R"("b")"), "fits");
   EXPECT_NE(judge(R"({"enum":["a","b"]})", R"("c")"), "fits");
