@@ -382,8 +382,8 @@ asio::awaitable<void> beast_client::make_room(connection& link, response_parser&
   }
 }
 
-// Reads the end of a body that nobody needs, so that the connection can be used again. The caller
-// of exchange() does not wait for this, and may have destroyed the client meanwhile.
+// Reads and drops the rest of a body, so that the connection can be used again. The caller of
+// exchange() does not wait for this, and may destroy the client meanwhile.
 template <typename Stream>
 asio::awaitable<void> beast_client::drain(Stream& stream, connection_ptr link,
                                           std::shared_ptr<links> all,

@@ -18,7 +18,7 @@ class load_plan {
     double throughput = 0;  ///< successes per second
     bool held_by_cap = false;
     bool held_by_budget = false;
-    /// It answered so many requests in a row with 429 that it got no more of the load.
+    /// It gets no more of the load, because it answered many requests in a row with 429.
     bool refused = false;
   };
 

@@ -86,7 +86,7 @@ class header_taker {
 
  private:
   relay_options& relay_;
-  std::size_t weaker_ = 0;  // so many of the headers are from weaker sources
+  std::size_t weaker_ = 0;  // number of headers from weaker sources; these stand first
 };
 
 endpoint parse_endpoint(const std::string& text) {
