@@ -271,8 +271,8 @@ bool holds_objects(std::string_view list) {
                      [](std::string_view one) { return one.starts_with('{'); });
 }
 
-// Whether a member with this value turns something on. xAI's search_parameters have a mode for off.
-bool adds_input(std::string_view value) {
+// Whether these search_parameters of xAI turn searches on. Only these have a mode for off.
+bool turns_searches_on(std::string_view value) {
   if (!is_set(value)) return false;
   return !value.starts_with('{') || json_string(readings(json_object(value)).only("mode")) != "off";
 }
@@ -283,12 +283,14 @@ std::optional<std::string> why_unbounded(const readings& body, endpoint target) 
   }
   if (target == endpoint::responses && body.any("prompt"))
     return "has prompt, input that is stored elsewhere";
-  // Searches of OpenAI, DashScope and xAI; the documents of Azure's "On Your Data".
+  constexpr std::string_view no_bound = "has {}, whose tokens cannot be bounded";
+  // Searches of OpenAI and DashScope; the documents of Azure's "On Your Data".
   for (const std::string_view place :
-       {"web_search_options", "enable_search", "search_parameters", "data_sources", "audio"}) {
-    if (body.any(place, adds_input)) {
-      return fmt::format("has {}, whose tokens cannot be bounded", place);
-    }
+       {"web_search_options", "enable_search", "data_sources", "audio"}) {
+    if (body.any(place)) return fmt::format(no_bound, place);
+  }
+  if (body.any("search_parameters", turns_searches_on)) {
+    return fmt::format(no_bound, "search_parameters");
   }
   // OpenRouter's fallback models, searches and presets; Anthropic's speed and location.
   for (const std::string_view place : {"models", "plugins", "preset", "speed", "inference_geo"}) {

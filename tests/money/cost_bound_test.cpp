@@ -428,6 +428,8 @@ TEST(cost_bound, what_any_reading_makes_unbounded_is_refused_by_name) {
       {chat,
        R"({"model":"m","messages":[],"max_tokens":5,"search_parameters":{"mode":"off","mode":"on"}})",
        "search_parameters"},
+      {chat, R"({"model":"m","messages":[],"max_tokens":5,"web_search_options":{"mode":"off"}})",
+       "web_search_options"},
       {chat, R"({"model":"m","messages":[],"max_tokens":5,"preset":"p"})", "preset"},
       {chat, R"({"model":"m","messages":[],"max_tokens":5,"modalities":["text","image"]})",
        "image"},
