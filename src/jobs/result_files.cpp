@@ -175,7 +175,7 @@ void result_files::make_files() {
   if (job_.output.durable != durability::none || job_.shared != nullptr) sync();
   if (!job_.output.fresh) {
     state_is_made_ = !disk.exists(job_.files.state);
-    state_.write();
+    state_.write_without_folder_sync();  // the first checkpoint syncs the folder
   }
 }
 
@@ -479,7 +479,8 @@ result_files::checkpoint result_files::begin_checkpoint(std::string totals, bool
   const std::lock_guard lock(mutex_);
   checkpoint begun;
   begun.totals = std::move(totals);
-  if (needs_state) begun.state = state_.begin_writing();
+  begun.needs_state = needs_state;
+  if (needs_state && !state_.is_current()) begun.state = state_.begin_writing();
   return begun;
 }
 
@@ -493,7 +494,10 @@ void result_files::end_checkpoint(checkpoint&& begun) {
   if (begun.state) place_state(*begun.state);
   require_ours(job_.disk, job_.files.totals, begins_as_totals, fatal_error::kind::cannot_write);
   replace_file(job_.disk, job_.files.totals, begun.totals, begins_as_unplaced_totals);
-  if (begun.state) return;
+  if (begun.needs_state) {
+    if (!begun.state) sync_state_folder();
+    return;
+  }
   // From here on the totals contain the counters.
   const std::lock_guard lock(mutex_);
   if (const auto error = state_.remove()) {
@@ -504,15 +508,26 @@ void result_files::end_checkpoint(checkpoint&& begun) {
   }
 }
 
+// The state file may be new in its folder: create() does not sync it.
+void result_files::sync_state_folder() {
+  const std::string state = job_.disk.resolved(job_.files.state);
+  const std::string totals = job_.disk.resolved(job_.files.totals);
+  if (std::filesystem::path(state).parent_path() == std::filesystem::path(totals).parent_path())
+    return;  // just synced
+  throw_if(job_.disk.sync_folder_of(state));
+}
+
+// Throws if the state file could not be written.
+void result_files::throw_if(const std::error_code& error) const {
+  if (!error) return;
+  throw translated_error(fatal_error::kind::cannot_write,
+                         worded("{}: cannot be written ({}); make room or fix the disk, and run "
+                                "the same command again",
+                                job_.files.state, error.message()));
+}
+
 void result_files::place_state(state_file::rewrite& fresh) {
   constexpr int most_rounds = 3;  // each round leaves less to add
-  const auto or_throw = [this](const std::error_code& error) {
-    if (!error) return;
-    throw translated_error(fatal_error::kind::cannot_write,
-                           worded("{}: cannot be written ({}); make room or fix the disk, and run "
-                                  "the same command again",
-                                  job_.files.state, error.message()));
-  };
   try {
     fresh.write_beside();
     for (int round = 0; round < most_rounds; ++round) {
@@ -522,7 +537,7 @@ void result_files::place_state(state_file::rewrite& fresh) {
         more = state_.catch_up(fresh);
       }
       if (!more) break;
-      or_throw(state_.sync(fresh));
+      throw_if(state_.sync(fresh));
     }
     const std::lock_guard lock(mutex_);
     state_.place(fresh);
@@ -532,7 +547,7 @@ void result_files::place_state(state_file::rewrite& fresh) {
     state_.end_writing();
     throw;
   }
-  or_throw(job_.disk.sync_folder_of(job_.disk.resolved(job_.files.state)));
+  throw_if(job_.disk.sync_folder_of(job_.disk.resolved(job_.files.state)));
 }
 
 }  // namespace sluice

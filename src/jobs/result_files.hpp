@@ -118,7 +118,8 @@ class result_files {
   /// except checkpoints.
   struct checkpoint {
     std::string totals;
-    std::optional<state_file::rewrite> state;  ///< nothing: the job is complete and needs none
+    bool needs_state = true;                   ///< false: the job is complete; the file is removed
+    std::optional<state_file::rewrite> state;  ///< nothing: the file stays as it is, or is removed
   };
   checkpoint begin_checkpoint(std::string totals, bool needs_state);
   void end_checkpoint(checkpoint&& begun);
@@ -150,6 +151,8 @@ class result_files {
   void move_aside();
   bool move_back() noexcept;
   void place_state(state_file::rewrite& fresh);
+  void sync_state_folder();
+  void throw_if(const std::error_code& error) const;
   void sync_before_state();
 
   const job_setup& job_;

@@ -436,13 +436,25 @@ void state_file::place(rewrite& fresh) {
   }
   file_ = std::move(fresh.file_);
   size_ = fresh.size_;
+  written_ = hash_of(fresh.summary_);
   torn_ = false;
 }
 
 void state_file::write() {
+  write_without_folder_sync();
+  sync_folder();
+}
+
+void state_file::write_without_folder_sync() {
   rewrite fresh = begin_writing();
   end_writing();  // no other thread writes at this time
   replace(fresh);
+}
+
+bool state_file::is_current() const {
+  if (file_ == nullptr || torn_ || !unwritten_.empty()) return false;
+  const std::string told = summary();
+  return size_ == told.size() && written_ == hash_of(told);
 }
 
 void state_file::restore(std::string content) {
@@ -450,12 +462,16 @@ void state_file::restore(std::string content) {
   end_writing();
   fresh.summary_ = std::move(content);
   replace(fresh);
+  sync_folder();
 }
 
 void state_file::replace(rewrite& fresh) {
   fresh.write_beside();
   place(fresh);
-  if (const auto error = files_.sync_folder_of(fresh.target_)) cannot_write(error);
+}
+
+void state_file::sync_folder() {
+  if (const auto error = files_.sync_folder_of(files_.resolved(path_))) cannot_write(error);
 }
 
 void state_file::start_over(std::string identity, usd kept) {

@@ -124,6 +124,10 @@ class state_file {
   /// before. If it throws, nothing more may be sent: attempts that still end are not recorded, and
   /// count as in flight for the next run.
   void write();
+  /// The same without the sync of the folder, which must follow before anything is sent.
+  void write_without_folder_sync();
+  /// True: the file consists of the present summary, so that write() would change nothing.
+  bool is_current() const;
   /// Writes the file with this content instead of its own.
   void restore(std::string content);
 
@@ -174,6 +178,7 @@ class state_file {
   void apply_rejected(unfinished& request, std::string model, rejected_reply reply, usd keep);
   std::string summary() const;
   void replace(rewrite& fresh);
+  void sync_folder();
   [[noreturn]] void cannot_write(const std::error_code& why) const;
 
   file_system& files_;
@@ -184,6 +189,7 @@ class state_file {
   bool records_output_ = false;
   std::shared_ptr<file> file_;
   std::uint64_t size_ = 0;
+  hash128 written_;        // of the summary in the file
   bool torn_ = false;      // an incomplete record follows after `size_` bytes
   std::string unwritten_;  // records that write_records() will write
   std::string identity_;

@@ -2095,6 +2095,43 @@ TEST_F(job_set_test, results_reach_the_file_with_the_flush) {
   }
 }
 
+// Each sync takes milliseconds, and the first request waits for all of them.
+TEST_F(job_set_test, a_start_syncs_each_file_and_their_folder_once) {
+  dir.write("x.jsonl", job_line("a"));
+  std::vector<std::string> synced;
+  std::set<std::string> placed;
+  test::faulty_files disk;
+  disk.fault = [&](std::string_view what, const std::string& path) {
+    const std::string name = std::filesystem::path(path).filename().string();
+    if (what == "sync") synced.push_back(name);
+    if (what == "rename") placed.insert(name);
+    if (what == "sync folder") {
+      EXPECT_EQ(placed.size(), 2U) << "the folder is synced after both files have their names";
+      synced.emplace_back("folder");
+    }
+    return std::error_code();
+  };
+  const job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+  EXPECT_EQ(synced,
+            (std::vector<std::string>{"x.state.sluice-new", "x.totals.json.sluice-new", "folder"}));
+}
+
+// An earlier run left its state file elsewhere, behind a link.
+TEST_F(job_set_test, a_start_syncs_the_folder_of_a_state_file_behind_a_link) {
+  dir.write("x.jsonl", job_line("a"));
+  std::filesystem::create_directory(dir / "elsewhere");
+  std::filesystem::create_symlink(dir / "elsewhere/x.state", dir / "x.state");
+  std::vector<std::string> folders;
+  test::faulty_files disk;
+  disk.fault = [&](std::string_view what, const std::string& path) {
+    if (what == "sync folder")
+      folders.push_back(std::filesystem::path(path).parent_path().string());
+    return std::error_code();
+  };
+  const job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+  EXPECT_EQ(folders, (std::vector<std::string>{dir / ".", dir / "elsewhere"}));
+}
+
 TEST_F(job_set_test, each_attempt_is_on_the_disk_before_it_is_sent_where_that_is_asked_for) {
   dir.write("x.jsonl", job_line("a"));
   for (const auto durable : {durability::each, durability::second, durability::none}) {

@@ -39,7 +39,8 @@ class faulty_files final : public file_system {
     return met ? met : behind_->remove(path);
   }
   std::error_code sync_folder_of(const std::string& path) override {
-    return behind_->sync_folder_of(path);
+    const std::error_code met = fault("sync folder", path);
+    return met ? met : behind_->sync_folder_of(path);
   }
   std::error_code make_folders(const std::string& path) override {
     return behind_->make_folders(path);
