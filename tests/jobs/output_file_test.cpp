@@ -264,6 +264,7 @@ TEST(output_file, a_sort_that_fails_at_any_operation_leaves_the_file_whole_and_c
     files.fault = [&](std::string_view what, const std::string& path) {
       if (operation++ < at) return std::error_code();
       if (what == "remove" && path.ends_with("x.sluice-new")) return std::error_code();
+      if (what == "sync folder") return std::error_code();  // the file is sorted by then
       met += std::string(what) + " " + path.substr(path.rfind('/') + 1) + "; ";
       failed = true;
       return std::make_error_code(std::errc::no_space_on_device);
