@@ -206,11 +206,13 @@ void output_file::append(std::string& lines) {
 
 void output_file::sync() {
   const std::lock_guard lock(syncing_);
-  if (!dirty_.exchange(false)) return;
-  if (const auto error = file_->sync()) {
-    dirty_.store(true);
-    write_failed(path_, error);
-  }
+  if (!sync_fault_ && dirty_.exchange(false)) sync_fault_ = file_->sync();
+  if (sync_fault_) write_failed(path_, sync_fault_);
+}
+
+bool output_file::lacks_sync() const {
+  const std::lock_guard lock(syncing_);
+  return static_cast<bool>(sync_fault_);
 }
 
 void output_file::rewrite(const std::function<bool(std::string_view, std::uint64_t)>& keep) {
@@ -253,7 +255,11 @@ void output_file::replace(const std::function<void(output_file&)>& fill) {
   size_ = fresh.size_;
   torn_ = false;
   room_until_ = 0;
-  if (error = files_.sync_folder_of(target); error) write_failed(path_, error);
+  error = files_.sync_folder_of(target);
+  const std::lock_guard lock(syncing_);
+  dirty_.store(false);
+  sync_fault_ = error;
+  if (error) write_failed(path_, error);
 }
 
 bool output_file::is_in_order(

@@ -54,10 +54,14 @@ class output_file {
   void give_back_earlier_room();
   /// True if the last append() found no space. There may be some later.
   bool is_full() const noexcept { return full_; }
-  /// Waits until everything that was appended is on the disk. May be called from any thread.
+  /// Waits until everything that was appended is on the disk. May be called from any thread. If it
+  /// throws, every later call throws, too, until the file has been replaced: the system reports
+  /// only once that it could not write a file.
   void sync();
-  /// Replaces the file with one that contains only the lines that `keep` accepts. This is atomic:
-  /// after a crash there is either the old file or the new one.
+  /// Whether sync() has failed and the file has not been replaced since.
+  bool lacks_sync() const;
+  /// Replaces the file with one that contains only the lines that `keep` accepts, and syncs it.
+  /// This is atomic: after a crash there is either the old file or the new one.
   void rewrite(const std::function<bool(std::string_view line, std::uint64_t end)>& keep);
 
   /// Replaces the file, atomically like rewrite(), with one that has the same lines sorted by their
@@ -108,7 +112,9 @@ class output_file {
   std::uint64_t lost_ = 0;
   std::string recent_;  // lines that were appended since the last is_intact()
   std::atomic<bool> dirty_{false};
-  std::mutex syncing_;  // a sync() that finds the file clean waits for another thread's sync to end
+  // A sync() that finds the file clean waits for another thread's sync to end.
+  mutable std::mutex syncing_;
+  std::error_code sync_fault_;  // guarded by syncing_
 };
 
 }  // namespace sluice

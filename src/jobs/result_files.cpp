@@ -469,6 +469,24 @@ void result_files::give_back_room() {
   errors_.file.give_back_room();
 }
 
+void result_files::replace_unsynced() {
+  const std::lock_guard lock(mutex_);
+  for (lines_file* lines : {&output_, &errors_}) {
+    output_file& file = lines->file;
+    if (!file.lacks_sync() || !file.is_intact()) continue;
+    file.rewrite([&](std::string_view text, std::uint64_t end) {
+      if (end > file.size()) return false;  // an incomplete line
+      if (parse_stored_line(text)) return true;
+      // The system may have dropped what it could not write.
+      throw fatal_error(
+          fatal_error::kind::cannot_write,
+          fmt::format("{}: lines that could not be written to the disk are lost; fix the disk, and "
+                      "run the same command again",
+                      file.path()));
+    });
+  }
+}
+
 void result_files::sort() {
   const std::lock_guard lock(mutex_);
   output_.file.sort(job_line_of);

@@ -110,6 +110,9 @@ class result_files {
   /// removed.
   void tidy_errors(const std::function<bool(const stored_line& line)>& is_stale);
   void give_back_room();
+  /// Writes the lines of a file that could not be synced into a new file, which replaces it. Throws
+  /// if they cannot be written or read.
+  void replace_unsynced();
   /// Sorts both files into job order. If it throws, an unsorted file is unchanged.
   void sort();
 

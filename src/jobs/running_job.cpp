@@ -593,6 +593,7 @@ void running_job::tidy() {
   const std::lock_guard lock(mutex_);
   files.rescue(job.shared == nullptr ? usd{} : totals_.cost);
   files.flush();
+  files.replace_unsynced();
   write_copies();
   earlier_results::read_until read;
   if (read_to_end_) {
@@ -622,6 +623,8 @@ void finished_job::write(job_status status, double run_seconds, std::uint64_t mo
   const bool stopped = fault || status == job_status::completed;
   const job_status now = complete ? job_status::completed : stopped ? job_status::stopped : status;
   try {
+    // A checkpoint forgets the attempts of lines that are on the disk.
+    job_->parts_->files.replace_unsynced();
     job_->end_checkpoint(job_->begin_checkpoint(now, run_seconds, most_in_a_minute));
   } catch (...) {
     if (!fault) fault = std::current_exception();

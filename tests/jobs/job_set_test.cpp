@@ -1908,6 +1908,89 @@ TEST_F(job_set_test, a_sync_that_failed_aside_is_told_by_the_next_checkpoint) {
   EXPECT_THROW(jobs.checkpoint(1, 1), fatal_error);
 }
 
+// A run of one request whose output cannot be synced once when the run ends.
+struct failed_sync_test : job_set_test {
+  test::faulty_files disk;
+  std::unique_ptr<job_set> jobs;
+  std::vector<std::string> done;       // operations after the failed sync
+  std::function<void()> then = [] {};  // called at the failed sync
+  bool stays_broken = false;           // no output can be synced any more
+  std::string totals_before;
+
+  failed_sync_test() {
+    dir.write("x.jsonl", job_line("a") + job_line("b"));
+    output.durable = durability::second;
+    jobs = std::make_unique<job_set>(std::vector<std::string>{dir / "x.jsonl"}, lines, output,
+                                     prices, disk);
+    const auto next = jobs->next();
+    start(*jobs, {0, "a", 1, {}});
+    result finished = result_for(*next, 1);
+    finished.outcome = answer();
+    jobs->put(std::move(finished));
+    jobs->flush();
+    totals_before = dir.read("x.totals.json");
+    disk.fault = [this, failed = false](std::string_view what, const std::string& path) mutable {
+      const std::string name = std::filesystem::path(path).filename().string();
+      const bool of_output = what == "sync" && name.starts_with("x.output.jsonl");
+      if (of_output && (!failed || stays_broken)) {
+        if (!std::exchange(failed, true)) then();
+        return test::faulty_files::broken();
+      }
+      if (failed) done.push_back(std::string(what) + " " + name);
+      return std::error_code();
+    };
+  }
+
+  void finish() { EXPECT_THROW(jobs->finish(job_status::interrupted, 1, 1), fatal_error); }
+  std::ptrdiff_t place_of(const std::string& operation) const {
+    return std::find(done.begin(), done.end(), operation) - done.begin();
+  }
+  // The files of before the failed sync record what the disk may not have.
+  void expect_nothing_recorded() {
+    EXPECT_EQ(dir.read("x.totals.json"), totals_before);
+    jobs.reset();
+    EXPECT_THAT(dir.read("x.state"), HasSubstr("\"start\""));
+  }
+};
+
+TEST_F(failed_sync_test, results_are_in_a_new_file_before_their_attempts_are_forgotten) {
+  finish();
+  EXPECT_LT(place_of("sync x.output.jsonl.sluice-new"), place_of("rename x.state.sluice-new"));
+  EXPECT_LT(place_of("rename x.output.jsonl.sluice-new"), place_of("rename x.state.sluice-new"));
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a"));
+  EXPECT_EQ(totals()["succeeded"], 1);
+  jobs.reset();
+  EXPECT_THAT(run(), ElementsAre("b"));
+}
+
+TEST_F(failed_sync_test, attempts_stay_recorded_if_their_results_cannot_be_synced) {
+  stays_broken = true;
+  finish();
+  finish();
+  expect_nothing_recorded();
+}
+
+// Some file systems drop what they could not write, and give zeros instead.
+TEST_F(failed_sync_test, attempts_stay_recorded_if_their_results_cannot_be_read_again) {
+  then = [this] {
+    const std::string zeros(dir.read("x.output.jsonl").size() - 1, '\0');
+    std::fstream(dir / "x.output.jsonl", std::ios::binary | std::ios::in | std::ios::out) << zeros;
+  };
+  finish();
+  finish();
+  expect_nothing_recorded();
+}
+
+TEST_F(failed_sync_test, of_a_checkpoint_ends_with_the_results_in_a_new_file) {
+  jobs->checkpoint(1, 1);
+  disk.finish_background();
+  EXPECT_THAT(done, IsEmpty());
+  EXPECT_THROW(jobs->checkpoint(1, 1), fatal_error);
+  finish();
+  EXPECT_LT(place_of("rename x.output.jsonl.sluice-new"), place_of("rename x.state.sluice-new"));
+  EXPECT_EQ(totals()["succeeded"], 1);
+}
+
 TEST_F(job_set_test, nothing_is_made_when_a_later_job_is_bad) {
   dir.write("x.jsonl", job_line("a"));
   dir.write("empty.jsonl", "\n");

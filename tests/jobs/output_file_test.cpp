@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sluice/error.hpp"
@@ -523,6 +524,50 @@ TEST(output_file, a_full_disk_is_told_as_lost_results) {
   } catch (const fatal_error& fault) {
     EXPECT_EQ(fault.why(), fatal_error::kind::cannot_write);
   }
+}
+
+// The system reports bytes that it could not write once, and takes them for written after that.
+TEST(output_file, that_could_not_be_synced_is_not_synced_before_its_lines_are_in_a_new_file) {
+  const test::temp_dir dir;
+  test::faulty_files files;
+  output_file file(files, dir / "x");
+  file.create();
+  std::string lines = "1 a\n2 b\n";
+  file.append(lines);
+  bool failed = false;
+  files.fault = [&](std::string_view what, const std::string&) {
+    return what == "sync" && !std::exchange(failed, true) ? test::faulty_files::broken()
+                                                          : std::error_code();
+  };
+  EXPECT_FALSE(file.lacks_sync());
+  EXPECT_THROW(file.sync(), fatal_error);
+  EXPECT_THROW(file.sync(), fatal_error);
+  lines = "3 c\n";
+  file.append(lines);
+  EXPECT_THROW(file.sync(), fatal_error);
+  EXPECT_TRUE(file.lacks_sync());
+  file.rewrite([](std::string_view, std::uint64_t) { return true; });
+  EXPECT_FALSE(file.lacks_sync());
+  file.sync();
+  EXPECT_EQ(dir.read("x"), "1 a\n2 b\n3 c\n");
+}
+
+TEST(output_file, that_was_replaced_in_a_folder_that_could_not_be_synced_is_not_synced) {
+  const test::temp_dir dir;
+  dir.write("x", "1 a\n2 b\n");
+  test::faulty_files files;
+  output_file file(files, dir / "x");
+  ASSERT_TRUE(file.open_existing());
+  bool failed = false;
+  files.fault = [&](std::string_view what, const std::string&) {
+    return what == "sync folder" && !std::exchange(failed, true) ? test::faulty_files::broken()
+                                                                 : std::error_code();
+  };
+  const auto keep_all = [](std::string_view, std::uint64_t) { return true; };
+  EXPECT_THROW(file.rewrite(keep_all), fatal_error);
+  EXPECT_THROW(file.sync(), fatal_error);
+  file.rewrite(keep_all);
+  file.sync();
 }
 
 TEST(small_files, are_replaced_whole) {

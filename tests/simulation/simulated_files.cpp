@@ -58,10 +58,11 @@ struct simulated_files::open_file final : file {
     if (disk.operations_ >= disk.faults_.no_sync_at) {
       disk.faults_.no_sync_at = disk_faults::never;
       disk.failed_ = true;
+      node->is_lost = true;
       disk.trace_.note("  input/output error");
       return fault(std::errc::io_error);
     }
-    node->durable = node->content;
+    if (!node->is_lost) node->durable = node->content;
     return {};
   }
 
@@ -81,6 +82,7 @@ void simulated_files::boot(const disk_faults& faults) {
   faults_ = faults;
   operations_ = 0;
   dead_ = failed_ = false;
+  for (auto& [path, node] : now_) node->is_lost = false;
 }
 
 void simulated_files::die() {

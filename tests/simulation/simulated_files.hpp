@@ -30,7 +30,8 @@ struct disk_faults {
 
 /// A simulated disk with a cache. All changes are in the cache at once, so they survive a killed
 /// process. After a power failure, only synced changes and a random part of the other changes
-/// survive.
+/// survive. A process that could not sync a file never gets it onto the disk; a new process does,
+/// because no process can know of the fault of an earlier one.
 ///
 /// A simulated process cannot really be killed. After its death the code still runs, but its file
 /// operations have no effect.
@@ -72,6 +73,7 @@ class simulated_files final : public file_system {
   struct inode {
     std::string content;
     std::string durable;
+    bool is_lost = false;  // a sync failed; later ones report no error and sync nothing
     std::vector<std::pair<time_point, std::size_t>> written;  // the content's size after each write
   };
   using names = std::map<std::string, std::shared_ptr<inode>>;
