@@ -133,6 +133,7 @@ void result_files::drop_results(const std::function<bool(const stored_line&)>& s
     if (line && !stands(*line)) paid += line->facts.known_cost();
   });
   state_.counters().kept += paid;
+  sync_before_state();
   state_.write();
   output_.file.rewrite([&](std::string_view text, std::uint64_t) {
     const auto line = parse_stored_line(text);

@@ -2199,6 +2199,34 @@ TEST_F(job_set_test, a_start_syncs_each_file_and_their_folder_once) {
             (std::vector<std::string>{"x.state.sluice-new", "x.totals.json.sluice-new", "folder"}));
 }
 
+// Otherwise a power failure could lose the lines of a killed run together with its attempts.
+TEST_F(job_set_test, redo_syncs_the_lines_of_a_killed_run_before_it_writes_the_state) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + job_line("c"));
+  run(
+      [](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+        if (next.custom_id == "c") return passing();
+        return answer();
+      },
+      {"x.jsonl"}, true);
+  dir.write("x.jsonl", job_line("a", "changed") + job_line("b") + job_line("c"));
+  output.changed = on_change::redo;
+  output.durable = durability::second;
+  std::set<std::string> synced;
+  bool placed = false;
+  test::faulty_files disk;
+  disk.fault = [&](std::string_view what, const std::string& path) {
+    const std::string name = std::filesystem::path(path).filename().string();
+    if (what == "sync") synced.insert(name);
+    if (what == "rename" && name == "x.state.sluice-new" && !std::exchange(placed, true)) {
+      EXPECT_TRUE(synced.contains("x.output.jsonl"));
+      EXPECT_TRUE(synced.contains("x.errors.jsonl"));
+    }
+    return std::error_code();
+  };
+  const job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+  EXPECT_TRUE(placed);
+}
+
 // An earlier run left its state file elsewhere, behind a link.
 TEST_F(job_set_test, a_start_syncs_the_folder_of_a_state_file_behind_a_link) {
   dir.write("x.jsonl", job_line("a"));
