@@ -1,5 +1,7 @@
 #include "jobs/job_reader.hpp"
 
+#include <limits>
+
 #include "base/translated_error.hpp"
 #include "jobs/job_kind.hpp"
 
@@ -21,16 +23,27 @@ line_reader open_job(const std::string& path, const job_options& options) {
 job_reader::job_reader(const std::string& path, const job_options& options)
     : options_(options), lines_(open_job(path, options)) {}
 
-std::optional<boost::system::result<request, bad_line>> job_reader::next(std::uint64_t first) {
-  line_reader::line line;
-  do {
-    if (options_.limit != 0 && given_ >= options_.limit) return std::nullopt;
-    if (!lines_.next(line)) return std::nullopt;
+bool job_reader::skip_to(std::uint64_t first, std::uint64_t most) {
+  std::optional<std::uint64_t> begin;
+  while (!ended_ && (!is_waiting_ || line_.number < first)) {
+    if (begin && line_.offset - *begin >= most) return false;
+    const bool is_at_limit = options_.limit != 0 && given_ >= options_.limit;
+    is_waiting_ = !is_at_limit && lines_.next(line_);
+    ended_ = !is_waiting_;
     ++given_;
-  } while (line.number < first);
-  offset_ = line.offset;
-  if (line.too_long) return line_too_long(line.number, options_);
-  return parse_job_line(line.text, line.number, options_);
+    if (!begin) begin = line_.offset;
+  }
+  return true;
+}
+
+std::optional<boost::system::result<request, bad_line>> job_reader::next(std::uint64_t first) {
+  while (!skip_to(first, std::numeric_limits<std::uint64_t>::max())) {
+  }
+  if (ended_) return std::nullopt;
+  is_waiting_ = false;
+  offset_ = line_.offset;
+  if (line_.too_long) return line_too_long(line_.number, options_);
+  return parse_job_line(line_.text, line_.number, options_);
 }
 
 }  // namespace sluice

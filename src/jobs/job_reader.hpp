@@ -24,6 +24,9 @@ class job_reader {
   /// Nothing at the end, or after `options.limit` lines. Lines before number `first` are skipped
   /// without being parsed.
   std::optional<boost::system::result<request, bad_line>> next(std::uint64_t first = 0);
+  /// Skips lines before number `first` without parsing them, but not many more than `most` bytes.
+  /// False: there are more of them.
+  bool skip_to(std::uint64_t first, std::uint64_t most);
   /// The offset in the file at which the last line from next() begins.
   std::uint64_t offset() const noexcept { return offset_; }
   /// Ends a call of next() that waits for input. May be called from any thread.
@@ -32,6 +35,9 @@ class job_reader {
  private:
   const job_options& options_;
   line_reader lines_;
+  line_reader::line line_;
+  bool is_waiting_ = false;  // line_ was read by skip_to(), for next()
+  bool ended_ = false;
   std::uint64_t given_ = 0;
   std::uint64_t offset_ = 0;
 };

@@ -98,6 +98,8 @@ struct job_set::state {
   std::function<void(const std::string&)> warner();
   void tell_of_failed_sync();
   void run_in_background(const std::function<void()>& slow);
+  void search(running_job& job, const std::shared_ptr<running_job::ahead_search>& begun,
+              const std::function<void(std::vector<request>)>& done);
 };
 
 // The job, whether it is running or finished.
@@ -133,6 +135,25 @@ void job_set::state::run_in_background(const std::function<void()>& slow) {
     } catch (...) {
       const std::lock_guard lock(mutex);
       sync_failure = std::current_exception();
+    }
+  });
+}
+
+// Reads the job in parts, so that other work of the disk need not wait for the whole search.
+void job_set::state::search(running_job& job,
+                            const std::shared_ptr<running_job::ahead_search>& begun,
+                            const std::function<void(std::vector<request>)>& done) {
+  disk.run_in_background([this, &job, begun, done] {
+    bool is_over = true;
+    try {
+      is_over = job.look_ahead(*begun);
+    } catch (...) {
+      begun->found.clear();  // the reader will find the same error, and the run ends with it
+    }
+    if (is_over) {
+      done(std::move(begun->found));
+    } else {
+      search(job, begun, done);
     }
   });
 }
@@ -484,15 +505,7 @@ bool job_set::had_success(std::size_t job, std::string_view model) const {
 
 void job_set::look_ahead(std::size_t job, std::size_t count,
                          const std::function<void(std::vector<request>)>& done) {
-  state_->disk.run_in_background([&ahead = state_->running(job), count, done] {
-    std::vector<request> found;
-    try {
-      found = ahead.look_ahead(count);
-    } catch (...) {
-      found.clear();  // the reader will find the same error, and the run ends with it
-    }
-    done(std::move(found));
-  });
+  state_->search(state_->running(job), std::make_shared<running_job::ahead_search>(count), done);
 }
 
 std::string_view job_set::identity(std::size_t job) const {

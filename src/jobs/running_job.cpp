@@ -187,12 +187,29 @@ void running_job::hand_out(request& next) {
   ++outstanding_;
 }
 
-std::vector<request> running_job::look_ahead(std::size_t count) {
+bool running_job::look_ahead(ahead_search& search) {
+  constexpr std::uint64_t part = std::uint64_t{1} << 20;  // bytes
   const job_setup& job = parts_->setup;
   const job_input& input = *parts_->input;
-  std::vector<request> found;
-  if (job.is_on_standard_input() || input.is_cancelled()) return found;
-  if (job.lines.group_prefixes) return look_ahead_in_groups(count);
+  if (job.is_on_standard_input() || input.is_cancelled()) return true;
+  if (job.lines.group_prefixes) {
+    search.found = look_ahead_in_groups(search.count);
+    return true;
+  }
+  if (!search.reader && !begin_search(search)) return true;
+  job_reader& reader = *search.reader;
+  const std::uint64_t end = reader.offset() + part;
+  while (search.found.size() < search.count && !input.is_cancelled()) {
+    if (reader.offset() >= end || !reader.skip_to(search.from, part)) return false;
+    auto line = reader.next();
+    if (!line) break;
+    if (*line) take_ahead(**line, search);
+  }
+  return true;
+}
+
+// False: there is nothing behind the next request.
+bool running_job::begin_search(ahead_search& search) {
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
   {
@@ -200,29 +217,27 @@ std::vector<request> running_job::look_ahead(std::size_t count) {
     begin = last_given_ + 1;
     end = last_line_ + 1;
   }
-  if (begin >= end) return found;
-  const std::uint64_t step = std::max<std::uint64_t>((end - begin) / (count + 1), 1);
-  std::uint64_t from = begin + step;  // the next request is taken from this line or a later one
+  if (begin >= end) return false;
+  search.step = std::max<std::uint64_t>((end - begin) / (search.count + 1), 1);
+  search.from = begin + search.step;
+  search.reader.emplace(parts_->setup.files.job, parts_->setup.lines);
+  return true;
+}
+
+// Takes the request, if it is to be sent and was not given out before.
+void running_job::take_ahead(request& next, ahead_search& search) {
   const auto& duplicates = parts_->scan.duplicates;
-  job_reader reader(job.files.job, job.lines);
-  while (found.size() < count && !input.is_cancelled()) {
-    auto line = reader.next(from);
-    if (!line) break;
-    if (!*line) continue;
-    request& next = **line;
-    if (std::binary_search(duplicates.begin(), duplicates.end(), next.line)) continue;
-    if (parts_->scan.copies.contain(next.line)) continue;
-    if (job.shared != nullptr) set_cost_bound(next, job);
-    const std::lock_guard lock(mutex_);
-    if (next.line <= last_given_) continue;
-    const auto attempts = parts_->earlier.to_be_sent(next);
-    if (!attempts || !given_ahead_.insert(next.line).second) continue;
-    next.settled_attempts = *attempts;
-    hand_out(next);
-    from = std::max(from + step, next.line + 1);
-    found.push_back(std::move(next));
-  }
-  return found;
+  if (std::binary_search(duplicates.begin(), duplicates.end(), next.line)) return;
+  if (parts_->scan.copies.contain(next.line)) return;
+  if (parts_->setup.shared != nullptr) set_cost_bound(next, parts_->setup);
+  const std::lock_guard lock(mutex_);
+  if (next.line <= last_given_) return;
+  const auto attempts = parts_->earlier.to_be_sent(next);
+  if (!attempts || !given_ahead_.insert(next.line).second) return;
+  next.settled_attempts = *attempts;
+  hand_out(next);
+  search.from = std::max(search.from + search.step, next.line + 1);
+  search.found.push_back(std::move(next));
 }
 
 std::vector<request> running_job::look_ahead_in_groups(std::size_t count) {

@@ -39,10 +39,19 @@ class running_job {
   /// After next_request() returned nothing: when to call it again, unless a result comes earlier.
   /// Nothing: it will give no more requests. Set only with job_options::group_prefixes.
   std::optional<time_point> waits_until() const noexcept { return waits_until_; }
-  /// Up to `count` requests from far behind the next one of next_request(), spread over the rest of
-  /// the job; next_request() will skip them. Reads the job file again. Gives none for standard
-  /// input.
-  std::vector<request> look_ahead(std::size_t count);
+  /// A search for up to `count` requests far behind the next one of next_request(), spread over the
+  /// rest of the job. It finds none in standard input.
+  struct ahead_search {
+    explicit ahead_search(std::size_t wanted) : count(wanted) {}
+    const std::size_t count;
+    std::vector<request> found;  ///< next_request() will skip them
+    std::optional<job_reader> reader;
+    std::uint64_t step = 0;
+    std::uint64_t from = 0;  ///< the next request is taken from this line or a later one
+  };
+  /// Reads a part of the job file for the search. False: call it again to go on. The search ends
+  /// early if the job is cancelled.
+  bool look_ahead(ahead_search& search);
   /// Ends a next_request() that waits for input or skips finished requests.
   void cancel();
 
@@ -110,6 +119,8 @@ class running_job {
   std::optional<request> next_in_file();
   std::optional<request> next_in_groups();
   void read_groups();
+  bool begin_search(ahead_search& search);
+  void take_ahead(request& next, ahead_search& search);
   std::vector<request> look_ahead_in_groups(std::size_t count);
   void let_group_go(std::uint64_t line, const std::string& custom_id);
   result_price price(const result& finished);

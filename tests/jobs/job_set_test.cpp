@@ -845,6 +845,57 @@ TEST_F(job_set_test, what_is_taken_ahead_of_a_group_is_not_given_again) {
   EXPECT_EQ(given.size(), 8U);
 }
 
+// A job whose second half is far from its first.
+struct look_ahead_test : job_set_test {
+  test::faulty_files disk;
+  std::unique_ptr<job_set> jobs;
+  std::optional<std::vector<std::string>> found;
+
+  look_ahead_test() {
+    disk.by_hand = true;
+    const std::string prompt(std::size_t{16} << 10, 'x');
+    std::string job;
+    for (int i = 0; i < 600; ++i) job += job_line(std::to_string(i), prompt);
+    dir.write("x.jsonl", job);
+    output.durable = durability::each;
+    jobs = std::make_unique<job_set>(std::vector<std::string>{dir / "x.jsonl"}, lines, output,
+                                     prices, disk);
+    EXPECT_TRUE(jobs->next());
+    jobs->look_ahead(0, 2, [this](const std::vector<request>& ahead) {
+      found.emplace();
+      for (const request& one : ahead) found->push_back(one.custom_id);
+    });
+  }
+};
+
+TEST_F(look_ahead_test, lets_other_work_of_the_disk_go_first) {
+  bool recorded = false;
+  bool durable = false;
+  jobs->record([&](const std::exception_ptr&) { recorded = true; });
+  jobs->make_durable([&](const std::exception_ptr&) { durable = true; });
+  while (!durable) disk.run_next();
+  EXPECT_TRUE(recorded);
+  EXPECT_FALSE(found);
+  disk.finish_background();
+  EXPECT_EQ(found, (std::vector<std::string>{"200", "399"}));
+}
+
+TEST_F(look_ahead_test, ends_soon_after_a_cancel) {
+  disk.run_next();
+  EXPECT_FALSE(found);
+  jobs->cancel();
+  disk.run_next();
+  EXPECT_THAT(disk.queued, IsEmpty());
+  EXPECT_EQ(found, std::vector<std::string>());
+}
+
+TEST_F(look_ahead_test, does_not_hold_up_the_end_of_a_run) {
+  disk.run_next();
+  jobs->cancel();
+  jobs->finish(job_status::interrupted, 1, 1);
+  EXPECT_EQ(found, std::vector<std::string>());
+}
+
 // Calls `on_read` once, when the next line of a job is read.
 struct watched_reading final : reply_check {
   mutable std::function<void()> on_read;

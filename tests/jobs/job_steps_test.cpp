@@ -35,8 +35,8 @@ constexpr bool gives_requests = requires(Job& job) {
   job.next_request();
 };
 template <typename Job>
-constexpr bool looks_ahead = requires(Job& job) {
-  job.look_ahead(1);
+constexpr bool looks_ahead = requires(Job& job, running_job::ahead_search& search) {
+  job.look_ahead(search);
 };
 template <typename Job>
 constexpr bool takes_results = requires(Job& job, const result& finished) {

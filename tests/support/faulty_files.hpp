@@ -1,5 +1,6 @@
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -21,6 +22,15 @@ class faulty_files final : public file_system {
 
   /// If true, background work runs at once, so that tests in virtual time are repeatable.
   bool at_once = false;
+  /// If true, background work waits in `queued` for run_next() or finish_background().
+  bool by_hand = false;
+  std::deque<std::function<void()>> queued = {};
+
+  void run_next() {
+    const auto slow = std::move(queued.front());
+    queued.pop_front();
+    slow();
+  }
 
   static std::error_code broken() { return std::make_error_code(std::errc::io_error); }
 
@@ -56,9 +66,13 @@ class faulty_files final : public file_system {
   }
   void run_in_background(std::function<void()> slow) override {
     if (at_once) return slow();
+    if (by_hand) return queued.push_back(std::move(slow));
     behind_->run_in_background(std::move(slow));
   }
-  void finish_background() override { behind_->finish_background(); }
+  void finish_background() override {
+    while (!queued.empty()) run_next();
+    behind_->finish_background();
+  }
 
  private:
   class faulty_file final : public file {
