@@ -34,19 +34,22 @@ std::string fresh_identity() {
 
 }  // namespace
 
-earlier_results::earlier_results(const job_setup& job, result_files& files) : job_(job) {
+earlier_results::earlier_results(const job_setup& job, result_files& files)
+    : job_(job), files_(files) {
   // Results of earlier runs count for the budget even if they are removed for a fresh start.
   // the old files are moved aside when the new ones are created
   if (job.output.fresh && !job.counts_earlier_runs()) {
     files.state().start_over(fresh_identity(), {});
     return;
   }
-  files.read_lines([this](const stored_line& line, bool success) { remember(line, success); });
+  files.read_lines([this](const stored_line& line, bool success, std::uint64_t offset) {
+    remember(line, success, offset);
+  });
   load_life(files);
   if (job.output.fresh) start_over(files.state());
 }
 
-void earlier_results::remember(const stored_line& line, bool success) {
+void earlier_results::remember(const stored_line& line, bool success, std::uint64_t offset) {
   if (line.of_bad_line) {
     // It is counted when the job shows that the line is still bad. Of two entries, the later one
     // counts.
@@ -69,7 +72,7 @@ void earlier_results::remember(const stored_line& line, bool success) {
     totals_.take_back_failure(error_names_[known->error()], known->is(retryable));
     errors_untidy_ = true;
   }
-  rejected_.add(id, line, totals_);
+  rejected_.add(id, line, offset, totals_);
   known->digest = short_digest(line.digest);
   known->set(done, success);
   if (success) models_.insert(line.facts.model);
@@ -314,7 +317,7 @@ std::uint64_t earlier_results::add_end(std::uint64_t last_line, job_totals& tota
       gone = true;
     }
   });
-  if (gone) find_rejected_of_gone();
+  if (gone) find_rejected_of_gone(files);
   std::uint64_t bad_lines = 0;
   for (const auto& [number, told] : stored_bad_lines_) {
     if (!limited || number <= last_line) continue;  // the line will be read again, and then counted
@@ -337,25 +340,49 @@ std::uint64_t earlier_results::add_end(std::uint64_t last_line, job_totals& tota
 
 // Lines of the errors file are removed with their requests, but their rejected replies were paid
 // for.
-void earlier_results::find_rejected_of_gone() {
-  for (const auto& [id, line] : rejected_.failures()) {
-    const entry* known = entries_.find({id.first, id.second});
-    if (known == nullptr || known->is(seen) || known->is(done)) continue;
-    for (const rejected_reply& reply : line.replies) {
-      rejected_of_gone_.emplace_back(line.model, reply);
+void earlier_results::find_rejected_of_gone(const result_files& files) {
+  if (!rejected_.has_failures()) return;
+  files.read_failures([this](const stored_line& line, std::uint64_t offset) {
+    const hash128 id = hash_of(line.custom_id);
+    const auto* last = rejected_.find(id);
+    if (last == nullptr || last->offset != offset) return;
+    const entry* known = entries_.find(id);
+    if (known == nullptr || known->is(seen) || known->is(done)) return;
+    rejected_of_gone_.push_back(offset);
+    for (const rejected_reply& reply : line.facts.rejected) {
+      paid_for_gone_ += reply.cost.value_or(usd{});
     }
-  }
-}
-
-usd earlier_results::paid_for_gone() const {
-  usd sum;
-  for (const auto& [model, reply] : rejected_of_gone_) sum += reply.cost.value_or(usd{});
-  return sum;
+  });
 }
 
 void earlier_results::forget_gone(job_totals& totals) {
-  for (const auto& [model, reply] : rejected_of_gone_) totals.take_back_rejected(model, reply);
-  rejected_of_gone_.clear();
+  while (!rejected_of_gone_.empty()) {
+    const std::string text = files_.line_at(false, rejected_of_gone_.back());
+    if (const auto line = parse_stored_line(text)) {
+      for (const rejected_reply& reply : line->facts.rejected) {
+        totals.take_back_rejected(line->facts.model, reply);
+      }
+    }
+    rejected_of_gone_.pop_back();
+  }
+  paid_for_gone_ = {};
+}
+
+// If another program has shortened the file, the new result must be written all the same; the run
+// then ends.
+std::vector<rejected_reply> earlier_results::rejected(const hash128& id) {
+  const auto* last = rejected_.find(id);
+  if (last == nullptr) return {};
+  try {
+    const std::string text = files_.line_at(false, last->offset);
+    if (auto line = parse_stored_line(text)) return std::move(line->facts.rejected);
+  } catch (const fatal_error&) {
+  }
+  job_.warn(
+      fmt::format("{}: a line cannot be read again; the cost of the rejected replies in it is "
+                  "not in the next line of its request",
+                  job_.files.errors));
+  return {};
 }
 
 std::optional<std::uint32_t> earlier_results::to_be_sent(const request& next) {

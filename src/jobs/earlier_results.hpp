@@ -78,10 +78,10 @@ class earlier_results {
 
   /// Replies that were rejected before the request's line in the errors file was written. The next
   /// line of the request contains them, too.
-  std::vector<rejected_reply> rejected(const hash128& id) const { return rejected_.of(id); }
+  std::vector<rejected_reply> rejected(const hash128& id);
   /// The cost of rejected replies to requests that no longer exist. It counts by their lines in the
   /// errors file; before these lines are removed, it must be kept.
-  usd paid_for_gone() const;
+  usd paid_for_gone() const noexcept { return paid_for_gone_; }
   /// Removes these replies from the totals.
   void forget_gone(job_totals& totals);
   /// The amount kept of the budget for the attempts that the request's lines report. Only for
@@ -134,7 +134,7 @@ class earlier_results {
     std::uint32_t error = 0;  // index into error_names_
   };
 
-  void remember(const stored_line& line, bool success);
+  void remember(const stored_line& line, bool success, std::uint64_t offset);
   void add_kept(const hash128& id, const entry& known, usd kept, bool success);
   void count_attempts(entry& known, std::uint32_t attempts);
   std::uint32_t error_index(const std::string& name);
@@ -143,12 +143,13 @@ class earlier_results {
   state_file::line_told told_by_line(const entry& known) const;
   void start_over(state_file& state);
   void make_outdated(entry& known);
-  void find_rejected_of_gone();
+  void find_rejected_of_gone(const result_files& files);
   void take_back_failure(entry& known, job_totals& totals);
   [[noreturn]] void refuse_changed(const std::string& custom_id) const;
   bool is_mended(std::uint64_t line, read_until read) const;
 
   const job_setup& job_;
+  const result_files& files_;
   id_table<entry> entries_;
   id_set fresh_ids_;  // ids of the job that have no line yet
   id_set digests_;    // of the results in the output, and of the requests read so far
@@ -161,8 +162,9 @@ class earlier_results {
   // entry for a request with a result, because it gets no further line.
   std::map<std::pair<std::uint64_t, std::uint64_t>, usd> kept_by_failure_;
   line_rejections rejected_;
-  // Replies to requests that no longer exist, each with its model.
-  std::vector<std::pair<std::string, rejected_reply>> rejected_of_gone_;
+  // The places in the errors file of lines with rejected replies whose requests no longer exist.
+  std::vector<std::uint64_t> rejected_of_gone_;
+  usd paid_for_gone_;
   usd kept_by_lines_;  // the sum over all lines
   usd carried_;
   usd spent_;

@@ -176,7 +176,7 @@ void job_follower::count(std::string_view line, bool success) {
   known.failed = !success;
   known.retryable = stored->facts.retryable;
   totals_.add(stored->facts);
-  rejected_.add(id, *stored, totals_);
+  rejected_.add(id, *stored, 0, totals_);  // the line is not read again
 }
 
 // Adds the records of attempts that no line contains.

@@ -73,7 +73,7 @@ void result_files::require_own_lines(const output_file& file) const {
   refuse(foreign_file_sentence(file.path()));
 }
 
-void result_files::read_lines(const std::function<void(const stored_line&, bool)>& visit) {
+void result_files::read_lines(const line_visitor& visit) {
   if (output_.is_there) output_.end = read(output_.file, true, visit);
   if (errors_.is_there) errors_.end = read(errors_.file, false, visit);
   // A run that died before its first line has left only its attempts.
@@ -91,9 +91,8 @@ void result_files::require_same_kind(const std::string& path, bool simulated) co
 }
 
 // Changes nothing. Returns what must be truncated after the last complete line.
-result_files::torn_end result_files::read(
-    const output_file& file, bool successes,
-    const std::function<void(const stored_line&, bool)>& visit) const {
+result_files::torn_end result_files::read(const output_file& file, bool successes,
+                                          const line_visitor& visit) const {
   std::uint64_t number = 0;
   std::uint64_t first_damaged = 0;
   torn_end end;
@@ -116,7 +115,7 @@ result_files::torn_end result_files::read(
     if (first_damaged != 0) refuse_damaged(first_damaged);
     if (line->facts.succeeded != successes) refuse_damaged(number);
     require_same_kind(file.path(), line->simulated);
-    visit(*line, successes);
+    visit(*line, successes, end.good);
     end.good = line_end;
     ++end.lines;
     end.lacks_newline = !whole;
@@ -395,6 +394,17 @@ void result_files::read_written(
       if (line) visit(*line, success, offset, !success && offset < errors_before_);
     });
   }
+}
+
+void result_files::read_failures(
+    const std::function<void(const stored_line&, std::uint64_t)>& visit) const {
+  const std::lock_guard lock(mutex_);
+  if (!errors_.is_there) return;
+  std::uint64_t begin = 0;
+  errors_.file.for_each_line([&](std::string_view text, std::uint64_t end, bool) {
+    const std::uint64_t offset = std::exchange(begin, end);
+    if (const auto line = parse_stored_line(text)) visit(*line, offset);
+  });
 }
 
 std::string result_files::line_at(bool success, std::uint64_t offset) const {

@@ -36,8 +36,11 @@ class result_files {
   bool have_totals() const noexcept { return has_totals_; }
   bool have_state() const noexcept { return has_state_; }
   state_file& state() noexcept { return state_; }
+  /// Gets a line, and the offset at which it begins in its file.
+  using line_visitor =
+      std::function<void(const stored_line& line, bool success, std::uint64_t offset)>;
   /// Visits every line of the output, then those of the errors file.
-  void read_lines(const std::function<void(const stored_line& line, bool success)>& visit);
+  void read_lines(const line_visitor& visit);
   /// Removes the results for which `stands` is false from the output. Their cost stays recorded.
   void drop_results(const std::function<bool(const stored_line& line)>& stands);
 
@@ -90,6 +93,9 @@ class result_files {
   /// begins. `is_old`: an earlier run wrote the line to the errors file.
   void read_written(const std::function<void(const stored_line& line, bool success,
                                              std::uint64_t offset, bool is_old)>& visit) const;
+  /// Visits the lines in the errors file, with the offset at which each begins.
+  void read_failures(
+      const std::function<void(const stored_line& line, std::uint64_t offset)>& visit) const;
   /// The line at this offset of the output or of the errors file.
   std::string line_at(bool success, std::uint64_t offset) const;
 
@@ -147,8 +153,7 @@ class result_files {
   void require_own_sidecars() const;
   void require_own_lines(const output_file& file) const;
   void require_same_kind(const std::string& path, bool simulated) const;
-  torn_end read(const output_file& file, bool successes,
-                const std::function<void(const stored_line&, bool)>& visit) const;
+  torn_end read(const output_file& file, bool successes, const line_visitor& visit) const;
   static void mend(output_file& file, const torn_end& end);
   void make_files();
   void move_aside();

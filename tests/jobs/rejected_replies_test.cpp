@@ -1,6 +1,9 @@
 // Tests of replies that do not have the expected shape: what they cost, and which files record this
 // cost.
 #include <gmock/gmock.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -178,6 +181,56 @@ TEST_F(rejected_replies_test, end_in_the_errors_file_with_the_last_body) {
   EXPECT_EQ(totals()["errors"], json::parse(R"({"reply_rejected":1})"));
   EXPECT_EQ(totals()["cost_usd"], "0.00105");
   EXPECT_EQ(totals()["models"]["gpt-4o"]["requests"], 0);
+}
+
+// A job may have ten million lines.
+TEST_F(rejected_replies_test, of_earlier_runs_need_little_memory) {
+  dir.write("x.jsonl", job_line("a"));
+  run({"bad", "bad", "bad"});
+  constexpr int count = 20'000;
+  {
+    const std::string line = dir.lines("x.errors.jsonl").at(0);
+    const std::string name = R"("custom_id":"a")";
+    const std::size_t at = line.find(name);
+    std::ofstream job(dir / "x.jsonl", std::ios::binary);
+    std::ofstream errors(dir / "x.errors.jsonl", std::ios::binary);
+    for (int i = 0; i < count; ++i) {
+      job << job_line(std::to_string(i));
+      std::string other = line;
+      errors << other.replace(at, name.size(), R"("custom_id":")" + std::to_string(i) + '"')
+             << '\n';
+    }
+  }
+  const auto memory_of = [this](const std::function<void()>& act) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      rusage before{};
+      ::getrusage(RUSAGE_SELF, &before);
+      act();
+      rusage after{};
+      ::getrusage(RUSAGE_SELF, &after);
+      constexpr long most_kib = 10 << 10;
+      ::_exit(after.ru_maxrss - before.ru_maxrss < most_kib ? 0 : 1);
+    }
+    int status = 0;
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+    return status;
+  };
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  EXPECT_EQ(memory_of([this] {
+              job_follower follower(name_job_files({dir / "x.jsonl"}, {}).front());
+              follower.totals_now("{}", job_status::running);
+            }),
+            0);
+  EXPECT_EQ(memory_of([this] { open(); }), 0);
+  // All of these requests are no longer in the job.
+  dir.write("x.jsonl", job_line("other"));
+  EXPECT_EQ(memory_of([this] { open(); }), 0);
+#endif
+  output.budget = dollars("1000");
+  run({"good"});
+  EXPECT_FALSE(totals().contains("rejected"));
+  EXPECT_EQ(totals()["kept_usd"], "21") << "20,000 times 0.00105";
 }
 
 TEST_F(rejected_replies_test, are_tried_again_with_retry_failed_alone_and_stay_counted) {
