@@ -214,11 +214,16 @@ void job_set::state::open(const std::vector<job_files>& files) {
                                     output.directory, error.message()));
     }
   }
-  for (auto& job : create(std::move(scanned))) jobs.emplace_back(std::move(job).start());
-  drained.assign(files.size(), false);
-  for_each_running([](running_job& job) {
-    job.end_checkpoint(job.begin_checkpoint(job_status::running, 0, 0));
-  });
+  try {
+    for (auto& job : create(std::move(scanned))) jobs.emplace_back(std::move(job).start());
+    drained.assign(files.size(), false);
+    for_each_running([](running_job& job) {
+      job.end_checkpoint(job.begin_checkpoint(job_status::running, 0, 0));
+    });
+  } catch (...) {
+    for_each_running([](running_job& job) { job.take_back(); });
+    throw;
+  }
 }
 
 job_set::job_set(const std::vector<std::string>& jobs, const job_options& lines,

@@ -174,6 +174,7 @@ void result_files::make_files() {
   // Results of earlier runs count as finished from here on, so they must be on the disk.
   if (job_.output.durable != durability::none || job_.shared != nullptr) sync();
   if (!job_.output.fresh) {
+    totals_before_ = read_file(disk, job_.files.totals);
     state_is_made_ = !disk.exists(job_.files.state);
     state_.write_without_folder_sync();  // the first checkpoint syncs the folder
   }
@@ -213,8 +214,9 @@ void result_files::take_back() noexcept {
   const bool all_back = move_back();
   if (output_.is_made) (void)job_.disk.remove(job_.disk.resolved(job_.files.output));
   if (errors_.is_made) (void)job_.disk.remove(job_.disk.resolved(job_.files.errors));
-  // The new state contains what the files that were moved aside have cost.
-  if (!all_back) return;
+  // The new state contains what the files that were moved aside have cost, and the counters that a
+  // complete job has in its totals.
+  if (!take_back_totals() || !all_back) return;
   if (state_is_made_) {
     (void)state_.remove();
   } else if (state_before_) {
@@ -235,15 +237,31 @@ bool result_files::move_back() noexcept {
     lines_file* const made = path == job_.files.output   ? &output_
                              : path == job_.files.errors ? &errors_
                                                          : nullptr;
-    const bool is_ours = made != nullptr && made->is_made;
+    const bool is_totals = path == job_.files.totals;
+    const bool is_ours = is_totals ? totals_are_written_ : made != nullptr && made->is_made;
     if ((!is_ours && job_.disk.exists(path)) || job_.disk.rename(aside, path)) {
       all_back = false;
+    } else if (is_totals) {
+      totals_are_written_ = false;
     } else if (is_ours) {
       made->is_made = false;
     }
   }
   moved_.clear();
   return all_back;
+}
+
+bool result_files::take_back_totals() noexcept {
+  if (!std::exchange(totals_are_written_, false)) return true;
+  try {
+    const auto now = read_file(job_.disk, job_.files.totals);
+    if (now == totals_before_) return true;
+    if (!totals_before_) return !job_.disk.remove(job_.disk.resolved(job_.files.totals));
+    replace_file(job_.disk, job_.files.totals, *totals_before_, begins_as_unplaced_totals);
+  } catch (const fatal_error&) {
+    return false;
+  }
+  return true;
 }
 
 void result_files::attempt_started(const hash128& id, std::uint32_t number, usd reserved) {
@@ -522,6 +540,7 @@ void result_files::end_checkpoint(checkpoint&& begun) {
   sync_before_state();
   if (begun.state) place_state(*begun.state);
   require_ours(job_.disk, job_.files.totals, begins_as_totals, fatal_error::kind::cannot_write);
+  totals_are_written_ = true;
   replace_file(job_.disk, job_.files.totals, begun.totals, begins_as_unplaced_totals);
   if (begun.needs_state) {
     if (!begun.state) sync_state_folder();

@@ -47,8 +47,8 @@ class result_files {
   /// Creates the files that do not exist yet, and truncates incomplete lines that a crash left.
   /// With --fresh, it moves existing files aside. If it throws, it has called take_back().
   void create();
-  /// Removes the files that create() made, and moves the others back, because the run does not
-  /// start.
+  /// Removes the files that create() and a first checkpoint made, and moves or writes the others
+  /// back, because the run does not start.
   void take_back() noexcept;
 
   // Records of attempts, in the state file.
@@ -158,6 +158,7 @@ class result_files {
   void make_files();
   void move_aside();
   bool move_back() noexcept;
+  bool take_back_totals() noexcept;
   void place_state(state_file::rewrite& fresh);
   void sync_state_folder();
   void throw_if(const std::error_code& error) const;
@@ -171,6 +172,8 @@ class result_files {
   // file that it replaced.
   std::vector<std::pair<std::string, std::string>> moved_;
   std::optional<std::string> state_before_;
+  std::optional<std::string> totals_before_;  // their content, if they were not moved
+  bool totals_are_written_ = false;           // by a checkpoint
 
   mutable std::mutex mutex_;  // guards the following members once a run is active
   lines_file output_;

@@ -33,6 +33,9 @@ class running_job {
   running_job(const running_job&) = delete;
   running_job& operator=(const running_job&) = delete;
 
+  /// Undoes created_job, because the run does not start. Only before all other calls except
+  /// checkpoints.
+  void take_back() noexcept { parts_->files.take_back(); }
   /// The next request that has no final result yet. Bad lines that are read before it go to the
   /// errors file. Nothing: there is no such request, or none at the moment (see waits_until()).
   std::optional<request> next_request();

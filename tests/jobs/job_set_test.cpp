@@ -1671,6 +1671,62 @@ TEST_F(job_set_test, a_refused_fresh_start_puts_everything_back) {
   }
 }
 
+// A start whose first checkpoint fails, of the first or of the second job.
+struct failed_first_checkpoint_test : job_set_test, testing::WithParamInterface<std::string> {
+  failed_first_checkpoint_test() {
+    dir.write("x.jsonl", job_line("a") + job_line("b"));
+    dir.write("y.jsonl", job_line("c"));
+  }
+
+  void expect_no_change() {
+    const auto before = content_of(dir);
+    test::faulty_files disk;
+    disk.fault = [](std::string_view what, const std::string& path) {
+      return what == "append" && path.ends_with(GetParam() + ".totals.json.sluice-new")
+                 ? std::make_error_code(std::errc::no_space_on_device)
+                 : std::error_code();
+    };
+    EXPECT_THROW(job_set({dir / "x.jsonl", dir / "y.jsonl"}, lines, output, prices, disk),
+                 fatal_error);
+    EXPECT_EQ(content_of(dir), before);
+  }
+};
+
+TEST_P(failed_first_checkpoint_test, puts_back_what_a_fresh_start_moved_aside) {
+  for (const bool has_budget : {false, true}) {
+    for (const auto& [name, content] : content_of(dir)) {
+      if (name != "x.jsonl" && name != "y.jsonl") std::filesystem::remove(dir / name);
+    }
+    if (has_budget) output.budget = usd::parse("1");
+    for (const bool finished : {false, true}) {
+      output.fresh = false;
+      run([&](const request& one) {
+        return finished || one.custom_id == "a" ? succeed(one) : std::nullopt;
+      });
+      EXPECT_EQ(dir.has("x.state"), !finished);
+      output.fresh = true;
+      expect_no_change();
+    }
+    output.fresh = false;
+    run(succeed, {"y.jsonl"});
+    output.fresh = true;
+    expect_no_change();
+  }
+}
+
+TEST_P(failed_first_checkpoint_test, leaves_nothing_of_a_first_start) {
+  expect_no_change();
+}
+
+TEST_P(failed_first_checkpoint_test, leaves_a_finished_job_as_it_was) {
+  output.budget = usd::parse("1");
+  run();
+  expect_no_change();
+  EXPECT_THAT(run(), IsEmpty());
+}
+
+INSTANTIATE_TEST_SUITE_P(of_job, failed_first_checkpoint_test, testing::Values("x", "y"));
+
 TEST_F(job_set_test, a_refused_fresh_start_that_cannot_go_back_keeps_what_was_spent) {
   dir.write("x.jsonl", job_line("a"));
   dir.write("y.jsonl", job_line("c"));
