@@ -170,6 +170,7 @@ void result_files::make_files() {
     if (lines->is_there) continue;
     lines->file.create();
     lines->is_made = true;
+    sync_folder_elsewhere(lines->file.path());
   }
   // Results of earlier runs count as finished from here on, so they must be on the disk.
   if (job_.output.durable != durability::none || job_.shared != nullptr) sync();
@@ -188,12 +189,12 @@ void result_files::move_aside() {
   state_.write();
   for (const std::string& path : {job_.files.output, job_.files.errors, job_.files.totals}) {
     if (!job_.disk.exists(path)) continue;
-    std::string aside;
-    for (int n = 1; job_.disk.exists(aside = fmt::format("{}.old-{}", path, n)); ++n) {
+    moved_file moved{path, job_.disk.resolved(path), {}};  // a link stays
+    for (int n = 1; job_.disk.exists(moved.to = fmt::format("{}.old-{}", moved.from, n)); ++n) {
     }
-    if (const auto error = job_.disk.rename(path, aside))
+    if (const auto error = job_.disk.rename(moved.from, moved.to))
       refuse(fmt::format("{}: cannot be moved aside ({})", path, error.message()));
-    moved_.emplace_back(path, std::move(aside));
+    moved_.push_back(std::move(moved));
   }
   for (lines_file* lines : {&output_, &errors_}) {
     lines->file.close();  // not earlier: another run would take the file as its own
@@ -233,13 +234,13 @@ void result_files::take_back() noexcept {
 // that one is locked, so no other run can take the place meanwhile.
 bool result_files::move_back() noexcept {
   bool all_back = true;
-  for (const auto& [path, aside] : moved_) {
+  for (const auto& [path, from, to] : moved_) {
     lines_file* const made = path == job_.files.output   ? &output_
                              : path == job_.files.errors ? &errors_
                                                          : nullptr;
     const bool is_totals = path == job_.files.totals;
     const bool is_ours = is_totals ? totals_are_written_ : made != nullptr && made->is_made;
-    if ((!is_ours && job_.disk.exists(path)) || job_.disk.rename(aside, path)) {
+    if ((!is_ours && job_.disk.exists(from)) || job_.disk.rename(to, from)) {
       all_back = false;
     } else if (is_totals) {
       totals_are_written_ = false;
@@ -543,7 +544,8 @@ void result_files::end_checkpoint(checkpoint&& begun) {
   totals_are_written_ = true;
   replace_file(job_.disk, job_.files.totals, begun.totals, begins_as_unplaced_totals);
   if (begun.needs_state) {
-    if (!begun.state) sync_state_folder();
+    // The state file may be new in its folder: create() does not sync it.
+    if (!begun.state) sync_folder_elsewhere(job_.files.state);
     return;
   }
   // From here on the totals contain the counters.
@@ -556,22 +558,21 @@ void result_files::end_checkpoint(checkpoint&& begun) {
   }
 }
 
-// The state file may be new in its folder: create() does not sync it.
-void result_files::sync_state_folder() {
-  const std::string state = job_.disk.resolved(job_.files.state);
+// Syncs the folder of the file if it is not that of the totals, which a checkpoint syncs.
+void result_files::sync_folder_elsewhere(const std::string& path) const {
+  const std::string target = job_.disk.resolved(path);
   const std::string totals = job_.disk.resolved(job_.files.totals);
-  if (std::filesystem::path(state).parent_path() == std::filesystem::path(totals).parent_path())
-    return;  // just synced
-  throw_if(job_.disk.sync_folder_of(state));
+  if (std::filesystem::path(target).parent_path() == std::filesystem::path(totals).parent_path())
+    return;
+  throw_if(job_.disk.sync_folder_of(target), path);
 }
 
-// Throws if the state file could not be written.
-void result_files::throw_if(const std::error_code& error) const {
+void result_files::throw_if(const std::error_code& error, const std::string& path) {
   if (!error) return;
   throw translated_error(fatal_error::kind::cannot_write,
                          worded("{}: cannot be written ({}); make room or fix the disk, and run "
                                 "the same command again",
-                                job_.files.state, error.message()));
+                                path, error.message()));
 }
 
 void result_files::place_state(state_file::rewrite& fresh) {
@@ -585,7 +586,7 @@ void result_files::place_state(state_file::rewrite& fresh) {
         more = state_.catch_up(fresh);
       }
       if (!more) break;
-      throw_if(state_.sync(fresh));
+      throw_if(state_.sync(fresh), job_.files.state);
     }
     const std::lock_guard lock(mutex_);
     state_.place(fresh);
@@ -595,7 +596,7 @@ void result_files::place_state(state_file::rewrite& fresh) {
     state_.end_writing();
     throw;
   }
-  throw_if(job_.disk.sync_folder_of(job_.disk.resolved(job_.files.state)));
+  throw_if(job_.disk.sync_folder_of(job_.disk.resolved(job_.files.state)), job_.files.state);
 }
 
 }  // namespace sluice

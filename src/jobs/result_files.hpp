@@ -160,17 +160,21 @@ class result_files {
   bool move_back() noexcept;
   bool take_back_totals() noexcept;
   void place_state(state_file::rewrite& fresh);
-  void sync_state_folder();
-  void throw_if(const std::error_code& error) const;
+  void sync_folder_elsewhere(const std::string& path) const;
+  static void throw_if(const std::error_code& error, const std::string& path);
   void sync_before_state();
 
   const job_setup& job_;
   bool has_totals_ = false;
   bool has_state_ = false;
   bool state_is_made_ = false;
-  // By a fresh start: the files that it moved, each with its new name, and the content of the state
-  // file that it replaced.
-  std::vector<std::pair<std::string, std::string>> moved_;
+  // By a fresh start: the files that it moved, and the content of the state file that it replaced.
+  struct moved_file {
+    std::string path;
+    std::string from;  // the path with links resolved
+    std::string to;
+  };
+  std::vector<moved_file> moved_;
   std::optional<std::string> state_before_;
   std::optional<std::string> totals_before_;  // their content, if they were not moved
   bool totals_are_written_ = false;           // by a checkpoint

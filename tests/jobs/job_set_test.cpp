@@ -530,6 +530,55 @@ TEST_F(job_set_test, results_behind_a_link_stay_behind_it) {
   EXPECT_THAT(ids_in("far/x.errors.jsonl"), IsEmpty());
 }
 
+TEST_F(job_set_test, fresh_leaves_links_to_result_files_as_they_are) {
+  dir.write("x.jsonl", job_line("a"));
+  std::filesystem::create_directory(dir / "far");
+  const std::vector<std::string> names = {"x.output.jsonl", "x.errors.jsonl", "x.totals.json"};
+  for (const std::string& name : names) std::filesystem::create_symlink("far/" + name, dir / name);
+  run();
+  const std::string old = dir.read("far/x.output.jsonl");
+  output.fresh = true;
+  test::faulty_files disk;
+  disk.fault = [](std::string_view what, const std::string& path) {
+    return what == "append" && path.ends_with("x.totals.json.sluice-new")
+               ? test::faulty_files::broken()
+               : std::error_code();
+  };
+  EXPECT_THROW(job_set({dir / "x.jsonl"}, lines, output, prices, disk), fatal_error);
+  const auto expect_links = [&] {
+    for (const std::string& name : names) {
+      EXPECT_TRUE(std::filesystem::is_symlink(dir / name)) << name;
+      EXPECT_TRUE(dir.has("far/" + name)) << name;
+      EXPECT_FALSE(dir.has(name + ".old-1")) << name;
+    }
+  };
+  expect_links();
+  EXPECT_EQ(dir.read("far/x.output.jsonl"), old);
+  EXPECT_FALSE(dir.has("far/x.output.jsonl.old-1"));
+  EXPECT_THAT(run(), ElementsAre("a"));
+  expect_links();
+  EXPECT_EQ(dir.read("far/x.output.jsonl.old-1"), old);
+  EXPECT_EQ(totals()["attempts"], 1);
+}
+
+TEST_F(job_set_test, a_start_syncs_the_folders_of_result_files_behind_links) {
+  dir.write("x.jsonl", job_line("a"));
+  for (const std::string name : {"output", "errors"}) {
+    std::filesystem::create_directory(dir / name);
+    std::filesystem::create_symlink(name + "/x", dir / ("x." + name + ".jsonl"));
+  }
+  std::multiset<std::string> folders;
+  test::faulty_files disk;
+  disk.fault = [&](std::string_view what, const std::string& path) {
+    if (what == "sync folder")
+      folders.insert(std::filesystem::path(path).parent_path().filename().string());
+    return std::error_code();
+  };
+  const job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+  EXPECT_EQ(folders.count("output"), 1U);
+  EXPECT_EQ(folders.count("errors"), 1U);
+}
+
 TEST_F(job_set_test, ordered_sorts_the_lines_once_every_request_has_one) {
   output.ordered = true;
   const std::string bad = "not JSON\n";
