@@ -36,6 +36,9 @@ class file {
   virtual std::error_code truncate(std::uint64_t size) = 0;
   /// After this returns, appended bytes survive a power failure.
   virtual std::error_code sync() = 0;
+  /// Whether the bytes of a failed sync() are kept, so that a later sync() can still succeed.
+  /// False: it may return no error although the bytes are lost.
+  virtual bool keeps_unsynced() const { return false; }
   virtual std::uint64_t size() const = 0;
   /// False for a pipe or a device, which cannot be read again and so cannot hold results.
   virtual bool is_regular() const = 0;

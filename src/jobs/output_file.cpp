@@ -206,8 +206,21 @@ void output_file::append(std::string& lines) {
 
 void output_file::sync() {
   const std::lock_guard lock(syncing_);
-  if (!sync_fault_ && dirty_.exchange(false)) sync_fault_ = file_->sync();
-  if (sync_fault_) write_failed(path_, sync_fault_);
+  std::error_code error = sync_fault_;
+  if (!error && dirty_.exchange(false)) {
+    error = file_->sync();
+    sync_ended(error);
+  }
+  if (error) write_failed(path_, error);
+}
+
+// The caller holds the mutex.
+void output_file::sync_ended(const std::error_code& error) {
+  if (error && file_->keeps_unsynced()) {
+    dirty_.store(true);
+  } else {
+    sync_fault_ = error;
+  }
 }
 
 bool output_file::lacks_sync() const {
@@ -258,7 +271,8 @@ void output_file::replace(const std::function<void(output_file&)>& fill) {
   error = files_.sync_folder_of(target);
   const std::lock_guard lock(syncing_);
   dirty_.store(false);
-  sync_fault_ = error;
+  sync_fault_ = {};
+  sync_ended(error);
   if (error) write_failed(path_, error);
 }
 

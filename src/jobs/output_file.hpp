@@ -56,9 +56,9 @@ class output_file {
   bool is_full() const noexcept { return full_; }
   /// Waits until everything that was appended is on the disk. May be called from any thread. If it
   /// throws, every later call throws, too, until the file has been replaced: the system reports
-  /// only once that it could not write a file.
+  /// only once that it could not write a file. A file that keeps unsynced bytes is tried again.
   void sync();
-  /// Whether sync() has failed and the file has not been replaced since.
+  /// Whether sync() throws until the file has been replaced.
   bool lacks_sync() const;
   /// Replaces the file with one that contains only the lines that `keep` accepts, and syncs it.
   /// This is atomic: after a crash there is either the old file or the new one.
@@ -91,6 +91,7 @@ class output_file {
 
  private:
   void lock();
+  void sync_ended(const std::error_code& error);
   void make_room(std::uint64_t size);
   void replace(const std::function<void(output_file& fresh)>& fill);
   bool is_in_order(const std::function<std::uint64_t(std::string_view line)>& number_of) const;

@@ -61,6 +61,7 @@ class shared_batch::shared_file final : public file {
     return error;
   }
   std::error_code sync() override { return owner_.wait_for_store(); }
+  bool keeps_unsynced() const override { return true; }
   std::uint64_t size() const override { return copy_->size(); }
   bool is_regular() const override { return copy_->is_regular(); }
   lock_result lock() override { return copy_->lock(); }

@@ -552,6 +552,35 @@ TEST(output_file, that_could_not_be_synced_is_not_synced_before_its_lines_are_in
   EXPECT_EQ(dir.read("x"), "1 a\n2 b\n3 c\n");
 }
 
+TEST(output_file, that_keeps_its_unsynced_bytes_is_synced_by_the_next_call) {
+  const test::temp_dir dir;
+  test::faulty_files files;
+  files.keeps_unsynced = true;
+  output_file file(files, dir / "x");
+  file.create();
+  std::string lines = "1 a\n";
+  file.append(lines);
+  int syncs = 0;
+  std::string_view faulty = "sync";
+  files.fault = [&](std::string_view what, const std::string&) {
+    if (what == "sync") ++syncs;
+    if (what != faulty) return std::error_code();
+    faulty = "";
+    return test::faulty_files::broken();
+  };
+  EXPECT_THROW(file.sync(), fatal_error);
+  EXPECT_FALSE(file.lacks_sync());
+  file.sync();
+  EXPECT_EQ(syncs, 2);
+  file.sync();
+  EXPECT_EQ(syncs, 2) << "everything is synced";
+  faulty = "sync folder";
+  EXPECT_THROW(file.rewrite([](std::string_view, std::uint64_t) { return true; }), fatal_error);
+  EXPECT_FALSE(file.lacks_sync());
+  file.sync();
+  EXPECT_EQ(syncs, 4) << "the new file, and again because of its folder";
+}
+
 TEST(output_file, that_was_replaced_in_a_folder_that_could_not_be_synced_is_not_synced) {
   const test::temp_dir dir;
   dir.write("x", "1 a\n2 b\n");

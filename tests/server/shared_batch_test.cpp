@@ -121,6 +121,7 @@ TEST_F(shared_batches, a_store_that_was_away_gets_everything_once) {
   }
   append(*out, "one\n");
   EXPECT_TRUE(out->sync());
+  EXPECT_TRUE(out->keeps_unsynced());
   EXPECT_FALSE(files->is_lost());
   append(*out, "two\n");
   {

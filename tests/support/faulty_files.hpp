@@ -20,6 +20,8 @@ class faulty_files final : public file_system {
   std::function<std::error_code(std::string_view what, const std::string& path)> fault =
       [](std::string_view, const std::string&) { return std::error_code(); };
 
+  /// What file::keeps_unsynced() answers.
+  bool keeps_unsynced = false;
   /// If true, background work runs at once, so that tests in virtual time are repeatable.
   bool at_once = false;
   /// If true, background work waits in `queued` for run_next() or finish_background().
@@ -99,6 +101,7 @@ class faulty_files final : public file_system {
       const std::error_code met = owner_.fault("sync", path_);
       return met ? met : behind_->sync();
     }
+    bool keeps_unsynced() const override { return owner_.keeps_unsynced; }
     std::uint64_t size() const override { return behind_->size(); }
     bool is_regular() const override { return behind_->is_regular(); }
     lock_result lock() override { return behind_->lock(); }
