@@ -201,6 +201,7 @@ TEST_F(rejected_replies_test, of_earlier_runs_need_little_memory) {
              << '\n';
     }
   }
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   const auto memory_of = [this](const std::function<void()>& act) {
     const pid_t child = ::fork();
     if (child == 0) {
@@ -216,7 +217,6 @@ TEST_F(rejected_replies_test, of_earlier_runs_need_little_memory) {
     EXPECT_EQ(::waitpid(child, &status, 0), child);
     return status;
   };
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   EXPECT_EQ(memory_of([this] {
               job_follower follower(name_job_files({dir / "x.jsonl"}, {}).front());
               follower.totals_now("{}", job_status::running);
