@@ -95,14 +95,17 @@ class job_set final : public request_source, public result_sink {
   /// changed the files.
   void checkpoint(double run_seconds, std::uint64_t most_in_a_minute);
   /// The run is over: completes the files and writes the final totals. If it throws, it has written
-  /// as much as possible, and may be called again to write the rest (see unwritten()). After the
-  /// first call, next() gives nothing, and the calls for attempts and results throw
-  /// std::logic_error.
+  /// as much as possible, and may be called again to write the rest (see unwritten() and
+  /// lacks_sync()). After the first call, next() gives nothing, and the calls for attempts and
+  /// results throw std::logic_error.
   void finish(job_status status, double run_seconds, std::uint64_t most_in_a_minute);
   /// Number of finished results that are only in memory.
   std::uint64_t unwritten() const;
   /// True if results are only in memory because the disk is full.
   bool disk_is_full() const;
+  /// True if results are in a file that could not be synced. After a power failure they may be
+  /// gone, and a later job set cannot know that.
+  bool lacks_sync() const;
 
   /// Warnings to show to the user: damaged files, limits of the file system. New ones may be
   /// appended during a run. May be called from any thread.

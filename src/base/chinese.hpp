@@ -277,6 +277,9 @@ inline constexpr translation chinese_texts[] = {
      "请求记录写不了（{}）；请腾出空间或修好磁盘，再运行同一条命令"},
     {"{}; {}", "{}；{}"},
     {"every finished result is in a file", "完成的结果都已写入文件"},
+    {"{}; the disk may lack results that are in the files: put a copy of each file in its place "
+     "before you run the command again",
+     "{}；文件里的结果可能还不在磁盘上：再次运行命令前，请先把每个文件换成它的副本"},
     {"{} finished result(s) could not be written and are lost; their requests are sent again, and "
      "billed again",
      "{} 个完成的结果没能写入，已丢失；它们的请求会重新发送并再次计费"},

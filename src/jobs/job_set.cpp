@@ -464,6 +464,13 @@ bool job_set::disk_is_full() const {
   return false;
 }
 
+bool job_set::lacks_sync() const {
+  for (std::size_t i = 0; i < size(); ++i) {
+    if (state_->job(i).lacks_sync()) return true;
+  }
+  return false;
+}
+
 std::vector<std::string> job_set::warnings() const {
   const std::lock_guard lock(state_->mutex);
   return state_->warnings;

@@ -389,6 +389,12 @@ bool result_files::disk_is_full() const {
   return output_.file.is_full() || errors_.file.is_full();
 }
 
+// Lines that rescue() has saved elsewhere are on the disk.
+bool result_files::lacks_sync() const {
+  const std::lock_guard lock(mutex_);
+  return rescued_.empty() && (output_.file.lacks_sync() || errors_.file.lacks_sync());
+}
+
 std::string result_files::find_result(
     const std::function<bool(const std::string&)>& is_meant) const {
   const std::lock_guard lock(mutex_);

@@ -86,6 +86,9 @@ class result_files {
   /// Number of finished lines that could not be written so far.
   std::uint64_t unwritten() const;
   bool disk_is_full() const;
+  /// Whether a file has lines that the disk may lack and that no later sync will bring there:
+  /// replace_unsynced() has not replaced it yet.
+  bool lacks_sync() const;
   /// The id of the first result in the output for which `is_meant` is true; empty: there is none.
   std::string find_result(const std::function<bool(const std::string& custom_id)>& is_meant) const;
 

@@ -90,6 +90,7 @@ class running_job {
   /// Number of finished lines that could not be written so far.
   std::uint64_t unwritten() const { return parts_->files.unwritten(); }
   bool disk_is_full() const { return parts_->files.disk_is_full(); }
+  bool lacks_sync() const { return parts_->files.lacks_sync(); }
   std::uint64_t bad_lines() const;
   /// Whether a request for this model (empty: for any model) had succeeded before this run.
   bool had_success(std::string_view model) const { return parts_->earlier.had_success(model); }

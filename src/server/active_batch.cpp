@@ -323,7 +323,8 @@ asio::awaitable<run_outcome> batch_runner::active_batch::run_job() {
   co_return outcome;
 }
 
-// Writes the remaining results. If the disk is full, it tries again until it succeeds.
+// Writes the remaining results. If the disk is full or broken, it tries again until they are in
+// files and on the disk.
 asio::awaitable<void> batch_runner::active_batch::close_job(const run_outcome& outcome) {
   while (holds_ > 0) co_await moved_.wait();
   const double seconds =
@@ -353,7 +354,8 @@ asio::awaitable<void> batch_runner::active_batch::close_job(const run_outcome& o
     }
     waits_ = fault;
     parent_.say(severity::warning, batch_.id, fault);
-    if (finished->unwritten() == 0 || ended_by_ == ended_by::server) break;
+    const bool is_written = finished->unwritten() == 0 && !finished->lacks_sync();
+    if (is_written || ended_by_ == ended_by::server) break;
     if (files_ && files_->is_lost()) break;
     co_await wait_for(wait_for_disk);
   }

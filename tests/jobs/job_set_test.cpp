@@ -2119,6 +2119,18 @@ TEST_F(failed_sync_test, results_are_in_a_new_file_before_their_attempts_are_for
   EXPECT_THAT(run(), ElementsAre("b"));
 }
 
+TEST_F(failed_sync_test, is_told_until_the_results_are_in_a_new_file) {
+  EXPECT_FALSE(jobs->lacks_sync());
+  stays_broken = true;
+  finish();
+  EXPECT_TRUE(jobs->lacks_sync());
+  EXPECT_EQ(jobs->unwritten(), 0U);
+  stays_broken = false;
+  jobs->finish(job_status::interrupted, 1, 1);
+  EXPECT_FALSE(jobs->lacks_sync());
+  EXPECT_EQ(totals()["succeeded"], 1);
+}
+
 TEST_F(failed_sync_test, attempts_stay_recorded_if_their_results_cannot_be_synced) {
   stays_broken = true;
   finish();

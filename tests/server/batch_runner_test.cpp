@@ -122,6 +122,26 @@ TEST_F(batch_runners, AServerThatIsStoppedGoesOnLaterAndSendsNothingTwice) {
   EXPECT_EQ(relay.calls.size(), 50U);
 }
 
+// A job that is opened again cannot know of the failed sync.
+TEST_F(batch_runners, ResultsThatCouldNotBeSyncedAreInANewFileBeforeTheJobIsOpenedAgain) {
+  constexpr int failing = 6;
+  int copies = 0;
+  files.fault = [&, failed = false](std::string_view what, const std::string& path) mutable {
+    const std::string name = std::filesystem::path(path).filename().string();
+    if (what == "sync" && name == "output.jsonl" && !std::exchange(failed, true))
+      return test::faulty_files::broken();
+    const bool copies_it = what == "append" && name.starts_with("output.jsonl.sluice-new");
+    return copies_it && ++copies <= failing ? std::make_error_code(std::errc::no_space_on_device)
+                                            : std::error_code();
+  };
+  const std::string id = create(lines(3));
+  run_until_ended({id});
+  EXPECT_GT(copies, failing);
+  EXPECT_EQ(batch(id).status, batch_status::completed);
+  EXPECT_EQ(result(batch(id).output_file_id).size(), 3U);
+  EXPECT_EQ(relay.calls.size(), 3U);
+}
+
 TEST_F(batch_runners, WhileTheRelayRefusesTheKeyTheBatchWaitsAndSaysWhy) {
   bool spent = true;
   relay.plan = [&](const exchange_call&) {

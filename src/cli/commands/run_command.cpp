@@ -304,12 +304,18 @@ notify::run_end failed_end_of(const job_set& jobs, const std::exception& thrown)
   }
   if (!is_about_writing(last)) std::rethrow_exception(last);
   const std::uint64_t lost = jobs.unwritten();
-  const wording results =
+  wording results =
       lost == 0 ? worded("every finished result is in a file")
                 : worded(
                       "{} finished result(s) could not be written and are lost; their requests "
                       "are sent again, and billed again",
                       lost);
+  if (jobs.lacks_sync()) {
+    results = worded(
+        "{}; the disk may lack results that are in the files: put a copy of each file "
+        "in its place before you run the command again",
+        results);
+  }
   throw translated_error(fatal_error::kind::cannot_write,
                          worded("{}; {}", words_of(last), results));
 }
