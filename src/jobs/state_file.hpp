@@ -189,7 +189,8 @@ class state_file {
   bool records_output_ = false;
   std::shared_ptr<file> file_;
   std::uint64_t size_ = 0;
-  hash128 written_;        // of the summary in the file
+  hash128 written_;  // of the summary in the file
+  std::uint64_t summary_size_ = 0;
   bool torn_ = false;      // an incomplete record follows after `size_` bytes
   std::string unwritten_;  // records that write_records() will write
   std::string identity_;
