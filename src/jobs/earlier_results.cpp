@@ -375,7 +375,8 @@ std::vector<rejected_reply> earlier_results::rejected(const hash128& id) {
   if (last == nullptr) return {};
   try {
     const std::string text = files_.line_at(false, last->offset);
-    if (auto line = parse_stored_line(text)) return std::move(line->facts.rejected);
+    auto line = parse_stored_line(text);
+    if (line && hash_of(line->custom_id) == id) return std::move(line->facts.rejected);
   } catch (const fatal_error&) {
   }
   job_.warn(

@@ -77,7 +77,8 @@ class earlier_results {
   bool stands(const std::string& custom_id);
 
   /// Replies that were rejected before the request's line in the errors file was written. The next
-  /// line of the request contains them, too.
+  /// line of the request contains them, too. This reads the errors file. May be called from any
+  /// thread.
   std::vector<rejected_reply> rejected(const hash128& id);
   /// The cost of rejected replies to requests that no longer exist. It counts by their lines in the
   /// errors file; before these lines are removed, it must be kept.

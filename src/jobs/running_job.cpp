@@ -438,10 +438,10 @@ void running_job::put(const result& finished) {
     kept = attempt->kept;
     rejected = std::move(attempt->rejected);
   }
+  const auto before = parts_->earlier.rejected(id);
+  rejected.insert(rejected.begin(), before.begin(), before.end());
   {
     const std::lock_guard lock(mutex_);
-    const auto before = parts_->earlier.rejected(id);
-    rejected.insert(rejected.begin(), before.begin(), before.end());
     // The carried amount goes into the first line, so that it is not recorded only in the totals.
     kept += parts_->earlier.kept(id) + parts_->earlier.take_carried();
   }

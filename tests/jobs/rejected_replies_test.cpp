@@ -251,6 +251,23 @@ TEST_F(rejected_replies_test, are_tried_again_with_retry_failed_alone_and_stay_c
   EXPECT_EQ(totals()["failed"], 0);
 }
 
+TEST_F(rejected_replies_test, of_another_request_are_not_taken_from_a_changed_errors_file) {
+  dir.write("x.jsonl", job_line("a"));
+  run({"bad", "bad", "bad"});
+  output.retry_failed = true;
+  auto jobs = open();
+  auto next = jobs->next();
+  const std::string name = R"("custom_id":"a")";
+  std::string changed = dir.read("x.errors.jsonl");
+  dir.write("x.errors.jsonl",
+            changed.replace(changed.find(name), name.size(), R"("custom_id":"b")"));
+  std::uint32_t sent = 0;
+  attempt(*jobs, *next, sent, said("good"));
+  jobs->finish(job_status::completed, 1, 1);
+  EXPECT_FALSE(line_in("x.output.jsonl")["sluice"].contains("rejected"));
+  EXPECT_THAT(jobs->warnings(), ElementsAre(testing::HasSubstr("a line cannot be read again")));
+}
+
 TEST_F(rejected_replies_test, of_a_killed_retry_outlive_a_run_that_does_not_retry) {
   dir.write("x.jsonl", job_line("a"));
   run({"bad", "bad", "bad"});
