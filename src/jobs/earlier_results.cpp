@@ -299,7 +299,6 @@ std::uint64_t earlier_results::add_end(std::uint64_t last_line, job_totals& tota
                                        const result_files& files) {
   const bool limited = job_.lines.limit != 0;
   std::uint64_t strays = 0;
-  bool gone = false;
   entries_.for_each([&](entry& known) {
     if (known.is(seen)) return;
     if (limited) {  // its request is beyond the limit
@@ -314,10 +313,9 @@ std::uint64_t earlier_results::add_end(std::uint64_t last_line, job_totals& tota
     // Its request no longer exists, so its failure does not count.
     if (known.is(failed)) {
       take_back_failure(known, totals);
-      gone = true;
+      has_gone_ = rejected_.has_failures();
     }
   });
-  if (gone) find_rejected_of_gone(files);
   std::uint64_t bad_lines = 0;
   for (const auto& [number, told] : stored_bad_lines_) {
     if (!limited || number <= last_line) continue;  // the line will be read again, and then counted
@@ -340,32 +338,30 @@ std::uint64_t earlier_results::add_end(std::uint64_t last_line, job_totals& tota
 
 // Lines of the errors file are removed with their requests, but their rejected replies were paid
 // for.
-void earlier_results::find_rejected_of_gone(const result_files& files) {
-  if (!rejected_.has_failures()) return;
-  files.read_failures([this](const stored_line& line, std::uint64_t offset) {
+void earlier_results::keep_gone(result_files& files, job_totals& totals) {
+  if (!has_gone_) return;
+  usd paid;
+  for_each_rejected_of_gone(
+      [&](const std::string&, const rejected_reply& reply) { paid += reply.cost.value_or(usd{}); });
+  if (paid != usd{}) files.keep(paid);
+  has_gone_ = false;  // even if the rest fails, the amount is not kept twice
+  for_each_rejected_of_gone([&](const std::string& model, const rejected_reply& reply) {
+    totals.take_back_rejected(model, reply);
+  });
+}
+
+// Reads the errors file. The places of the lines are not stored, because there may be ten million.
+void earlier_results::for_each_rejected_of_gone(
+    const std::function<void(const std::string&, const rejected_reply&)>& visit) {
+  files_.read_failures([&](const stored_line& line, std::uint64_t offset) {
+    if (line.facts.rejected.empty()) return;
     const hash128 id = hash_of(line.custom_id);
     const auto* last = rejected_.find(id);
     if (last == nullptr || last->offset != offset) return;
     const entry* known = entries_.find(id);
     if (known == nullptr || known->is(seen) || known->is(done)) return;
-    rejected_of_gone_.push_back(offset);
-    for (const rejected_reply& reply : line.facts.rejected) {
-      paid_for_gone_ += reply.cost.value_or(usd{});
-    }
+    for (const rejected_reply& reply : line.facts.rejected) visit(line.facts.model, reply);
   });
-}
-
-void earlier_results::forget_gone(job_totals& totals) {
-  while (!rejected_of_gone_.empty()) {
-    const std::string text = files_.line_at(false, rejected_of_gone_.back());
-    if (const auto line = parse_stored_line(text)) {
-      for (const rejected_reply& reply : line->facts.rejected) {
-        totals.take_back_rejected(line->facts.model, reply);
-      }
-    }
-    rejected_of_gone_.pop_back();
-  }
-  paid_for_gone_ = {};
 }
 
 // If another program has shortened the file, the new result must be written all the same; the run

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -80,11 +81,9 @@ class earlier_results {
   /// line of the request contains them, too. This reads the errors file. May be called from any
   /// thread.
   std::vector<rejected_reply> rejected(const hash128& id);
-  /// The cost of rejected replies to requests that no longer exist. It counts by their lines in the
-  /// errors file; before these lines are removed, it must be kept.
-  usd paid_for_gone() const noexcept { return paid_for_gone_; }
-  /// Removes these replies from the totals.
-  void forget_gone(job_totals& totals);
+  /// Rejected replies to requests that no longer exist: keeps their cost, and removes them from the
+  /// totals. Call it before their lines are removed from the errors file.
+  void keep_gone(result_files& files, job_totals& totals);
   /// The amount kept of the budget for the attempts that the request's lines report. Only for
   /// requests without a result.
   usd kept(const hash128& id) const;
@@ -144,7 +143,8 @@ class earlier_results {
   state_file::line_told told_by_line(const entry& known) const;
   void start_over(state_file& state);
   void make_outdated(entry& known);
-  void find_rejected_of_gone(const result_files& files);
+  void for_each_rejected_of_gone(
+      const std::function<void(const std::string& model, const rejected_reply& reply)>& visit);
   void take_back_failure(entry& known, job_totals& totals);
   [[noreturn]] void refuse_changed(const std::string& custom_id) const;
   bool is_mended(std::uint64_t line, read_until read) const;
@@ -162,11 +162,9 @@ class earlier_results {
   // Amounts kept of the budget by the lines of requests that have no result, by id. There is no
   // entry for a request with a result, because it gets no further line.
   std::map<std::pair<std::uint64_t, std::uint64_t>, usd> kept_by_failure_;
-  line_rejections rejected_;
-  // The places in the errors file of lines with rejected replies whose requests no longer exist.
-  std::vector<std::uint64_t> rejected_of_gone_;
-  usd paid_for_gone_;
-  usd kept_by_lines_;  // the sum over all lines
+  line_rejections rejected_;  // changes only before the run
+  bool has_gone_ = false;     // there may be rejected replies to requests that no longer exist
+  usd kept_by_lines_;         // the sum over all lines
   usd carried_;
   usd spent_;
   job_totals totals_;

@@ -614,9 +614,7 @@ void running_job::tidy() {
   if (read_to_end_) {
     read = job.lines.limit == 0 ? std::numeric_limits<std::uint64_t>::max() : last_line_;
   }
-  // What their rejected replies cost must not go with the lines of the errors file.
-  if (const usd paid = parts_->earlier.paid_for_gone(); paid != usd{}) files.keep(paid);
-  parts_->earlier.forget_gone(totals_);
+  parts_->earlier.keep_gone(files, totals_);
   if (parts_->earlier.errors_are_untidy(read)) {
     files.tidy_errors(
         [&](const stored_line& line) { return parts_->earlier.is_stale(line, read); });
