@@ -242,11 +242,15 @@ bool result_files::move_back() noexcept {
     const bool is_ours = is_totals ? totals_are_written_ : made != nullptr && made->is_made;
     if ((!is_ours && job_.disk.exists(from)) || job_.disk.rename(to, from)) {
       all_back = false;
-    } else if (is_totals) {
+      continue;
+    }
+    if (is_totals) {
       totals_are_written_ = false;
     } else if (is_ours) {
       made->is_made = false;
     }
+    // The new state, which contains their cost, goes only when they are back on the disk.
+    if (job_.disk.sync_folder_of(from)) all_back = false;
   }
   moved_.clear();
   return all_back;

@@ -561,6 +561,33 @@ TEST_F(job_set_test, fresh_leaves_links_to_result_files_as_they_are) {
   EXPECT_EQ(totals()["attempts"], 1);
 }
 
+TEST_F(job_set_test, what_a_fresh_start_paid_for_stays_recorded_if_the_files_may_not_be_back) {
+  dir.write("x.jsonl", job_line("a"));
+  std::filesystem::create_directory(dir / "far");
+  std::filesystem::create_symlink("far/x.output.jsonl", dir / "x.output.jsonl");
+  output.budget = usd::parse("1");
+  run();
+  ASSERT_FALSE(dir.has("x.state"));
+  output.fresh = true;
+  for (const bool breaks : {true, false}) {
+    test::faulty_files disk;
+    disk.fault = [breaks, ends = false](std::string_view what, const std::string& path) mutable {
+      ends = ends || (what == "append" && path.ends_with("x.totals.json.sluice-new"));
+      const bool of_far =
+          what == "sync folder" && path.find("/far/x.output.jsonl") != std::string::npos;
+      return ends && (what == "append" || (breaks && of_far)) ? test::faulty_files::broken()
+                                                              : std::error_code();
+    };
+    EXPECT_THROW(job_set({dir / "x.jsonl"}, lines, output, prices, disk), fatal_error);
+    EXPECT_EQ(ids_in("far/x.output.jsonl"), std::vector<std::string>{"a"});
+    EXPECT_EQ(dir.has("x.state"), breaks);
+    if (breaks) {
+      EXPECT_THAT(dir.read("x.state"), HasSubstr("kept_usd"));
+      std::filesystem::remove(dir / "x.state");
+    }
+  }
+}
+
 TEST_F(job_set_test, a_start_syncs_the_folders_of_result_files_behind_links) {
   dir.write("x.jsonl", job_line("a"));
   for (const std::string name : {"output", "errors"}) {
