@@ -12,9 +12,9 @@
 
 namespace sluice::test {
 
-/// The system's files, with faults. Before each append, truncate, sync, rename, remove and reserve,
-/// `fault` is called and returns the error of the operation, if any. An append with an error writes
-/// half of its bytes.
+/// The system's files, with faults. Before each append, truncate, sync, rename, remove, reserve and
+/// sync of a folder ("sync folder"), `fault` is called and returns the error of the operation, if
+/// any. An append with an error writes half of its bytes.
 class faulty_files final : public file_system {
  public:
   std::function<std::error_code(std::string_view what, const std::string& path)> fault =
