@@ -324,7 +324,14 @@ std::error_code result_files::sync_state() {
     const std::lock_guard lock(mutex_);
     opened = state_.opened();
   }
-  return opened->sync();
+  // The system reports only once that it could not write a file.
+  if (opened == unsynced_state_) return state_fault_;
+  const std::error_code error = opened->sync();
+  if (error && !opened->keeps_unsynced()) {
+    unsynced_state_ = std::move(opened);
+    state_fault_ = error;
+  }
+  return error;
 }
 
 life_counters result_files::counters() const {

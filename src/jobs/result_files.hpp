@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -67,7 +68,8 @@ class result_files {
   bool have_unfinished(const std::function<bool(const hash128& id)>& counts) const;
   /// Writes the records of attempts to the state file.
   void write_records();
-  /// Syncs these records to disk. Only the thread of end_checkpoint() may call it.
+  /// Syncs these records to disk. Only the thread of end_checkpoint() may call it. If it fails,
+  /// every later call fails, too, until a checkpoint has replaced the file.
   std::error_code sync_state();
   life_counters counters() const;
   /// Sets the times of the job's whole life.
@@ -181,6 +183,9 @@ class result_files {
   std::optional<std::string> state_before_;
   std::optional<std::string> totals_before_;  // their content, if they were not moved
   bool totals_are_written_ = false;           // by a checkpoint
+  // The state file that could not be synced, and why. For the thread of end_checkpoint().
+  std::shared_ptr<file> unsynced_state_;
+  std::error_code state_fault_;
 
   mutable std::mutex mutex_;  // guards the following members once a run is active
   lines_file output_;

@@ -2462,6 +2462,33 @@ TEST_F(job_set_test, each_attempt_is_on_the_disk_before_it_is_sent_where_that_is
   }
 }
 
+// The system reports only once that it could not write a file.
+TEST_F(job_set_test, records_that_could_not_be_synced_are_told_until_their_file_is_new) {
+  dir.write("x.jsonl", job_line("a"));
+  output.durable = durability::each;
+  test::faulty_files disk;
+  disk.at_once = true;
+  job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
+  const auto next = jobs.next();
+  const auto is_recorded = [&] {
+    bool recorded = false;
+    jobs.record([&](const std::exception_ptr& fault) { recorded = fault == nullptr; });
+    return recorded;
+  };
+  jobs.attempt_started({0, next->custom_id, 1, {}});
+  // The open file still has the name that it had before it was placed.
+  disk.fault = [failed = false](std::string_view what, const std::string& path) mutable {
+    return what == "sync" && path.find("x.state") != std::string::npos &&
+                   !std::exchange(failed, true)
+               ? test::faulty_files::broken()
+               : std::error_code();
+  };
+  EXPECT_FALSE(is_recorded());
+  EXPECT_FALSE(is_recorded()) << "another engine must not send either";
+  jobs.checkpoint(1, 1);
+  EXPECT_TRUE(is_recorded());
+}
+
 TEST_F(job_set_test, each_result_is_on_the_disk_after_the_flush_where_that_is_asked_for) {
   dir.write("x.jsonl", job_line("a"));
   for (const auto durable : {durability::each, durability::second, durability::none}) {
