@@ -474,7 +474,7 @@ std::variant<inference_request, api_error> request_reader::read(endpoint to, std
   if (to != endpoint::embeddings && prompt.is_long() &&
       impl_->has_cached(prompt.opening(), request.model))
     request.cached_tokens = prompt.cacheable();
-  if (impl_->terms.ignores_limits()) request.max_tokens.reset();
+  request.endless = impl_->terms.ignores_limits();
   return request;
 }
 

@@ -43,6 +43,7 @@ struct inference_request {
   std::size_t choices = 1;
   std::optional<std::uint64_t> max_tokens;
   std::string limit_name;         ///< the field that set max_tokens; empty: the endpoint's default
+  bool endless = false;           ///< the answer does not end at max_tokens
   std::vector<std::string> stop;  ///< an answer ends before the first of these strings
   std::uint64_t prompt_tokens = 0;
   std::uint64_t cached_tokens = 0;

@@ -480,7 +480,7 @@ answer compose(const inference_request& request, int mean_tokens) {
   for (std::size_t index = 0; index < request.choices; ++index) {
     random random(mix(request.digest, index));
     spoken_choice choice;
-    std::uint64_t room = std::min(request.max_tokens.value_or(most), most);
+    std::uint64_t room = request.endless ? most : std::min(request.max_tokens.value_or(most), most);
 
     std::uint64_t thought = thoughts == thinking::none ? 0 : around(random, 64);
     if (thought > room) choice.cut_short = true;

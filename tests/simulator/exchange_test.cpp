@@ -154,6 +154,25 @@ TEST_F(Exchange, AnEndlessRelayIgnoresTheLimitOfAnAnswer) {
 }
 
 TEST_F(Exchange, ARelayMayKeepTheDiscountOfItsCache) {
+TEST_F(Exchange, AnEndlessRelayStillRefusesALimitThatTheModelDoesNotHave) {
+  for (const auto* model : {"gpt-4o", "gpt-4"}) {
+    auto body = chat(model, "hi");
+    body["max_tokens"] = 10'000'000;
+    const auto reply = ask(with_cheat("endless"), body);
+    EXPECT_EQ(reply.status, 400) << model;
+    EXPECT_NE(reply.body().find("10000000"), std::string::npos) << reply.body();
+  }
+  // The worst cost that the balance must cover is that of the limit in the body.
+  const auto settings = with_cheat("endless");
+  inference_service service(settings);
+  auto body = chat("gpt-4o", "hi");
+  body["max_tokens"] = 1000;
+  const auto asked =
+      std::get<inference_request>(service.understand(endpoint::chat, body.dump(), 1));
+  // gpt-4o: 2.50 and 10 USD per million tokens.
+  EXPECT_EQ(service.worst_cost(asked, 0), usd{int128{8} * 2'500'000 + int128{1000} * 10'000'000});
+}
+
   std::string words;
   for (int count = 0; count < 1500; ++count) words += " word";
   const auto second_of_two = [&](const char* cheat) {
