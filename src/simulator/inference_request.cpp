@@ -10,6 +10,7 @@
 
 #include "simulator/json_append.hpp"
 #include "simulator/model_facts.hpp"
+#include "simulator/picture.hpp"
 #include "simulator/question.hpp"
 #include "simulator/random.hpp"
 #include "simulator/utterance.hpp"
@@ -19,7 +20,7 @@ namespace {
 
 namespace dom = simdjson::dom;
 
-constexpr std::uint64_t tokens_of_image = 85;
+constexpr std::uint64_t tokens_of_file = 85;
 /// The maximum number of prompts or inputs in a call, and of the numbers in all its vectors: the
 /// longest list in the largest dimension of real models.
 constexpr std::size_t longest_list = 2048;
@@ -76,7 +77,8 @@ std::optional<T> member(dom::object object, std::string_view name) {
 /// token is four bytes, rounded up.
 class prompt_counter {
  public:
-  explicit prompt_counter(const tokenizer* vocabulary) : vocabulary_(vocabulary) {}
+  prompt_counter(const tokenizer* vocabulary, std::string_view model)
+      : vocabulary_(vocabulary), model_(model) {}
 
   void text(std::string_view text) {
     const auto counted = vocabulary_ == nullptr ? std::nullopt : vocabulary_->count(text);
@@ -96,24 +98,30 @@ class prompt_counter {
       dom::object typed;
       if (part.get(typed) != simdjson::SUCCESS)
         content(part);
-      else if (const auto words = member<std::string_view>(typed, "text"))
-        text(*words);
       else
-        overhead(tokens_of_image);
+        typed_part(typed);
     }
   }
 
-  /// Adds a message: 3 tokens, its role, its content, and its name with 1 token more.
+  /// Adds a message: 3 tokens, its role, its content, and its name with 1 token more. Or a call of
+  /// a function, or its result, in the input of a response.
   void message(dom::object message) {
     overhead(3);
     text_of_role(member<std::string_view>(message, "role").value_or("user"));
-    if (const auto body = member<dom::element>(message, "content")) content(*body);
+    for (const auto* name : {"content", "arguments", "output"})
+      if (const auto body = member<dom::element>(message, name)) content(*body);
     if (const auto name = member<std::string_view>(message, "name")) {
       overhead(1);
       text(*name);
     }
-    if (const auto calls = member<dom::array>(message, "tool_calls"))
-      text(simdjson::minify(*calls));
+    if (const auto calls = member<dom::array>(message, "tool_calls")) json(*calls);
+    if (const auto call = member<dom::object>(message, "function_call")) json(*call);
+  }
+
+  /// Adds the text of a JSON value.
+  template <class Value>
+  void json(Value value) {
+    text(simdjson::minify(value));
   }
 
   std::uint64_t tokens() const { return tokens_; }
@@ -126,11 +134,31 @@ class prompt_counter {
   std::uint64_t cacheable() const { return tokens_ / cache_step * cache_step; }
 
  private:
+  void typed_part(dom::object part) {
+    for (const auto* name : {"text", "refusal"})
+      if (const auto words = member<std::string_view>(part, name)) return text(*words);
+    const auto type = member<std::string_view>(part, "type");
+    if (type == "image_url" || type == "input_image")
+      picture(part);
+    else
+      overhead(tokens_of_file);
+  }
+
+  /// Adds a picture in the nested form of chat or the flat form of responses.
+  void picture(dom::object part) {
+    const auto image = member<dom::object>(part, "image_url");
+    const auto url = image ? member<std::string_view>(*image, "url")
+                           : member<std::string_view>(part, "image_url");
+    const auto detail = member<std::string_view>(image.value_or(part), "detail");
+    overhead(tokens_of_picture(model_, url.value_or(""), detail == "low"));
+  }
+
   void text_of_role(std::string_view role) {
     tokens_ += (vocabulary_ == nullptr ? std::nullopt : vocabulary_->count(role)).value_or(1);
   }
 
   const tokenizer* vocabulary_;
+  std::string_view model_;
   std::uint64_t tokens_ = 0;
   std::size_t prefix_room_ = cache_minimum * 4;
   std::uint64_t prefix_ = 0;
@@ -238,21 +266,40 @@ void read_tools(dom::object body, inference_request& request) {
   }
 }
 
-/// Sets the answer if the body requests JSON: by chat's `response_format` or by `text.format`.
-void read_format(dom::object body, bool lacks_schemas, inference_request& request) {
-  auto format = member<dom::object>(body, "response_format");
+/// The format of the answer: chat's `response_format` or `text.format`.
+std::optional<dom::object> format_in(dom::object body) {
   if (const auto text = member<dom::object>(body, "text"))
-    format = member<dom::object>(*text, "format");
+    return member<dom::object>(*text, "format");
+  return member<dom::object>(body, "response_format");
+}
+
+/// The schema in a format.
+std::optional<dom::object> schema_in(dom::object format) {
+  if (member<std::string_view>(format, "type") != "json_schema") return std::nullopt;
+  const auto nested = member<dom::object>(format, "json_schema").value_or(format);
+  return member<dom::object>(nested, "schema");
+}
+
+/// Adds the text of the tools and of the schema to the prompt: a model reads them, too.
+void count_form(dom::object body, const missing_features& lacks, prompt_counter& prompt) {
+  for (const auto* name : {"tools", "functions"}) {
+    const auto list = member<dom::array>(body, name);
+    if (!lacks.tools && list && list->size() > 0) prompt.json(*list);
+  }
+  const auto format = format_in(body);
+  const auto schema = format ? schema_in(*format) : std::nullopt;
+  if (!lacks.json_schema && schema) prompt.json(*schema);
+}
+
+/// Sets the answer if the body requests JSON.
+void read_format(dom::object body, bool lacks_schemas, inference_request& request) {
+  const auto format = format_in(body);
   if (!format) return;
   random random(mix(request.digest, digest_text("format", 0)));
-  const auto type = member<std::string_view>(*format, "type");
-  if (type == "json_object") {
+  if (member<std::string_view>(*format, "type") == "json_object")
     append(request.document, R"({"answer":)", quoted{noun(random)}, "}");
-  } else if (type == "json_schema" && !lacks_schemas) {
-    const auto nested = member<dom::object>(*format, "json_schema").value_or(*format);
-    if (const auto schema = member<dom::object>(nested, "schema"))
-      append_sample(request.document, *schema, random);
-  }
+  else if (const auto schema = schema_in(*format); schema && !lacks_schemas)
+    append_sample(request.document, *schema, random);
   request.asks_for_json = !request.document.empty();
 }
 
@@ -272,6 +319,7 @@ problem read_chat(dom::object body, const missing_features& lacks, inference_req
                   prompt_counter& prompt) {
   const auto messages = member<dom::array>(body, "messages");
   if (!messages || messages->size() == 0) return invalid("field messages is required");
+  count_form(body, lacks, prompt);
   for (const auto item : *messages) {
     dom::object message;
     if (item.get(message) != simdjson::SUCCESS) return invalid("a message is not an object");
@@ -306,6 +354,7 @@ problem read_responses(dom::object body, const missing_features& lacks, inferenc
                        prompt_counter& prompt) {
   const auto input = member<dom::element>(body, "input");
   if (!input || input->is_null()) return invalid("field input is required");
+  count_form(body, lacks, prompt);
   if (const auto instructions = member<std::string_view>(body, "instructions")) {
     prompt.overhead(4);
     prompt.text(*instructions);
@@ -450,7 +499,7 @@ std::variant<inference_request, api_error> request_reader::read(endpoint to, std
   request.digest = digest_body(fields, mix(impl_->seed, static_cast<std::uint64_t>(to)));
 
   if (auto error = read_common(fields, request)) return *std::move(error);
-  prompt_counter prompt(request.vocabulary);
+  prompt_counter prompt(request.vocabulary, request.serving_model);
   problem error;
   switch (to) {
     case endpoint::chat:

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "money/price_data.hpp"
+#include "pictures.hpp"
 #include "simulator/model_facts.hpp"
 #include "simulator/random.hpp"
 
@@ -153,7 +154,6 @@ TEST_F(Exchange, AnEndlessRelayIgnoresTheLimitOfAnAnswer) {
   EXPECT_EQ(json::parse(reply.body())["choices"][0]["finish_reason"], "stop");
 }
 
-TEST_F(Exchange, ARelayMayKeepTheDiscountOfItsCache) {
 TEST_F(Exchange, AnEndlessRelayStillRefusesALimitThatTheModelDoesNotHave) {
   for (const auto* model : {"gpt-4o", "gpt-4"}) {
     auto body = chat(model, "hi");
@@ -173,6 +173,7 @@ TEST_F(Exchange, AnEndlessRelayStillRefusesALimitThatTheModelDoesNotHave) {
   EXPECT_EQ(service.worst_cost(asked, 0), usd{int128{8} * 2'500'000 + int128{1000} * 10'000'000});
 }
 
+TEST_F(Exchange, ARelayMayKeepTheDiscountOfItsCache) {
   std::string words;
   for (int count = 0; count < 1500; ++count) words += " word";
   const auto second_of_two = [&](const char* cheat) {
@@ -283,6 +284,81 @@ TEST_F(Exchange, OtherEndpointsCountTheSame) {
   const auto& o200k = *tokenizer_of("gpt-4o");
   const auto output = json::parse(reply.body())["output"][0]["content"][0]["text"];
   EXPECT_EQ(o200k.count(output.get<std::string>()), 9U);
+}
+
+TEST_F(Exchange, CountsToolsAndSchemasAsText) {
+  const auto& o200k = *tokenizer_of("gpt-4o");
+  const auto schema = json::parse(R"({"type":"object","properties":{"city":{"type":"string"}}})");
+  const json function{{"name", "weather"}, {"parameters", schema}};
+  const auto added = [&](const json& plain, endpoint to, const char* member, const json& value,
+                         const options& settings = {}) {
+    auto more = plain;
+    more[member] = value;
+    return ask(settings, more, to).usage.prompt - ask(settings, plain, to).usage.prompt;
+  };
+  const json tools{{{"type", "function"}, {"function", function}}};
+  const json format{{"type", "json_schema"}, {"json_schema", {{"name", "n"}, {"schema", schema}}}};
+  const auto plain = chat("gpt-4o", "hi");
+  EXPECT_EQ(added(plain, endpoint::chat, "tools", tools), o200k.count(tools.dump()));
+  EXPECT_EQ(added(plain, endpoint::chat, "functions", json::array({function})),
+            o200k.count(json::array({function}).dump()));
+  EXPECT_EQ(added(plain, endpoint::chat, "response_format", format), o200k.count(schema.dump()));
+  EXPECT_EQ(added(plain, endpoint::chat, "tools", json::array()), 0U);
+  EXPECT_EQ(added(plain, endpoint::chat, "response_format", {{"type", "json_object"}}), 0U);
+
+  const json response{{"model", "gpt-4o"}, {"input", "hi"}};
+  const json flat{{{"type", "function"}, {"name", "weather"}, {"parameters", schema}}};
+  EXPECT_EQ(added(response, endpoint::responses, "tools", flat), o200k.count(flat.dump()));
+  EXPECT_EQ(added(response, endpoint::responses, "text",
+                  {{"format", {{"type", "json_schema"}, {"schema", schema}}}}),
+            o200k.count(schema.dump()));
+
+  options without;
+  without.lacks = parse_missing_features("tools,json-schema");
+  EXPECT_EQ(added(plain, endpoint::chat, "tools", tools, without), 0U) << "it ignores them";
+  EXPECT_EQ(added(plain, endpoint::chat, "response_format", format, without), 0U);
+}
+
+TEST_F(Exchange, CountsFunctionCallsAndTheirResults) {
+  const auto prompt = [](const json& item) {
+    const json body{{"model", "gpt-4o"}, {"input", {item}}};
+    return ask({}, body, endpoint::responses).usage.prompt;
+  };
+  const std::string words = "the weather in the city is fine";
+  const auto tokens = *tokenizer_of("gpt-4o")->count(words);
+  const json call{{"type", "function_call"}, {"name", "f"}, {"arguments", ""}};
+  auto longer = call;
+  longer["arguments"] = words;
+  EXPECT_EQ(prompt(longer) - prompt(call), tokens);
+  const json result{{"type", "function_call_output"}, {"output", ""}};
+  for (const auto& output : {json(words), json{{{"type", "input_text"}, {"text", words}}}}) {
+    longer = result;
+    longer["output"] = output;
+    EXPECT_EQ(prompt(longer) - prompt(result), tokens);
+  }
+}
+
+TEST_F(Exchange, CountsPicturesByTheirSize) {
+  const auto prompt = [](const json& part) {
+    auto body = chat("gpt-4o", "");
+    body["messages"][0]["content"] = {part};
+    return ask({}, body).usage.prompt;
+  };
+  json part{{"type", "image_url"}, {"image_url", {{"url", "https://example.com/a.png"}}}};
+  EXPECT_EQ(prompt(part), 7U + 85U + 8 * 170U);
+  part["image_url"]["detail"] = "low";
+  EXPECT_EQ(prompt(part), 7U + 85U);
+  part["image_url"] = {{"url", png(1024, 1024)}};
+  EXPECT_EQ(prompt(part), 7U + 85U + 4 * 170U);
+  EXPECT_EQ(prompt({{"type", "refusal"}, {"refusal", "no"}}), 7U + 1U);
+  EXPECT_EQ(ask({},
+                {{"model", "gpt-4o"},
+                 {"input",
+                  {{{"role", "user"},
+                    {"content", {{{"type", "input_image"}, {"image_url", png(9, 9)}}}}}}}},
+                endpoint::responses)
+                .usage.prompt,
+            7U + 85U + 170U);
 }
 
 TEST_F(Exchange, AnswersInTheLanguageOfTheQuestion) {
