@@ -137,8 +137,6 @@ std::optional<script> account_api::answer(const account_request& request) {
   return std::nullopt;
 }
 
-/// The refusal of a bad key on the ordinary routes; with `refuse_spent` also of a key without
-/// money.
 std::optional<script> account_api::refusal(const account_request& request,
                                            bool refuse_spent) const {
   if (is_openai()) {

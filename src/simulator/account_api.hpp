@@ -45,6 +45,10 @@ class account_api {
   /// The reply; nullopt: the imitated software does not have this path.
   std::optional<script> answer(const account_request& request);
 
+  /// The refusal of a bad key on the ordinary routes; with `refuse_spent` also of a key without
+  /// money, if the imitated software checks that before it reads the request.
+  std::optional<script> refusal(const account_request& request, bool refuse_spent) const;
+
  private:
   script subscription(const account_request& request) const;
   script usage(const account_request& request) const;
@@ -58,7 +62,6 @@ class account_api {
   script pricing(std::int64_t unix_now) const;
 
   bool is_openai() const { return kind_ == software::openai || kind_ == software::api2gpt; }
-  std::optional<script> refusal(const account_request& request, bool refuse_spent) const;
   std::optional<script> refusal_of_lookup(const account_request& request) const;
 
   software kind_;

@@ -100,6 +100,13 @@ std::string_view key_of(const request_head& head) {
   return value.substr(scheme.size());
 }
 
+/// What the account routes need to know about the call.
+account_request account_question(const call& call, const request_head& head) {
+  return {call.path,     call.query,      !key_of(head).empty(),
+          call.account,  call.request_id, std::chrono::steady_clock::now(),
+          unix_seconds()};
+}
+
 std::string head_of(const script& reply, const call& call) {
   std::string head;
   append(head, "HTTP/1.1 ", reply.status, " ", reason_of(reply.status),
@@ -446,7 +453,9 @@ call relay::impl::arrive(const request_head& head, time_point now,
     return call;
   }
   attempt->record.account = *call.account;
-  if (book.arrive(*call.account, now)) return call;
+  const bool admitted = book.arrive(*call.account, now);
+  call.refusal = account_routes.refusal(account_question(call, head), true);
+  if (admitted || call.refusal) return call;
   const int rpm = settings.keys.empty() ? settings.rpm : settings.keys[*call.account].rpm;
   call.refusal =
       settings.mode == limit_mode::leaky
@@ -471,6 +480,7 @@ script relay::impl::decide(call& call, const std::string& body, open_attempt& at
   const auto& request = std::get<inference_request>(understood);
 
   // Like real relays, require that the balance covers the prompt and the longest possible reply.
+  // A key that has nothing left is refused by arrive().
   if (!book.can_pay(*call.account, inference.worst_cost(request, unix_seconds())))
     return error_reply(
         {403, fmt::format("用户额度不足, 剩余额度: ${}", book.remaining(*call.account).to_string()),
@@ -497,10 +507,7 @@ script relay::impl::look_up(const call& call, const request_head& head) {
   if (get && call.path == "/simulator/ledger")
     return json_reply(200, book.json(call.query.find("requests=1") != std::string_view::npos));
 
-  const account_request request{call.path,     call.query,      !key_of(head).empty(),
-                                call.account,  call.request_id, std::chrono::steady_clock::now(),
-                                unix_seconds()};
-  auto answer = get ? account_routes.answer(request) : std::nullopt;
+  auto answer = get ? account_routes.answer(account_question(call, head)) : std::nullopt;
   if (answer) return *std::move(answer);
   return error_reply({404, fmt::format("Invalid URL ({} {})", head.method, call.path), "",
                       "invalid_request_error"},

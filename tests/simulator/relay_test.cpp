@@ -296,6 +296,24 @@ TEST(Relay, StopsServingWhenTheBalanceIsSpent) {
   EXPECT_EQ(ledger(relay)["accounts"][0]["remaining_usd"], "0.00008");
 }
 
+TEST(Relay, AKeyWithoutMoneyIsRefusedOnAllRoutes) {
+  options options;
+  options.balance = usd::parse("0.00022");
+  relay relay(options);
+  relay.start();
+  EXPECT_EQ(chat(relay).status, 200);
+  EXPECT_EQ(chat(relay).status, 200);
+  const auto refused = chat(relay);
+  const auto models = send(relay, "GET", "/v1/models");
+  EXPECT_EQ(models.status, 401);
+  EXPECT_EQ(refused.status, 401);
+  EXPECT_EQ(refused.document()["error"]["code"], models.document()["error"]["code"]);
+  const std::string words = refused.document()["error"]["message"];
+  EXPECT_EQ(words.find("无效的令牌"), 0U) << words;
+  EXPECT_EQ(ledger(relay)["outcomes"], (json{{"200", 2}, {"401", 1}}));
+  EXPECT_EQ(ledger(relay)["accounts"][0]["attempts"], 3);
+}
+
 TEST(Relay, ACutReplyIsBilledAndNotDelivered) {
   relay relay(with_faults("cut=1"));
   relay.start();
