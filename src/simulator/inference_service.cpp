@@ -28,9 +28,11 @@ void hold_back(script& reply) {
   reply.steps = {reply.steps.back()};
 }
 
-price price_of(const inference_request& request, std::int64_t unix_seconds) {
+/// The list price of this usage, as it is reported: a long prompt may have other rates.
+price price_of(const inference_request& request, const token_usage& reported,
+               std::int64_t unix_seconds) {
   return inference_service::prices()
-      .at(request.model, request.prompt_tokens, unix_seconds)
+      .at(request.model, reported.prompt, unix_seconds)
       .value_or(price{});
 }
 
@@ -68,7 +70,7 @@ usd inference_service::worst_cost(const inference_request& request,
   if (__builtin_mul_overflow(request.max_tokens.value_or(0), request.choices, &most))
     most = std::numeric_limits<std::uint64_t>::max();
   const auto usage = deal_.reported({request.prompt_tokens, 0, most, 0});
-  return deal_.charged(cost_of(usage, price_of(request, unix_seconds)));
+  return deal_.charged(cost_of(usage, price_of(request, usage, unix_seconds)));
 }
 
 inference_service::outcome inference_service::serve(const inference_request& request,
@@ -79,8 +81,9 @@ inference_service::outcome inference_service::serve(const inference_request& req
   answer.usage = deal_.reported(answer.usage);
   auto reply = reply_script(request, answer, new_envelope(request, created), fault, request_id);
   if (deal_.streams_at_the_end()) hold_back(reply);
-  return {std::move(reply), answer.usage,
-          deal_.charged(cost_of(answer.usage, deal_.rates(price_of(request, created))))};
+  return {
+      std::move(reply), answer.usage,
+      deal_.charged(cost_of(answer.usage, deal_.rates(price_of(request, answer.usage, created))))};
 }
 
 }  // namespace sluice::simulator

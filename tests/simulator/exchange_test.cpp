@@ -508,6 +508,23 @@ TEST_F(Exchange, InflatedChangesOnlyReportedAndBilledUsage) {
   }
 }
 
+TEST_F(Exchange, InflatedIsChargedAtTheRatesOfTheReportedPrompt) {
+  // The rates of qwen3-coder-flash rise above 32,000 tokens, and a token is four bytes.
+  const auto body = chat("qwen3-coder-flash", std::string(30'000 * 4, 'x'));
+  auto settings = with_cheat("inflated");
+  settings.cache = prompt_cache::none;
+  const auto bad = ask(settings, body);
+  ASSERT_GT(bad.usage.prompt, 32'000U);
+  const price_list prices(price_table_json());
+  EXPECT_EQ(bad.cost, cost_of(bad.usage, *prices.at("qwen3-coder-flash", bad.usage.prompt, 0)));
+  inference_service service(settings);
+  const auto asked =
+      std::get<inference_request>(service.understand(endpoint::chat, body.dump(), 1));
+  EXPECT_EQ(
+      service.worst_cost(asked, 0),
+      cost_of({bad.usage.prompt, 0, 0, 0}, *prices.at("qwen3-coder-flash", bad.usage.prompt, 0)));
+}
+
 TEST_F(Exchange, AnInjectedPromptCountsTheSameInEveryChat) {
   std::uint64_t hidden = 0;
   for (const auto& question : questions) {
