@@ -46,6 +46,9 @@ enum class fault_kind : std::uint8_t {
   tier_full,          ///< "tier-full": 498 or 429, no capacity in the service tier
   no_stream,          ///< "no-stream": 500 for a streamed call; other calls are answered
 
+  // No reply, billed.
+  hang,  ///< "hang": no byte, not even of the head; the connection stays open
+
   // Broken streams, billed. A call without a stream gets an error in a 200 instead.
   error_mid_stream,  ///< "error-mid-stream": an error in the middle, in one of several forms
   no_finish,         ///< "no-finish": a stream with [DONE] but without finish reasons
@@ -60,6 +63,7 @@ enum class fault_kind : std::uint8_t {
   keep_alives,      ///< "keep-alives": comments and events without data between the events
   no_done,          ///< "no-done": no [DONE]
   held_open,        ///< "held-open": the stream is complete, but the connection stays open
+  early_head,       ///< "early-head": the head comes at once, and the body after the usual time
   usage_on_last,    ///< "usage-on-last": usage in the chunk of the last finish reason
   usage_on_every,   ///< "usage-on-every": usage in every chunk; only the last one is right
   usage_dialect,    ///< "usage-dialect": the same usage in the format of another vendor

@@ -370,11 +370,15 @@ asio::awaitable<bool> relay::impl::perform(client& peer, const call& call, const
   pacing pace(settings.ttft, settings.itl, call.pace);
   auto due = std::chrono::steady_clock::now();
   if (reply.thinks) due += pace.first() + pace.tokens(reply.tokens_before);
+  std::string out = head_of(reply, call);
+  if (reply.early_head) {
+    if (!co_await peer.write_raw(out)) co_return false;
+    out.clear();
+  }
   if (!co_await wait(peer, due)) co_return false;
   if (reply.sends_nothing) co_return true;
 
   auto* const ragged = reply.ragged ? &pace.chance() : nullptr;
-  std::string out = head_of(reply, call);
   if (reply.steps.empty()) {
     if (ragged != nullptr) {
       out += reply.body;

@@ -327,6 +327,11 @@ script reply_script(const inference_request& request, const answer& answer, enve
       reply.sends_nothing = true;
       reply.end = ending::reset;
       break;
+    case fault_kind::hang:
+      reply.sends_nothing = true;
+      reply.thinks = false;
+      reply.end = ending::silence;
+      break;
     case fault_kind::stall:
       cut_in_middle(reply);
       reply.end = ending::silence;
@@ -340,6 +345,9 @@ script reply_script(const inference_request& request, const answer& answer, enve
       break;
     case fault_kind::ragged:
       reply.ragged = true;
+      break;
+    case fault_kind::early_head:
+      reply.early_head = true;
       break;
     case fault_kind::held_open:
       if (request.stream) reply.end = ending::silence;

@@ -36,6 +36,7 @@ struct script {
   std::size_t announced = 0;
   /// Whether the relay waits for the time to the first token before it sends anything.
   bool thinks = false;
+  bool early_head = false;     ///< the head does not wait
   bool sends_nothing = false;  ///< not even a head
   bool ragged = false;         ///< sent in small pieces that split lines and characters
   ending end = ending::whole;

@@ -365,7 +365,7 @@ class Runs(Held):
     def test_of_a_relay_with_misleading_replies(self) -> None:
         job = self.job(chats(150))
         every = ("ragged", "filtered", "json-for-stream", "crlf", "cr", "keep-alives", "no-done", "usage-on-last",
-                 "usage-on-every", "no-usage", "error-in-200", "html-200", "502", "reset-late", "cut")
+                 "usage-on-every", "no-usage", "error-in-200", "html-200", "502", "reset-late", "cut", "early-head")
         simulator = self.simulator("--faults", ",".join(f"{name}=0.06" for name in every))
         self.run_job(job, simulator, "--max-attempts", 3, expect=None)
         results = self.results_held(job)

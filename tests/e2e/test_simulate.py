@@ -10,7 +10,7 @@ import unittest
 from decimal import Decimal
 from typing import Any
 
-from support import CHAT, KEY, Case, Run, batch, chat
+from support import CHAT, KEY, Case, Run, batch, chat, chats
 
 
 class Flags(Case):
@@ -95,6 +95,24 @@ class Books(Case):
 
     def test_replies_in_pieces_are_delivered_completely(self) -> None:
         self.held_against(["--faults", "ragged=1"], 300)
+
+    def test_a_hang_is_a_timeout_that_may_be_billed(self) -> None:
+        simulator = self.simulator("--faults", "hang=1")
+        job = self.job(chats(3))
+        self.run_job(job, simulator, "--first-byte-timeout", "300ms", "--max-attempts", 2, expect=1)
+        results, ledger = self.results(job), simulator.ledger
+        self.assertEqual([line["error"]["code"] for line in results.errors], ["request_timeout"] * 3)
+        self.assertEqual(results.totals["maybe_billed_attempts"], 6)
+        self.assertEqual(ledger["billed_undelivered"]["attempts"], 6)
+        self.assertEqual(ledger["outcomes"], {"hang": 6})
+
+    def test_an_early_head_does_not_change_the_time_to_the_first_token(self) -> None:
+        simulator = self.simulator("--faults", "early-head=1", ttft="400ms")
+        job = self.job(chats(5))
+        self.run_job(job, simulator)
+        for line in self.results(job).output:
+            self.assertGreaterEqual(line["sluice"]["ttft_ms"], 200, "it varies by half of it")
+        self.assertEqual(simulator.ledger["outcomes"], {"200": 5})
 
     def test_a_client_that_closes_its_sending_side_is_answered(self) -> None:
         """Like `nc -N`; HTTP allows it."""

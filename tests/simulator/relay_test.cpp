@@ -358,6 +358,51 @@ TEST(Relay, AStallKeepsTheConnectionOpenAndIsBilled) {
   EXPECT_EQ(book["outcomes"]["stall"], 1);
 }
 
+TEST(Relay, AHangIsBilledAndSendsNothing) {
+  auto options = with_faults("hang=1");
+  options.ttft = std::chrono::hours(1);
+  relay relay(options);
+  relay.start();
+  boost::asio::io_context io;
+  auto socket = begin_chat(io, relay, ",\"stream\":true}");
+  ASSERT_TRUE(
+      comes_true(relay, [](const json& book) { return book["outcomes"].contains("hang"); }));
+  const auto book = ledger(relay);
+  EXPECT_EQ(book["billed_undelivered"]["attempts"], 1);
+  EXPECT_EQ(book["faults"], (json{{"hang", 1}}));
+  EXPECT_EQ(socket.available(), 0U);
+}
+
+TEST(Relay, AnEarlyHeadComesBeforeTheFirstToken) {
+  for (const auto* more : {"}", ",\"stream\":true}"}) {
+    auto options = with_faults("early-head=1");
+    options.ttft = std::chrono::hours(1);
+    relay slow(options);
+    slow.start();
+    boost::asio::io_context io;
+    auto socket = begin_chat(io, slow, more);
+    std::string bytes;
+    const auto head =
+        boost::asio::read_until(socket, boost::asio::dynamic_buffer(bytes), "\r\n\r\n");
+    EXPECT_EQ(bytes.substr(0, 15), "HTTP/1.1 200 OK");
+    EXPECT_EQ(bytes.size(), head);
+    EXPECT_EQ(ledger(slow)["outcomes"], json::object()) << "its body is still due";
+
+    options.ttft = {};
+    relay fast(options);
+    relay plain(simulator::options{});
+    fast.start();
+    plain.start();
+    const auto without_id = [](const std::string& body) {
+      return body.substr(std::min(body.find("choices"), body.size()), 40);
+    };
+    EXPECT_EQ(without_id(chat(fast, more).body), without_id(chat(plain, more).body));
+    EXPECT_EQ(ledger(fast)["outcomes"], (json{{"200", 1}}));
+    EXPECT_EQ(ledger(fast)["faults"], (json{{"early-head", 1}}));
+    EXPECT_EQ(ledger(fast)["delivered"], ledger(plain)["delivered"]);
+  }
+}
+
 TEST(Relay, AClientThatLeavesIsBilledAndNotDelivered) {
   options options;
   options.ttft = std::chrono::milliseconds(100);

@@ -294,6 +294,7 @@ TEST(Script, OnlyAGoodReplyIsDelivered) {
                                         "keep-alives",
                                         "no-done",
                                         "held-open",
+                                        "early-head",
                                         "usage-on-last",
                                         "usage-on-every",
                                         "usage-dialect",
