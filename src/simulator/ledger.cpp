@@ -58,6 +58,20 @@ void ledger::arrive_unknown(time_point now) {
   meter_.record(now);
 }
 
+void ledger::give_hint(const attempt& attempt, time_point now, std::chrono::nanoseconds wait) {
+  accounts_[attempt.account].hints.push_back({attempt.request, now, now + wait});
+}
+
+void ledger::check_hints(const attempt& attempt, time_point arrived) {
+  auto& hints = accounts_[attempt.account].hints;
+  std::erase_if(hints, [&](const hint& each) { return each.until <= arrived; });
+  const bool is_early = std::any_of(hints.begin(), hints.end(), [&](const hint& each) {
+    return arrived >= each.given + hint_margin ||
+           (arrived >= each.given && attempt.request == each.request);
+  });
+  if (is_early) ++early_;
+}
+
 bool ledger::can_pay(std::size_t account, usd worst) const {
   const auto& payer = accounts_[account];
   if (!payer.balance) return true;
@@ -108,6 +122,7 @@ std::string ledger::json(bool with_requests) const {
   json_object document{{"attempts", attempts_},
                        {"max_in_60s", meter_.max_in_60s()},
                        {"over_limit_refusals", refusals_},
+                       {"early_after_hint", early_},
                        {"delivered", as_json(delivered_, "requests")},
                        {"billed", as_json(billed_, "requests")},
                        {"billed_undelivered", as_json(billed_undelivered_, "attempts")},
@@ -147,6 +162,7 @@ std::string ledger::summary() const {
       attempts_, meter_.max_in_60s(), refusals_, delivered_.calls, delivered_.tokens.total(),
       delivered_.cost.to_string(), billed_.calls, billed_.cost.to_string(),
       billed_undelivered_.calls, billed_undelivered_.cost.to_string());
+  if (early_ > 0) text += fmt::format("{} attempts earlier than a hint allowed\n", early_);
   const char* separator = "outcomes ";
   for (const auto& [name, count] : outcomes_) {
     text += fmt::format("{}{}: {}", separator, name, count);

@@ -62,6 +62,14 @@ class ledger {
   /// Counts a call without a good key.
   void arrive_unknown(time_point now);
 
+  /// The reply to the attempt says that its client should start nothing for `wait`.
+  void give_hint(const attempt& attempt, time_point now, std::chrono::nanoseconds wait);
+  /// Counts the attempt as early if a hint was given and its time is not over. It is early if it
+  /// belongs to the request that got the hint, or if it arrived later than `hint_margin` after the
+  /// hint: other attempts may have been on their way.
+  void check_hints(const attempt& attempt, time_point arrived);
+  static constexpr std::chrono::milliseconds hint_margin{250};
+
   /// Whether the account has money left, and enough to pay `worst`.
   bool can_pay(std::size_t account, usd worst) const;
   usd remaining(std::size_t account) const;
@@ -91,6 +99,11 @@ class ledger {
   std::string summary() const;
 
  private:
+  struct hint {
+    std::uint64_t request;
+    time_point given;
+    time_point until;
+  };
   struct account_record {
     account_record(request_window limit, std::optional<usd> money)
         : window(std::move(limit)), balance(money) {}
@@ -102,6 +115,7 @@ class ledger {
     std::uint64_t refusals = 0;
     usd charged;
     std::deque<log_row> log;
+    std::vector<hint> hints;  ///< those whose time is not over
   };
   struct request_record {
     std::string key;
@@ -114,6 +128,7 @@ class ledger {
   arrival_meter meter_;
   std::uint64_t attempts_ = 0;
   std::uint64_t refusals_ = 0;
+  std::uint64_t early_ = 0;
   tally delivered_;
   tally billed_;
   tally billed_undelivered_;

@@ -62,6 +62,8 @@ class open_attempt {
     std::exchange(book_, nullptr)->finish(record, outcome, delivered);
   }
 
+  time_point arrived() const { return arrived_; }
+
   attempt record;
 
  private:
@@ -476,6 +478,7 @@ call relay::impl::arrive(const request_head& head, time_point now,
 script relay::impl::decide(call& call, const std::string& body, open_attempt& attempt) {
   if (attempt.record.idempotency_key.empty())
     attempt.record.request = XXH3_64bits(body.data(), body.size());
+  if (call.account) book.check_hints(attempt.record, attempt.arrived());
   if (call.refusal) return *std::move(call.refusal);
 
   const auto understood = inference.understand(*call.inference, body, ++calls);
@@ -501,6 +504,8 @@ script relay::impl::decide(call& call, const std::string& body, open_attempt& at
   attempt.record.streamed = request.stream;
   auto outcome = inference.serve(request, fault, unix_seconds(), call.request_id);
   if (outcome.reply.billed) book.charge(attempt.record, outcome.usage, outcome.cost);
+  if (outcome.reply.hint.count() > 0)
+    book.give_hint(attempt.record, std::chrono::steady_clock::now(), outcome.reply.hint);
   return std::move(outcome.reply);
 }
 

@@ -12,6 +12,8 @@
 namespace sluice::simulator {
 namespace {
 
+using namespace std::chrono_literals;
+
 /// Keeps the first half of the reply: half of the tokens of a stream, half of the bytes of a body.
 void cut_in_middle(script& reply) {
   if (reply.steps.size() > 1) {
@@ -34,7 +36,8 @@ struct refusal_form {
   std::string_view message;  ///< "{}" is replaced by the model
   std::string_view code;
   std::string_view headers = {};
-  std::string_view body = {};  ///< replaces the usual error object, if not empty
+  std::string_view body = {};         ///< replaces the usual error object, if not empty
+  std::chrono::milliseconds hint{0};  ///< the wait that the headers ask for
 };
 
 /// All forms of one kind are equally likely.
@@ -43,17 +46,18 @@ constexpr std::array refusal_forms{
                  "rate_limit_exceeded"},
     refusal_form{fault_kind::refused_429_hint, 429,
                  "Rate limit reached for {} on requests per min (RPM). Please try again in 1s.",
-                 "rate_limit_exceeded", "Retry-After: 1\r\n"},
+                 "rate_limit_exceeded", "Retry-After: 1\r\n", "", 1s},
     refusal_form{fault_kind::refused_429_hint, 429,
                  "Rate limit reached for {} on requests per min (RPM). Please try again in 1s.",
-                 "rate_limit_exceeded", "retry-after-ms: 500\r\n"},
+                 "rate_limit_exceeded", "retry-after-ms: 500\r\n", "", 500ms},
     refusal_form{fault_kind::refused_429_reset, 429, "Rate limit reached for {}",
                  "rate_limit_exceeded",
                  "x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 850ms\r\n"
-                 "x-ratelimit-remaining-tokens: 7\r\nx-ratelimit-reset-tokens: 1h2m3s\r\n"},
+                 "x-ratelimit-remaining-tokens: 7\r\nx-ratelimit-reset-tokens: 1h2m3s\r\n",
+                 "", 850ms},
     refusal_form{fault_kind::refused_429_reset, 429, "Rate limit reached for {}",
                  "rate_limit_exceeded",
-                 "x-ratelimit-reset-requests: -1\r\nx-ratelimit-reset-tokens: 1\r\n"},
+                 "x-ratelimit-reset-requests: -1\r\nx-ratelimit-reset-tokens: 1\r\n", "", 1s},
     refusal_form{fault_kind::error_500, 500, "请求上游地址失败", "do_request_failed"},
     refusal_form{fault_kind::no_channel, 503, "当前分组 default 下对于模型 {} 无可用渠道", ""},
     refusal_form{fault_kind::no_channel, 503,
@@ -121,6 +125,7 @@ script refusal(const inference_request& request, fault_kind fault, random& rando
                               request_id)
                 : json_reply(form.status, std::string(form.body));
     reply.extra_headers = form.headers;
+    reply.hint = form.hint;
   }
   reply.outcome = name_of(fault);
   return reply;

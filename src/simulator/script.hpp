@@ -2,6 +2,7 @@
 // is billed. Pure; the relay sends the script on a socket.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -41,6 +42,8 @@ struct script {
   bool ragged = false;         ///< sent in small pieces that split lines and characters
   ending end = ending::whole;
 
+  /// How long the client should wait, as the reply says; 0: it says nothing.
+  std::chrono::nanoseconds hint{0};
   bool billed = false;
   bool delivered = false;    ///< counts as delivered once all of it is written
   std::string_view outcome;  ///< its name in the ledger

@@ -114,6 +114,14 @@ class Books(Case):
             self.assertGreaterEqual(line["sluice"]["ttft_ms"], 200, "it varies by half of it")
         self.assertEqual(simulator.ledger["outcomes"], {"200": 5})
 
+    def test_no_attempt_comes_before_the_time_of_a_hint(self) -> None:
+        simulator = self.simulator("--faults", "429-hint=0.1,429-reset=0.05")
+        job = self.job(chats(80))
+        self.run_job(job, simulator)
+        ledger = simulator.ledger
+        self.assertGreater(ledger["faults"]["429-hint"], 0)
+        self.assertEqual(ledger["early_after_hint"], 0)
+
     def test_a_client_that_closes_its_sending_side_is_answered(self) -> None:
         """Like `nc -N`; HTTP allows it."""
         simulator = self.simulator(ttft="50ms")

@@ -79,6 +79,33 @@ TEST(Ledger, GroupsAttemptsByRequest) {
   EXPECT_EQ(requests[0]["outcomes"], (json{"reset", "200"}));
 }
 
+TEST(Ledger, CountsAttemptsThatComeBeforeTheTimeOfAHint) {
+  using namespace std::chrono_literals;
+  options two;
+  two.keys = {{"a", 0, {}}, {"b", 0, {}}};
+  ledger book(two);
+  const auto early = [&] { return read(book)["early_after_hint"].get<int>(); };
+  book.check_hints(of_request(1), start);
+  book.give_hint(of_request(1), start, 1s);
+  book.check_hints(of_request(2), start + ledger::hint_margin - 1ms);
+  EXPECT_EQ(early(), 0) << "it was on its way";
+  book.check_hints(of_request(1), start + 1ms);
+  EXPECT_EQ(early(), 1) << "the same request cannot have been on its way";
+  book.check_hints(of_request(2), start + ledger::hint_margin);
+  EXPECT_EQ(early(), 2);
+  auto other = of_request(2);
+  other.account = 1;
+  book.check_hints(other, start + 900ms);
+  EXPECT_EQ(early(), 2) << "another account";
+  book.give_hint(of_request(3), start + 900ms, 500ms);
+  book.check_hints(of_request(1), start + 1s);
+  EXPECT_EQ(early(), 2) << "it waited, and the other hint is new";
+  book.check_hints(of_request(1), start + 1399ms);
+  EXPECT_EQ(early(), 3);
+  book.check_hints(of_request(3), start + 1400ms);
+  EXPECT_EQ(early(), 3);
+}
+
 TEST(Ledger, EveryKeyHasItsOwnLimitAndBalanceAndIsNeverPrinted) {
   options options;
   options.keys = {{"sk-secret-a", 1, {}}, {"sk-secret-b", 2, usd{100}}};

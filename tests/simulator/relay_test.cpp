@@ -403,6 +403,22 @@ TEST(Relay, AnEarlyHeadComesBeforeTheFirstToken) {
   }
 }
 
+TEST(Relay, CountsARetryBeforeTheTimeOfItsHint) {
+  for (const auto* fault : {"429-hint=1", "429-reset=1"}) {
+    relay relay(with_faults(fault));
+    relay.start();
+    EXPECT_EQ(chat(relay).status, 429);
+    EXPECT_EQ(ledger(relay)["early_after_hint"], 0);
+    EXPECT_EQ(chat(relay).status, 429);
+    EXPECT_EQ(ledger(relay)["early_after_hint"], 1) << fault;
+  }
+  relay relay(with_faults("429=1"));
+  relay.start();
+  chat(relay);
+  chat(relay);
+  EXPECT_EQ(ledger(relay)["early_after_hint"], 0) << "without a hint no retry is early";
+}
+
 TEST(Relay, AClientThatLeavesIsBilledAndNotDelivered) {
   options options;
   options.ttft = std::chrono::milliseconds(100);
@@ -509,6 +525,7 @@ TEST(Relay, AFaultyRunIsTheSameInAnyOrder) {
     }
     auto book = ledger(relay);
     book.erase("max_in_60s");
+    book.erase("early_after_hint");  // depends on the time
     book.erase("accounts");
     return book;
   };
