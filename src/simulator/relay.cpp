@@ -123,11 +123,29 @@ std::string head_of(const script& reply, const call& call) {
   return head;
 }
 
-void append_chunk(std::string& out, std::string_view data, bool framed) {
-  if (data.empty()) return;
-  if (framed) fmt::format_to(std::back_inserter(out), "{:x}\r\n", data.size());
-  out += data;
-  if (framed) out += "\r\n";
+// Never split the end of a stream from the end of its chunks: a client that has read the first may
+// close the connection, and the reply must still count as delivered.
+constexpr std::string_view unsplit_data = "[DONE]\n\n";
+constexpr std::string_view after_data = "\r\n0\r\n\r\n";
+
+/// The length of the next piece of `left` bytes, the last of which stay together.
+std::size_t ragged_length(std::size_t left, std::size_t unsplit, random& chance) {
+  constexpr std::uint32_t largest_piece = 100;
+  const std::size_t length = chance.below(largest_piece) + 1;
+  return length + unsplit > left ? left : length;
+}
+
+/// Appends the data as one chunk; if it is ragged, as several.
+void append_chunks(std::string& out, std::string_view data, bool framed, random* ragged) {
+  while (!data.empty()) {
+    const auto length = ragged == nullptr || !framed
+                            ? data.size()
+                            : ragged_length(data.size(), unsplit_data.size(), *ragged);
+    if (framed) fmt::format_to(std::back_inserter(out), "{:x}\r\n", length);
+    out += data.substr(0, length);
+    if (framed) out += "\r\n";
+    data.remove_prefix(length);
+  }
 }
 
 /// Waits until `until`. False if the client has left meanwhile.
@@ -138,17 +156,22 @@ asio::awaitable<bool> wait(client& peer, time_point until) {
   co_return peer.client() != client_state::gone;
 }
 
+/// Sends the bytes; if they are ragged, in pieces with a pause after some of them. Without a pause,
+/// the client reads many pieces at once.
 asio::awaitable<bool> send(client& peer, std::string_view bytes, random* ragged) {
-  constexpr std::uint32_t largest_piece = 100;
-  // Never split the end of the stream from the end of its chunks: a client that has read the first
-  // may close the connection, and the reply must still count as delivered.
-  constexpr std::size_t unsplit = std::string_view("[DONE]\n\n\r\n0\r\n\r\n").size();
+  constexpr std::uint32_t pieces_a_pause = 16;
   while (!bytes.empty()) {
-    std::size_t length = ragged == nullptr ? bytes.size() : ragged->below(largest_piece) + 1;
-    if (length + unsplit > bytes.size()) length = bytes.size();
+    const auto length =
+        ragged == nullptr
+            ? bytes.size()
+            : ragged_length(bytes.size(), unsplit_data.size() + after_data.size(), *ragged);
     const bool sent = co_await peer.write_raw(bytes.substr(0, length));
     if (!sent) co_return false;
     bytes.remove_prefix(length);
+    if (bytes.empty() || ragged->below(pieces_a_pause) != 0) continue;
+    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(1);
+    const bool stayed = co_await wait(peer, until);
+    if (!stayed) co_return false;
   }
   co_return true;
 }
@@ -402,7 +425,8 @@ asio::awaitable<bool> relay::impl::perform(client& peer, const call& call, const
       sent = reply.steps[step++];
       due += pace.next();
     }
-    append_chunk(out, std::string_view(reply.body).substr(begin, sent - begin), call.chunked);
+    append_chunks(out, std::string_view(reply.body).substr(begin, sent - begin), call.chunked,
+                  ragged);
     if (step == reply.steps.size() && reply.end == ending::whole && call.chunked)
       out += "0\r\n\r\n";
     if (!co_await send(peer, out, ragged)) co_return false;

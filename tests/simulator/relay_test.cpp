@@ -64,9 +64,9 @@ received chat(const relay& relay, const std::string& more = "}",
   return send(relay, "POST", "/v1/chat/completions", a_chat + more, headers);
 }
 
-/// The data of a chunked body. Sets `finished` if the last chunk arrived.
-std::string unchunked(const std::string& body, bool& finished) {
-  std::string data;
+/// The chunks of a chunked body. Sets `finished` if the last chunk arrived.
+std::vector<std::string> chunks_of(const std::string& body, bool& finished) {
+  std::vector<std::string> data;
   finished = false;
   for (std::size_t at = 0; at < body.size();) {
     const auto line = body.find("\r\n", at);
@@ -76,9 +76,16 @@ std::string unchunked(const std::string& body, bool& finished) {
       finished = true;
       break;
     }
-    data += body.substr(line + 2, size);
+    data.push_back(body.substr(line + 2, size));
     at = line + 2 + size + 2;
   }
+  return data;
+}
+
+/// The data of a chunked body.
+std::string unchunked(const std::string& body, bool& finished) {
+  std::string data;
+  for (const auto& chunk : chunks_of(body, finished)) data += chunk;
   return data;
 }
 
@@ -582,6 +589,36 @@ TEST(Relay, RaggedPiecesJoinToTheSameReply) {
   unchunked(chat(ragged, ",\"stream\":true}").body, finished);
   EXPECT_TRUE(finished);
   EXPECT_EQ(ledger(ragged)["delivered"]["requests"], 2);
+}
+
+TEST(Relay, RaggedChunksEndInsideLinesAndCharacters) {
+  const std::string question =
+      R"({"model":"gpt-4o","messages":[{"role":"user","content":"请用中文写一段话"}],"stream":true})";
+  int in_a_line = 0;
+  int in_a_character = 0;
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    auto options = with_faults("ragged=1");
+    options.seed = seed;
+    relay ragged(options);
+    ragged.start();
+    bool finished = false;
+    const auto chunks =
+        chunks_of(send(ragged, "POST", "/v1/chat/completions", question).body, finished);
+    EXPECT_TRUE(finished);
+    ASSERT_FALSE(chunks.empty());
+    EXPECT_TRUE(chunks.back().ends_with("[DONE]\n\n")) << "its end is one piece";
+    std::string before;
+    for (const auto& chunk : chunks) {
+      const bool continues = (static_cast<unsigned char>(chunk.front()) & 0xC0U) == 0x80U;
+      in_a_character += continues ? 1 : 0;
+      const auto line = before.rfind('\n') + 1;
+      in_a_line += before.size() > line && before.compare(line, 5, "data:") == 0 ? 1 : 0;
+      before += chunk;
+    }
+    EXPECT_EQ(ledger(ragged)["delivered"]["requests"], 1);
+  }
+  EXPECT_GT(in_a_line, 0);
+  EXPECT_GT(in_a_character, 0);
 }
 
 TEST(Relay, KeepsACompleteStreamOpenAndCountsItAsDelivered) {
