@@ -129,7 +129,7 @@ struct claim_request {
   duration lease{};
   bool simulated = false;
   job_id after = 0;             ///< the job of the last chunk; other jobs come first
-  std::vector<lease_key> held;  ///< the leases of the worker
+  std::vector<lease_key> held;  ///< the leases of the worker; it never takes these over
   /// Chunks of silent workers come first, to free the budget that is reserved for them.
   bool relieve_first = false;
   /// A lease has expired if it ended before this time and before the current time, both by the

@@ -20,6 +20,9 @@ namespace sluice::cluster {
 /// count: between two claims, the clock may be set back and forward again, and leases that are
 /// renewed in between end too early. At any time, a lease has
 /// expired if this worker has watched it for its whole length without a renewal.
+///
+/// While the database does not answer, no worker can renew a lease. So after a long time without an
+/// answer no lease has expired, and the worker begins to watch all of them anew.
 class lease_watch {
  public:
   /// Two clocks may differ by this plus one thousandth of the time that has passed. A larger
@@ -35,6 +38,9 @@ class lease_watch {
   void learn_time(std::int64_t database_now, duration lease, time_point begun, time_point now);
 
  private:
+  bool had_no_answer(duration lease, time_point now) const;
+  void doubt(duration lease, time_point now);
+
   struct sighting {
     leased_chunk chunk;
     time_point since{};

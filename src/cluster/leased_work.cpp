@@ -521,7 +521,8 @@ asio::awaitable<void> leased_work::parts::store_loop() {
     if (given_up) co_return;
     if (closing && claim_ended && !dirty && to_tell.empty() && held.empty()) co_return;
     if (!dirty && to_tell.empty() && want_money.empty()) {
-      co_await pause(storer, chosen.lease / 6);
+      // Short enough that a lease is renewed before half of its length has passed.
+      co_await pause(storer, chosen.lease / 12);
     } else if (!closing && chosen.gather > duration{}) {
       co_await pause(idle, chosen.gather);
     }

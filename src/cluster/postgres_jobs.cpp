@@ -536,6 +536,8 @@ class postgres_jobs final : public job_store {
       silent.add(one.key);
       silent_until.add(one.until);
     }
+    lease_columns own;
+    for (const lease_key& key : request.held) own.add(key);
     const auto jobs = in.run(
         fmt::format("SELECT {} FROM sluice.jobs WHERE ready AND NOT finished AND (simulated IS "
                     "NULL OR simulated = $1) ORDER BY id <= $2, id",
@@ -552,7 +554,9 @@ class postgres_jobs final : public job_store {
           fmt::format("SELECT {} FROM sluice.job_chunks c WHERE job = $1 AND (state = 0 OR (state "
                       "= 1 AND ({} < $2 OR EXISTS (SELECT 1 FROM unnest($3::bigint[], "
                       "$4::bigint[], $5::bigint[], $6::bigint[]) AS u(j, n, e, t) WHERE u.j = "
-                      "c.job AND u.n = c.number AND u.e = c.epoch AND u.t = {})))) AND (needs IS "
+                      "c.job AND u.n = c.number AND u.e = c.epoch AND u.t = {})) AND NOT EXISTS "
+                      "(SELECT 1 FROM unnest($8::bigint[], $9::bigint[], $10::bigint[]) AS h(j, n, "
+                      "e) WHERE h.j = c.job AND h.n = c.number AND h.e = c.epoch))) AND (needs IS "
                       "NULL OR $7::text IS NULL OR needs <= $7::text::numeric) ORDER BY {}number "
                       "LIMIT 1 FOR UPDATE "
                       "SKIP LOCKED",
@@ -565,7 +569,10 @@ class postgres_jobs final : public job_store {
               .put_numbers(silent.chunks.values)
               .put_numbers(silent.epochs.values)
               .put_numbers(silent_until.values)
-              .put(left ? std::optional(left->to_string()) : std::nullopt));
+              .put(left ? std::optional(left->to_string()) : std::nullopt)
+              .put_numbers(own.jobs.values)
+              .put_numbers(own.chunks.values)
+              .put_numbers(own.epochs.values));
       if (found.empty() && note_exhausted(in, job)) {
         answer.exhausted.push_back(job.name);
         continue;

@@ -228,6 +228,21 @@ TEST_P(JobStore, AChunkWhoseLeaseRanOutIsTakenOverAndItsHolderIsFencedOff) {
   EXPECT_EQ(store_->counters(id).retries, 1U);
 }
 
+TEST_P(JobStore, AWorkerNeverTakesOverAChunkThatItHolds) {
+  add("a", 2, 1);
+  const auto one = claim("w").got;
+  const auto two = claim("w").got;
+  pass(61s);
+  const auto none = claim("w", 60s, {one->key, two->key});
+  EXPECT_FALSE(none.got);
+  EXPECT_FALSE(none.more_to_come);
+  // A lease that it does not know belongs to a call whose answer was lost.
+  const auto again = claim("w", 60s, {two->key}).got;
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->key.chunk, one->key.chunk);
+  EXPECT_TRUE(commit("w", {{two->key, {{2, 1, {}}}, {}, {result_of(2)}, false}}).empty());
+}
+
 TEST_P(JobStore, ALateHolderThatNobodyRelievedGoesOn) {
   add("a", 1, 1);
   const auto got = claim("w").got;

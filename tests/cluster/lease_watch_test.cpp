@@ -148,11 +148,42 @@ TEST_F(LeaseWatch, AnswersThatArriveInAnotherOrderAreNoStep) {
   renew(1);
   const time_point begun = now_;
   const std::int64_t early = database_now();
-  now_ += 70s;
+  now_ += 20s;
   looks(1);
   watch_.learn_time(early, lease_length, begun, now_);
   leases_[2] = {{1, 2, 1}, database_now() - second, lease_length};
   EXPECT_TRUE(looks(2));
+}
+
+// While the database did not answer, nobody could renew a lease.
+TEST_F(LeaseWatch, ALongOutageEndsNoLease) {
+  for (const auto outage : {31s, 70s, 3600s}) {
+    renew(1);
+    waits(1, 5s);
+    now_ += outage;
+    EXPECT_FALSE(looks(1)) << outage.count();
+    EXPECT_GE(waits(1, 20s), 20s) << outage.count();
+    renew(1);
+    EXPECT_GE(waits(1, 50s), 50s) << outage.count();
+  }
+}
+
+TEST_F(LeaseWatch, ACallThatIsAnsweredLateEndsNoLease) {
+  renew(1);
+  looks(1);
+  const time_point begun = now_;
+  now_ += 70s;
+  watch_.learn_time(database_now(), lease_length, begun, now_);
+  EXPECT_FALSE(looks(1));
+}
+
+TEST_F(LeaseWatch, ADeadWorkerIsRelievedOneLeaseAfterAnOutage) {
+  renew(1);
+  waits(1, 5s);
+  now_ += 70s;
+  const duration waited = waits(1, 1h);
+  EXPECT_GE(waited, 58s);
+  EXPECT_LE(waited, 65s);
 }
 
 TEST_F(LeaseWatch, ClocksThatDifferALittleAreTrusted) {

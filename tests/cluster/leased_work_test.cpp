@@ -2,14 +2,17 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <exception>
+#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "async/background.hpp"
 #include "cluster/enqueue.hpp"
@@ -35,6 +38,7 @@ class LeasedWork : public ::testing::Test {
     };
     store_.before = [this](const std::string& call) {
       if (call == "claim" && ++claims_ > too_many_claims) work_.stop();
+      if (fails_(call)) throw store::store_error("the connection is lost");
     };
   }
 
@@ -66,9 +70,15 @@ class LeasedWork : public ::testing::Test {
             .store = store_,
             .threads = threads_,
             .prices = prices_,
-            .say = [](severity, const std::string&) {},
+            .say = [this](severity, const std::string& sentence) { said_.push_back(sentence); },
             .stop_run = [] {},
             .funds_changed = [] {}};
+  }
+  // How often the work has said something that contains these words.
+  std::ptrdiff_t told(const std::string& words) const {
+    return std::ranges::count_if(said_, [&](const std::string& sentence) {
+      return sentence.find(words) != std::string::npos;
+    });
   }
   request next() {
     auto got = work_.next();
@@ -77,6 +87,17 @@ class LeasedWork : public ::testing::Test {
   }
   static attempt_record first_attempt(const request& of) {
     return {of.job, of.custom_id, 1, of.most};
+  }
+  static result failed(const request& of) {
+    return {.job = of.job,
+            .line = of.line,
+            .custom_id = of.custom_id,
+            .relay = {},
+            .target = of.target,
+            .model = {},
+            .digest = {},
+            .ttft_ms = {},
+            .outcome = failure{}};
   }
 
   // The maximum cost of a request: 17 tokens at $10 and 5 at $30 per million.
@@ -90,6 +111,8 @@ class LeasedWork : public ::testing::Test {
   relay_prices prices_{price_table::built_in()};
   std::int64_t clock_set_ = 0;  // microseconds by which the clock of the store was set
   std::size_t claims_ = 0;
+  std::function<bool(const std::string& call)> fails_ = [](const std::string&) { return false; };
+  std::vector<std::string> said_;
   bool ended_ = false;
   leased_work work_{parts(), {.worker = "w", .lease = 60s}};
 };
@@ -198,19 +221,42 @@ TEST_F(LeasedWork, AWorkerThatDoesNotClaimSeesTheClockOfTheDatabaseChange) {
   clock_set_ = 0;
   run_for(1s);
   EXPECT_EQ(claims_, 0U);
-  work_.put({.job = one.job,
-             .line = one.line,
-             .custom_id = one.custom_id,
-             .relay = {},
-             .target = one.target,
-             .model = {},
-             .digest = {},
-             .ttft_ms = {},
-             .outcome = failure{}});
+  work_.put(failed(one));
   run_for(1s);
   EXPECT_GT(claims_, 0U);
   EXPECT_EQ(store_.list_jobs().front().sums.maybe_billed, 0U);
   EXPECT_TRUE(store_.commit({"other", 3, 60s, {{other->key, {}, {}, {}, false}}}).lost.empty());
+  work_.close(1s);
+  run_for(5s);
+  EXPECT_TRUE(ended_);
+}
+
+// No lease could be renewed meanwhile. If the first call after the outage is a claim, the worker
+// must not take over its own chunk: the results in its memory would be refused.
+TEST_F(LeasedWork, AnOutageThatIsLongerThanTheLeaseCostsNoChunk) {
+  add(2, std::nullopt, 1);
+  const auto other = store_.claim({"other", 10h, false, 0, {}}).got;
+  ASSERT_TRUE(other);
+  begin();
+  run_for(1s);
+  const request one = next();
+  work_.attempt_started(first_attempt(one));
+  run_for(1s);
+  fails_ = [](const std::string&) { return true; };
+  work_.put(failed(one));
+  run_for(70s);
+  const std::size_t before = claims_;
+  fails_ = [](const std::string& call) { return call == "commit"; };
+  run_for(3s);
+  EXPECT_GT(claims_, before);
+  fails_ = [](const std::string&) { return false; };
+  run_for(3s);
+  EXPECT_EQ(work_.sums().lost_chunks, 0U);
+  EXPECT_EQ(work_.sums().chunks, 1U);
+  const auto sums = store_.list_jobs().front().sums;
+  EXPECT_EQ(sums.failed, 1U);
+  EXPECT_EQ(sums.attempts, 1U);
+  EXPECT_EQ(sums.maybe_billed, 0U);
   work_.close(1s);
   run_for(5s);
   EXPECT_TRUE(ended_);

@@ -172,9 +172,10 @@ class memory_job_store : public cluster::job_store {
             return one.key == key && one.until == chunk.until;
           };
           if (leased) listed.push_back({key, chunk.until, chunk.length});
+          if (leased && std::ranges::find(request.held, key) != request.held.end()) continue;
           if (leased && chunk.until >= std::min(request.over_before.value_or(now()), now()) &&
               std::ranges::none_of(request.silent, is_it)) {
-            if (std::ranges::find(request.held, key) == request.held.end()) others = true;
+            others = true;
           } else if (is_too_dear(of, chunk.record)) {
             others = true;
           } else if (best == nullptr || (request.relieve_first && leased &&
