@@ -183,8 +183,8 @@ struct leased_work::parts {
       with.say(severity::warning,
                fmt::format("{}; nothing new is sent until it answers again", fault));
     }
-    if (close_by && now >= *close_by) return false;
-    if (now - *away_since < chosen.give_up_after) return true;
+    const bool over = close_by && now >= *close_by;
+    if (!over && now - *away_since < chosen.give_up_after) return true;
     end(end_reason::database,
         fmt::format("the database has been away for {} s: {}",
                     std::chrono::duration_cast<std::chrono::seconds>(now - *away_since).count(),
@@ -562,7 +562,8 @@ void leased_work::stop() {
 void leased_work::close(duration patience) {
   parts& mine = *parts_;
   mine.stop_claiming();
-  mine.close_by = mine.with.time.now() + patience;
+  const time_point by = mine.with.time.now() + patience;
+  mine.close_by = std::min(mine.close_by.value_or(by), by);
   for (const auto& [key, chunk] : mine.held) chunk->changes.release = true;
   mine.dirty = true;
   mine.closing = true;

@@ -86,7 +86,8 @@ class leased_work final : public request_source, public result_sink {
   /// Leases no more chunks. The run ends when the requests in hand are done.
   void stop();
   /// Call it after the run. It stores the remaining changes, and releases the chunks. It waits for
-  /// the database as long as the options say, but at most `patience`. Then work() ends.
+  /// the database as long as the options say, but at most `patience`. Then work() ends. A second
+  /// call can only shorten the wait.
   void close(duration patience);
 
   end_reason ended_by() const noexcept;

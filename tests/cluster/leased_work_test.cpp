@@ -262,5 +262,26 @@ TEST_F(LeasedWork, AnOutageThatIsLongerThanTheLeaseCostsNoChunk) {
   EXPECT_TRUE(ended_);
 }
 
+TEST_F(LeasedWork, ResultsThatCannotBeStoredAreTheReasonOfTheEnd) {
+  add(1, std::nullopt, 1);
+  begin();
+  run_for(1s);
+  const request one = next();
+  work_.attempt_started(first_attempt(one));
+  run_for(1s);
+  fails_ = [](const std::string&) { return true; };
+  work_.put(failed(one));
+  run_for(1s);
+  work_.close(10min);
+  run_for(1s);
+  work_.close(5s);  // a signal came
+  work_.close(10min);
+  run_for(20s);
+  EXPECT_TRUE(ended_);
+  EXPECT_EQ(work_.ended_by(), leased_work::end_reason::database);
+  EXPECT_NE(work_.why().find("the database has been away for"), std::string::npos);
+  EXPECT_EQ(work_.sums().unstored, 1U);
+}
+
 }  // namespace
 }  // namespace sluice::cluster

@@ -284,6 +284,32 @@ class Deaths(ClusterCase):
         self.assertEqual(self.worker("two", relay, "--concurrency", 8).wait().code, 0)
         self.one_each(job, self.collect(job))
 
+    def without_a_database_for_the_last_result(self, give_up_after: str) -> tuple[Path, Relay, Run]:
+        """The database dies while the last request is in flight. Returns when its result could not be stored."""
+        relay = self.relay("--head-delay", "2")
+        job = self.job(chats(1))
+        self.enqueue(job)
+        # The lease is so long that only the result must be stored.
+        worker = self.worker("one", relay, "--lease", "60s", "--grace", "1ms", "--give-up-after", give_up_after)
+        wait_until(lambda: relay.attempts == 1, "the request was sent")
+        self.database.kill_9()
+        self.addCleanup(lambda: self.database.process or self.database.start())
+        wait_until(lambda: "nothing new is sent" in worker.err, "the worker notices that the database is away")
+        return job, relay, worker
+
+    def test_a_worker_that_cannot_store_its_last_result_does_not_end_well(self) -> None:
+        _, _, worker = self.without_a_database_for_the_last_result("5s")
+        self.assertEqual(worker.wait().code, 3, worker.err)
+        self.assertIn("stopped: the database has been away for", worker.err)
+        self.assertIn("1 result(s) could not be stored", worker.err)
+
+    def test_the_last_result_waits_for_the_database_for_longer_than_the_grace(self) -> None:
+        job, relay, worker = self.without_a_database_for_the_last_result("5m")
+        self.database.start()
+        self.assertEqual(worker.wait().code, 0, worker.err)
+        self.one_each(job, self.collect(job))
+        self.assertEqual(relay.attempts, 1)
+
 
 class Networks(ClusterCase):
     def test_a_worker_that_is_cut_off_sends_nothing_and_is_relieved(self) -> None:

@@ -129,6 +129,7 @@ exit_status exit_of(const run_outcome& outcome, const leased_work& source,
   const exit_status ended = exit_status_of(outcome.reason);
   if (ended == stopped) return ending.status(stopped);
   if (ended != success) return ended;
+  if (source.sums().unstored > 0) return ending.status(stopped);
   if (source.ended_by() == reason::left_pending) return stopped;
   return source.sums().failed > 0 ? some_failed : success;
 }
@@ -181,10 +182,12 @@ class worker {
                      [this] {
                        work_.stop();
                        run_.stop();
+                       if (closing_) work_.close(grace_);
                      },
                  .abort = [this] { run_.abort(); },
                  .in_flight = [this] { return engine_.now().in_flight; }}),
-        patience_(chosen.run.grace),
+        grace_(chosen.run.grace),
+        give_up_after_(chosen.run.engine.pace.give_up_after),
         began_(engine_.time().now()) {
     if (chosen.run.quiet) waits_.emplace(engine_.time(), shown, [this] { return facts(); });
     if (!chosen.run.quiet || chosen.run.progress_given) {
@@ -258,7 +261,9 @@ class worker {
     } catch (...) {
       fault = std::current_exception();
     }
-    work_.close(patience_);
+    closing_ = true;
+    // Without a signal, the last results wait for the database as long as all others.
+    work_.close(ending_.interrupted() ? grace_ : give_up_after_);
     grants_.stop();
     while (left > 0) co_await ended.wait();
     co_await progress_.stop();
@@ -291,7 +296,9 @@ class worker {
   engine_run run_;
   store_progress progress_;
   graceful_stop ending_;
-  duration patience_;
+  duration grace_;
+  duration give_up_after_;
+  bool closing_ = false;  // the run has ended, and the rest is being stored
   time_point began_;
   std::exception_ptr beside_;  // the failure of the grants or of the leases
   std::optional<progress_display> display_;
