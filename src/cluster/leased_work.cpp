@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <condition_variable>
 #include <deque>
@@ -95,6 +96,10 @@ struct open_request {
 
 using request_key = std::pair<std::size_t, std::string>;
 
+// The database may fail for some calls only: while its disk is full, it can still be read. `claim`:
+// with the reservation for the lines of the chunk.
+enum class call_kind : std::uint8_t { claim, commit };
+
 }  // namespace
 
 struct leased_work::parts {
@@ -121,7 +126,7 @@ struct leased_work::parts {
   bool closing = false;      // the run has ended
   bool given_up = false;     // nothing more is stored
   bool complained = false;   // the user was informed that the database cannot be reached
-  std::optional<time_point> away_since;
+  std::array<std::optional<time_point>, 2> away_since;  // by call_kind
   std::optional<time_point> close_by;
   std::vector<std::function<void(std::exception_ptr)>> to_tell;  // called after the next batch
   bool dirty = false;                                            // there are changes to store
@@ -174,25 +179,32 @@ struct leased_work::parts {
     with.time.cancel(timer);
   }
 
+  std::optional<time_point>& away(call_kind call) {
+    return away_since.at(static_cast<std::size_t>(call));
+  }
   // Handles a call that the database did not answer. Returns false if the database has been away
   // for too long.
-  bool may_try_again(const std::string& fault) {
+  bool may_try_again(call_kind call, const std::string& fault) {
     const time_point now = with.time.now();
-    if (!away_since) away_since = now;
+    const time_point since = away(call).value_or(now);
+    away(call) = since;
     if (!std::exchange(complained, true)) {
       with.say(severity::warning,
                fmt::format("{}; nothing new is sent until it answers again", fault));
     }
     const bool over = close_by && now >= *close_by;
-    if (!over && now - *away_since < chosen.give_up_after) return true;
+    if (!over && now - since < chosen.give_up_after) return true;
     end(end_reason::database,
         fmt::format("the database has been away for {} s: {}",
-                    std::chrono::duration_cast<std::chrono::seconds>(now - *away_since).count(),
+                    std::chrono::duration_cast<std::chrono::seconds>(now - since).count(),
                     fault));
     return false;
   }
-  void answered() {
-    away_since.reset();
+  void answered(call_kind call) {
+    away(call).reset();
+    for (const auto& other : away_since) {
+      if (other) return;
+    }
     if (std::exchange(complained, false)) with.say(severity::info, "the database answers again");
   }
   void give_up() {
@@ -249,10 +261,10 @@ asio::awaitable<bool> leased_work::parts::claim_one() {
     co_return false;
   }
   if (!answer) {
-    if (!may_try_again(fault)) give_up();
+    if (!may_try_again(call_kind::claim, fault)) give_up();
     co_return false;
   }
-  answered();
+  if (!answer->got) answered(call_kind::claim);  // otherwise take() calls the database, too
   leases.learn(wanted, *answer, begun, with.time.now());
   if (answer->got) {
     if (answer->relieved_attempts > 0) {
@@ -330,13 +342,14 @@ asio::awaitable<void> leased_work::parts::take(lease got) {
       with.say(severity::warning, fault);
       end(end_reason::unbounded, fault);
       stop_claiming();
-    } else if (may_try_again(fault)) {
+    } else if (may_try_again(call_kind::claim, fault)) {
       co_await pause(poller, chosen.poll_interval);
     } else {
       give_up();
     }
     co_return;
   }
+  answered(call_kind::claim);
   bool poor = false;
   if (reserved) {
     if (reserved->lost) co_return drop(chunk);
@@ -377,6 +390,7 @@ asio::awaitable<void> leased_work::parts::take(lease got) {
 asio::awaitable<void> leased_work::parts::claim_loop() {
   while (claiming) {
     if (is_full()) {
+      away(call_kind::claim).reset();  // nobody asks
       co_await claimer.wait();
       continue;
     }
@@ -447,7 +461,7 @@ asio::awaitable<void> leased_work::parts::store_batch() {
       leases.learn_time(answer->now, batch.lease, begun, with.time.now());
       break;
     }
-    if (!may_try_again(fault)) break;
+    if (!may_try_again(call_kind::commit, fault)) break;
     co_await pause(idle, after_failure);
   }
   if (!answer) {
@@ -455,7 +469,7 @@ asio::awaitable<void> leased_work::parts::store_batch() {
     give_up();
     co_return tell();
   }
-  answered();
+  answered(call_kind::commit);
   ++sequence;
   const time_point now = with.time.now();
   for (const chunk_changes& one : batch.chunks) {

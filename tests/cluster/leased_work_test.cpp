@@ -283,5 +283,51 @@ TEST_F(LeasedWork, ResultsThatCannotBeStoredAreTheReasonOfTheEnd) {
   EXPECT_EQ(work_.sums().unstored, 1U);
 }
 
+TEST_F(LeasedWork, AWorkerThatOnlyCannotWriteGivesUpToo) {
+  add(2, std::nullopt, 1);
+  const auto other = store_.claim({"other", 10h, false, 0, {}}).got;
+  ASSERT_TRUE(other);
+  begin();
+  run_for(1s);
+  const request one = next();
+  work_.attempt_started(first_attempt(one));
+  run_for(1s);
+  fails_ = [](const std::string& call) { return call == "commit"; };
+  work_.put(failed(one));
+  run_for(5min);
+  EXPECT_EQ(work_.ended_by(), leased_work::end_reason::none);
+  run_for(6min);
+  EXPECT_EQ(work_.ended_by(), leased_work::end_reason::database);
+  EXPECT_EQ(told("nothing new is sent"), 1);
+  EXPECT_EQ(told("answers again"), 0);
+  work_.close(1s);
+  run_for(5s);
+  EXPECT_TRUE(ended_);
+}
+
+TEST_F(LeasedWork, TheDatabaseAnswersAgainWhenEveryKindOfCallDoes) {
+  add(2, std::nullopt, 1);
+  const auto other = store_.claim({"other", 10h, false, 0, {}}).got;
+  ASSERT_TRUE(other);
+  begin();
+  run_for(1s);
+  const request one = next();
+  work_.attempt_started(first_attempt(one));
+  run_for(1s);
+  fails_ = [](const std::string&) { return true; };
+  work_.put(failed(one));
+  run_for(5s);
+  fails_ = [](const std::string& call) { return call == "commit"; };
+  run_for(5s);
+  EXPECT_EQ(told("answers again"), 0);
+  fails_ = [](const std::string&) { return false; };
+  run_for(5s);
+  EXPECT_EQ(told("nothing new is sent"), 1);
+  EXPECT_EQ(told("answers again"), 1);
+  work_.close(1s);
+  run_for(5s);
+  EXPECT_TRUE(ended_);
+}
+
 }  // namespace
 }  // namespace sluice::cluster
