@@ -284,9 +284,9 @@ class job_store {
   struct listed_job {
     job_record job;
     work_counters sums;
-    std::uint64_t leased_chunks = 0;
-    std::uint64_t open_chunks = 0;  ///< chunks that are not finished, including the leased ones
-    std::uint64_t workers = 0;
+    std::uint64_t leased_chunks = 0;  ///< chunks with a lease that has not ended
+    std::uint64_t open_chunks = 0;    ///< chunks that are not finished, including the leased ones
+    std::uint64_t workers = 0;        ///< workers with such a lease
   };
   /// Returns the jobs in the order in which they were added.
   virtual std::vector<listed_job> list_jobs() = 0;

@@ -196,8 +196,7 @@ struct leased_work::parts {
     if (!over && now - since < chosen.give_up_after) return true;
     end(end_reason::database,
         fmt::format("the database has been away for {} s: {}",
-                    std::chrono::duration_cast<std::chrono::seconds>(now - since).count(),
-                    fault));
+                    std::chrono::duration_cast<std::chrono::seconds>(now - since).count(), fault));
     return false;
   }
   void answered(call_kind call) {

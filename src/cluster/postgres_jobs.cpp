@@ -328,9 +328,10 @@ class postgres_jobs final : public job_store {
         "coalesce(sum(succeeded), 0)::bigint, coalesce(sum(failed), 0)::bigint, "
         "coalesce(sum(attempts), 0)::bigint, coalesce(sum(retries), 0)::bigint, "
         "coalesce(sum(maybe_billed), 0)::bigint, coalesce(sum(cost), 0)::text, "
-        "coalesce(sum(kept), 0)::text, count(*) FILTER (WHERE state = 1), "
-        "count(*) FILTER (WHERE state <> 2), count(DISTINCT worker) FILTER (WHERE state = 1) "
-        "FROM sluice.job_chunks c WHERE c.job = j.id) s ON true ORDER BY id",
+        "coalesce(sum(kept), 0)::text, count(*) FILTER (WHERE state = 1 AND lease_until > "
+        "clock_timestamp()), count(*) FILTER (WHERE state <> 2), count(DISTINCT worker) FILTER "
+        "(WHERE state = 1 AND lease_until > clock_timestamp()) FROM sluice.job_chunks c WHERE "
+        "c.job = j.id) s ON true ORDER BY id",
         job_columns));
     std::vector<listed_job> all;
     for (std::size_t row = 0; row < rows.size(); ++row) {

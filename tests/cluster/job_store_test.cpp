@@ -534,6 +534,19 @@ TEST_P(JobStore, JobsAreListedWithTheirProgress) {
   EXPECT_EQ(all[1].open_chunks, 1U);
 }
 
+TEST_P(JobStore, AJobWhoseWorkersAreDeadHasNoWorkers) {
+  add("a", 2, 1);
+  ASSERT_TRUE(claim("w").got);
+  ASSERT_TRUE(claim("v", 300s).got);
+  pass(61s);
+  const auto listed = store_->list_jobs().front();
+  EXPECT_EQ(listed.workers, 1U);
+  EXPECT_EQ(listed.leased_chunks, 1U);
+  EXPECT_EQ(listed.open_chunks, 2U);
+  pass(300s);
+  EXPECT_EQ(store_->list_jobs().front().workers, 0U);
+}
+
 TEST_P(JobStore, ARemovedJobIsGone) {
   const job_id id = add("a", 2, 2);
   const auto got = claim("w").got;

@@ -109,7 +109,7 @@ class memory_job_store : public cluster::job_store {
         for (const auto& [number, chunk] : one.chunks) {
           listed.sums += chunk.record.sums;
           if (chunk.record.state != cluster::chunk_state::done) ++listed.open_chunks;
-          if (chunk.record.state != cluster::chunk_state::leased) continue;
+          if (chunk.record.state != cluster::chunk_state::leased || chunk.until <= now()) continue;
           ++listed.leased_chunks;
           workers.insert(chunk.record.worker);
         }
