@@ -190,6 +190,8 @@ struct chunk_changes {
   std::vector<ended_attempt> ended;
   std::vector<new_result> results;
   bool release = false;  ///< the worker has finished with the chunk
+
+  bool empty() const { return started.empty() && ended.empty() && results.empty() && !release; }
 };
 
 /// A batch of changes. If it is committed twice, the second time changes nothing.

@@ -77,6 +77,7 @@ struct held_chunk {
   std::size_t job = 0;     // index of its job
   std::uint64_t open = 0;  // number of requests without a result
   bool has_budget = false;
+  bool taking = true;     // its requests are still being unpacked
   bool lost = false;      // another worker has taken it over
   bool left = false;      // some of its requests stay pending
   chunk_changes changes;  // changes that are not stored yet
@@ -349,6 +350,7 @@ asio::awaitable<void> leased_work::parts::take(lease got) {
     co_return;
   }
   answered(call_kind::claim);
+  if (chunk->lost) co_return;
   bool poor = false;
   if (reserved) {
     if (reserved->lost) co_return drop(chunk);
@@ -382,6 +384,7 @@ asio::awaitable<void> leased_work::parts::take(lease got) {
     entry.most = entry.reserved = one.most;
     open.emplace(request_key{one.job, one.custom_id}, std::move(entry));
   }
+  chunk->taking = false;
   if (requests.empty()) co_return release();
   queue.push(std::move(requests));
 }
@@ -409,9 +412,7 @@ change_batch leased_work::parts::next_batch() {
   dirty = false;
   for (const auto& [key, chunk] : held) {
     chunk_changes& all = chunk->changes;
-    const bool has_any =
-        !all.started.empty() || !all.ended.empty() || !all.results.empty() || all.release;
-    if (!has_any && now - chunk->renewed < chosen.lease / 3) continue;
+    if (all.empty() && now - chunk->renewed < chosen.lease / 3) continue;
     chunk_changes part;
     part.key = key;
     part.started = std::exchange(all.started, {});
@@ -476,7 +477,7 @@ asio::awaitable<void> leased_work::parts::store_batch() {
     if (found == held.end()) continue;
     const auto chunk = found->second;
     chunk->renewed = now;
-    const bool ended = one.release || chunk->open == 0;
+    const bool ended = one.release || (chunk->open == 0 && !chunk->taking);
     if (std::ranges::find(answer->lost, one.key) != answer->lost.end()) {
       // If the batch was already stored by an earlier call, a chunk that it completed is also
       // reported as lost.
@@ -487,7 +488,7 @@ asio::awaitable<void> leased_work::parts::store_batch() {
                  "still has in flight of it does not count");
       }
       drop(chunk);
-    } else if (ended && chunk->changes.results.empty()) {
+    } else if (one.release || (ended && chunk->changes.empty())) {  // else: changed meanwhile
       drop(chunk);
     }
   }

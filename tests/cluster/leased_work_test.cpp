@@ -299,7 +299,7 @@ TEST_F(LeasedWork, AWorkerThatOnlyCannotWriteGivesUpToo) {
   run_for(6min);
   EXPECT_EQ(work_.ended_by(), leased_work::end_reason::database);
   EXPECT_EQ(told("nothing new is sent"), 1);
-  EXPECT_EQ(told("answers again"), 0);
+  EXPECT_EQ(told("the database answers again"), 0);
   work_.close(1s);
   run_for(5s);
   EXPECT_TRUE(ended_);
@@ -319,11 +319,69 @@ TEST_F(LeasedWork, TheDatabaseAnswersAgainWhenEveryKindOfCallDoes) {
   run_for(5s);
   fails_ = [](const std::string& call) { return call == "commit"; };
   run_for(5s);
-  EXPECT_EQ(told("answers again"), 0);
+  EXPECT_EQ(told("the database answers again"), 0);
   fails_ = [](const std::string&) { return false; };
   run_for(5s);
   EXPECT_EQ(told("nothing new is sent"), 1);
-  EXPECT_EQ(told("answers again"), 1);
+  EXPECT_EQ(told("the database answers again"), 1);
+  work_.close(1s);
+  run_for(5s);
+  EXPECT_TRUE(ended_);
+}
+
+// The reservation takes so long that the lease is renewed before the requests are unpacked.
+TEST_F(LeasedWork, AChunkIsKeptWhileItIsStillBeingTaken) {
+  leased_work one_by_one(parts(), {.worker = "one by one", .lease = 3s, .in_hand = 1});
+  add(2, a_request + a_request, 1);
+  int reserves = 0;
+  fails_ = [&](const std::string& call) {
+    if (call != "reserve" || ++reserves != 2) return false;
+    // Another thread waits for the database, so the event loop goes on.
+    bool over = false;
+    time_.call_at(time_.now() + 2s, [&over] { over = true; });
+    test::run_virtual(loop_, time_, [&] { return over; });
+    return false;
+  };
+  asio::co_spawn(loop_, one_by_one.work(), [this](const std::exception_ptr&) { ended_ = true; });
+  for (int line = 0; line < 2; ++line) {
+    run_for(4s);
+    const auto one = one_by_one.next();
+    ASSERT_TRUE(one);
+    one_by_one.attempt_started(first_attempt(*one));
+    EXPECT_TRUE(one_by_one.may_send(first_attempt(*one)));
+    one_by_one.put(failed(*one));
+  }
+  run_for(1s);
+  EXPECT_EQ(reserves, 2);
+  EXPECT_TRUE(store_.find_job("job")->finished);
+  one_by_one.close(1s);
+  run_for(5s);
+  EXPECT_TRUE(ended_);
+}
+
+TEST_F(LeasedWork, ARequestThatIsLeftDuringACommitFreesItsChunk) {
+  add(1, a_request, 1);
+  begin();
+  run_for(1s);
+  const request one = next();
+  EXPECT_EQ(work_.reserve(one), funds::reserved);
+  work_.attempt_started(first_attempt(one));
+  bool left = false;
+  store_.after = [&](const std::string& call) {
+    if (call != "commit" || std::exchange(left, true)) return;
+    work_.attempt_ended(first_attempt(one), attempt_end::unsent);
+    work_.left_pending(one);
+  };
+  run_for(5s);
+  ASSERT_TRUE(left);
+  const auto listed = store_.list_jobs().front();
+  EXPECT_EQ(listed.leased_chunks, 0U);
+  EXPECT_EQ(listed.sums.attempts, 0U);
+  EXPECT_EQ(listed.job.reserved, usd{});
+  EXPECT_EQ(listed.job.spent, usd{});
+  const auto again = store_.claim({"other", 60s, false, 0, {}});
+  EXPECT_TRUE(again.got);
+  EXPECT_EQ(again.relieved_attempts, 0U);
   work_.close(1s);
   run_for(5s);
   EXPECT_TRUE(ended_);
