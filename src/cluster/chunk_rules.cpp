@@ -125,6 +125,7 @@ chunk_record split(chunk_record& chunk, std::uint64_t first, std::int64_t number
   rest.job = chunk.job;
   rest.number = number;
   rest.block = chunk.block;
+  rest.epoch = chunk.epoch;  // shows that its lines may have attempts
   rest.first = first;
   rest.last = chunk.last;
   rest.finished = finished;

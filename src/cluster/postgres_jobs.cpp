@@ -155,7 +155,7 @@ void save(postgres_transaction& in, const chunk_record& chunk, std::int64_t leas
 void insert(postgres_transaction& in, const chunk_record& chunk) {
   in.run(
       "INSERT INTO sluice.job_chunks (job, number, block, first_line, last_line, state, finished, "
-      "failed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+      "failed, epoch) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
       postgres_parameters()
           .put(chunk.job)
           .put(chunk.number)
@@ -164,7 +164,8 @@ void insert(postgres_transaction& in, const chunk_record& chunk) {
           .put(chunk.last)
           .put(static_cast<int>(chunk.state))
           .put(chunk.finished)
-          .put(chunk.sums.failed));
+          .put(chunk.sums.failed)
+          .put(chunk.epoch));
 }
 
 void move_money(postgres_transaction& in, job_id job, const money_change& change) {

@@ -459,6 +459,31 @@ TEST_P(JobStore, CheaperLinesGoAheadOfOneThatIsTooDear) {
   EXPECT_EQ(store_->reserve(dear->key, {{1, dollars("3")}, {2, dollars("2")}}, true).lines, 1U);
 }
 
+TEST_P(JobStore, AChunkThatIsSplitOffKnowsTheAttemptsOfItsLines) {
+  add("a", 1, 3, dollars("1"));
+  const auto first = claim("w").got;
+  ASSERT_EQ(store_
+                ->reserve(first->key,
+                          {{1, dollars("0.3")}, {2, dollars("0.3")}, {3, dollars("0.3")}}, true)
+                .lines,
+            3U);
+  commit("w", {{first->key, {{3, 1, dollars("0.3")}}, {}, {}, false}});
+  commit("w", {{first->key, {}, {{3, 1, attempt_end::answered, dollars("0.3")}}, {}, true}});
+  const auto second = claim("v").got;
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->attempts.at(3), 1U);
+  ASSERT_EQ(store_
+                ->reserve(second->key,
+                          {{1, dollars("0.6")}, {2, dollars("0.6")}, {3, dollars("0.6")}}, true)
+                .lines,
+            1U);
+  const auto rest = claim("v").got;
+  ASSERT_TRUE(rest);
+  EXPECT_EQ(rest->first, 2U);
+  ASSERT_TRUE(rest->attempts.contains(3));
+  EXPECT_EQ(rest->attempts.at(3), 1U);
+}
+
 TEST_P(JobStore, ALineThatIsTooDearGoesWhenMoneyIsFreed) {
   add("a", 1, 2, dollars("1"));
   const auto first = claim("w").got;
