@@ -115,14 +115,19 @@ job_totals collect(job_store& store, const job_record& job, const job_files& fil
     failed.place();
     succeeded.place();
   }
+  job_record now = job;
+  if (totals.pending() == 0) {  // the job may have ended since it was read
+    const auto again = store.find_job(job.name);
+    if (again && again->id == job.id) now = *again;
+  }
   const work_counters sums = store.counters(job.id);
   totals.attempts = sums.attempts;
   totals.retries = sums.retries;
   totals.maybe_billed_attempts = sums.maybe_billed;
   totals.kept = sums.kept;
   totals.max_requests_in_60s = store.most_in_a_minute(job.id);
-  if (job.started_at && job.finished_at) totals.wall_s = *job.finished_at - *job.started_at;
-  const bool complete = job.finished && totals.pending() == 0;
+  if (now.started_at && now.finished_at) totals.wall_s = *now.finished_at - *now.started_at;
+  const bool complete = now.finished && totals.pending() == 0;
   replace_file(disk, files.totals,
                totals.to_json(files.job, complete ? job_status::completed : job_status::running),
                begins_as_unplaced_totals);
