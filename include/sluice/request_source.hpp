@@ -31,7 +31,13 @@ class request_source {
   virtual void wait_began() {}
   virtual void wait_ended() {}
 
-  /// Number of jobs that the requests come from.
+  /// The run has given up a job, or a model in all jobs, and continues with the others: the
+  /// requests of it that next() gives stay pending. `why`: a sentence. Called from the event loop's
+  /// thread.
+  virtual void gave_up_job(std::size_t job, std::string_view why) { (void)job, (void)why; }
+  virtual void gave_up_model(std::string_view model) { (void)model; }
+
+  /// Number of jobs that the requests come from. A run that has given up so many jobs stops.
   virtual std::size_t jobs() const { return 1; }
   /// True if the requests are known to name more than one model.
   virtual bool has_several_models() const { return false; }

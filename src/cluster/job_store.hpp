@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "sluice/clock.hpp"
@@ -137,6 +138,9 @@ struct claim_request {
   std::optional<std::int64_t> over_before = {};
   /// These leases have expired too, unless they were renewed since.
   std::vector<leased_chunk> silent = {};
+  /// Jobs and chunks that the worker leaves to others. They do not count as more to come.
+  std::vector<job_id> skipped_jobs = {};
+  std::vector<std::pair<job_id, std::int64_t>> skipped_chunks = {};
 };
 
 /// The result of a claim.

@@ -27,6 +27,7 @@ using namespace std::chrono_literals;
 
 constexpr duration after_failure = 500ms;   // pause before the next try to reach the database
 constexpr std::size_t most_results = 2000;  // most results in one transaction
+constexpr std::size_t most_resting = 4096;  // most requests that wait and take no place
 constexpr std::size_t most_bytes = std::size_t{16} << 20;
 
 // Passes requests from the event loop to the thread of the engine's reader.
@@ -110,7 +111,13 @@ struct leased_work::parts {
   options chosen;
   request_queue queue;
   std::map<job_id, std::size_t> job_index;
-  std::deque<std::string> identities;  // by index of the job; addresses stay valid
+  std::deque<std::string> identities;                 // by index of the job; addresses stay valid
+  std::vector<std::pair<job_id, std::string>> names;  // by index of the job
+  std::map<job_id, std::string> given_up_jobs;        // with the reason
+  std::set<std::string, std::less<>> given_up_models;
+  // Chunks that have only requests for these models left.
+  std::set<std::pair<job_id, std::int64_t>> skipped_chunks;
+  std::size_t resting = 0;  // requests that wait before their next attempt
   mutable std::mutex identities_mutex;
   std::map<lease_key, std::shared_ptr<held_chunk>> held;
   std::set<std::size_t> succeeded;  // indexes of jobs with a success, at any worker
@@ -141,7 +148,14 @@ struct leased_work::parts {
   wait_queue idle;
   std::vector<request_key> want_money;
 
-  bool is_full() const { return open.size() >= chosen.in_hand; }
+  // A request that waits takes no place, or those of one model that is out would take all places.
+  bool is_full() const {
+    const std::size_t at_rest = std::min({resting, open.size(), most_resting});
+    return open.size() - at_rest >= chosen.in_hand;
+  }
+  bool is_given_up(const request& one) const {
+    return given_up_models.contains(one.model) || given_up_jobs.contains(names.at(one.job).first);
+  }
   open_request* find(std::size_t job, std::string_view custom_id) {
     const auto found = open.find({job, std::string(custom_id)});
     return found == open.end() ? nullptr : &found->second;
@@ -149,7 +163,10 @@ struct leased_work::parts {
   std::size_t index_of(const job_record& job) {
     const std::lock_guard lock(identities_mutex);
     const auto [place, fresh] = job_index.try_emplace(job.id, identities.size());
-    if (fresh) identities.push_back(job.identity);
+    if (fresh) {
+      identities.push_back(job.identity);
+      names.emplace_back(job.id, job.name);
+    }
     return place->second;
   }
 
@@ -249,6 +266,8 @@ asio::awaitable<bool> leased_work::parts::claim_one() {
     wanted.held.push_back(key);
     may_return = may_return || chunk->has_budget;
   }
+  for (const auto& [job, why_not] : given_up_jobs) wanted.skipped_jobs.push_back(job);
+  wanted.skipped_chunks.assign(skipped_chunks.begin(), skipped_chunks.end());
   std::optional<claim_answer> answer;
   std::string fault;
   try {
@@ -283,11 +302,18 @@ asio::awaitable<bool> leased_work::parts::claim_one() {
     waits_for_end = true;
     co_return false;
   }
+  std::string sentence;
+  for (const auto& [job, why_not] : given_up_jobs) {
+    sentence += (sentence.empty() ? "" : "; ") + why_not;
+  }
   if (!answer->exhausted.empty()) {
-    std::string names;
-    for (const auto& name : answer->exhausted) names += (names.empty() ? "" : ", ") + name;
-    end(end_reason::budget,
-        fmt::format("the budget is used up: {}; give more with sluice enqueue --budget", names));
+    sentence += fmt::format("{}the budget is used up: {}; give more with sluice enqueue --budget",
+                            sentence.empty() ? "" : "; ", fmt::join(answer->exhausted, ", "));
+  }
+  if (!given_up_jobs.empty()) {
+    end(end_reason::left_pending, std::move(sentence));
+  } else if (!answer->exhausted.empty()) {
+    end(end_reason::budget, std::move(sentence));
   }
   stop_claiming();
   co_return false;
@@ -310,11 +336,17 @@ asio::awaitable<void> leased_work::parts::take(lease got) {
   std::vector<line_reserve> wanted;
   std::string fault;
   bool unbounded = false;
+  bool skipped = false;  // some lines are left to other workers
+  const auto models = given_up_models;
   std::optional<reserve_answer> reserved;
   try {
     co_await with.threads.run([&] {
       for (request& one : unpack(got.requests, got.first, got.last)) {
         if (std::ranges::binary_search(got.finished, one.line)) continue;
+        if (models.contains(one.model)) {
+          skipped = true;
+          continue;
+        }
         const auto before = got.attempts.find(one.line);
         if (before != got.attempts.end()) one.attempts = before->second;
         if (chunk->has_budget) {
@@ -364,7 +396,12 @@ asio::awaitable<void> leased_work::parts::take(lease got) {
     if (poor_before) co_await pause(poller, chosen.poll_interval);
     co_return;
   }
-  if (!claiming) co_return release();
+  if (!claiming || given_up_jobs.contains(got.job.id)) co_return release();
+  if (requests.empty()) {
+    if (skipped) skipped_chunks.emplace(chunk->key.job, chunk->key.chunk);
+    co_return release();
+  }
+  chunk->left = skipped;
   ++sums.chunks;
   const auto is_here = [&](const request& one) {
     return open.contains({chunk->job, one.custom_id});
@@ -385,7 +422,6 @@ asio::awaitable<void> leased_work::parts::take(lease got) {
     open.emplace(request_key{one.job, one.custom_id}, std::move(entry));
   }
   chunk->taking = false;
-  if (requests.empty()) co_return release();
   queue.push(std::move(requests));
 }
 
@@ -597,6 +633,23 @@ leased_work::totals leased_work::sums() const {
   return all;
 }
 
+void leased_work::wait_began() {
+  ++parts_->resting;
+  parts_->claimer.wake_all();
+}
+void leased_work::wait_ended() {
+  --parts_->resting;
+}
+void leased_work::gave_up_job(std::size_t job, std::string_view why) {
+  const auto& [id, name] = parts_->names.at(job);
+  parts_->given_up_jobs[id] = fmt::format("{}: {}", name, why);
+  parts_->with.say(severity::warning,
+                   fmt::format("{}: this worker gives the job up and continues with others", name));
+}
+void leased_work::gave_up_model(std::string_view model) {
+  parts_->given_up_models.emplace(model);
+}
+
 std::optional<request> leased_work::next() {
   return parts_->queue.pop();
 }
@@ -681,8 +734,8 @@ void leased_work::left_pending(const request& left) {
     parts_->changed();
   }
   if (denied || parts_->closing || !parts_->claiming) return;
-  // The engine has given up the model or the job. The remaining requests wait for another run.
-  parts_->end(end_reason::left_pending, "");
+  if (parts_->is_given_up(left)) return;
+  parts_->end(end_reason::left_pending, "");  // the run has stopped
   parts_->stop_claiming();
 }
 

@@ -4,6 +4,7 @@
 #include <boost/asio/io_context.hpp>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -63,7 +64,7 @@ class leased_work final : public request_source, public result_sink {
     database,      ///< the database could not be reached for too long
     version,       ///< the database belongs to another version
     budget,        ///< the budgets of all remaining jobs are used up
-    left_pending,  ///< the engine has given up requests
+    left_pending,  ///< the engine has given up requests, or whole jobs
     unbounded,     ///< a request of a job with a budget has no upper bound for its cost
   };
   struct totals {
@@ -99,6 +100,12 @@ class leased_work final : public request_source, public result_sink {
   std::optional<request> next() override;
   void cancel() override;
   std::string_view identity(std::size_t job) const override;
+  void wait_began() override;
+  void wait_ended() override;
+  void gave_up_job(std::size_t job, std::string_view why) override;
+  void gave_up_model(std::string_view model) override;
+  /// There may always be another job, so the run never stops because it has given one up.
+  std::size_t jobs() const override { return std::numeric_limits<std::size_t>::max(); }
   bool has_several_models() const override { return true; }
   /// Knows the successes of other workers, but not for which model: they count only if `model` is
   /// empty.

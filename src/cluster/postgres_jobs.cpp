@@ -540,11 +540,16 @@ class postgres_jobs final : public job_store {
     }
     lease_columns own;
     for (const lease_key& key : request.held) own.add(key);
+    lease_columns skipped;
+    for (const auto& [job, chunk] : request.skipped_chunks) skipped.add({job, chunk, 0});
     const auto jobs = in.run(
         fmt::format("SELECT {} FROM sluice.jobs WHERE ready AND NOT finished AND (simulated IS "
-                    "NULL OR simulated = $1) ORDER BY id <= $2, id",
+                    "NULL OR simulated = $1) AND NOT id = ANY($3::bigint[]) ORDER BY id <= $2, id",
                     job_columns),
-        postgres_parameters().put(request.simulated).put(request.after));
+        postgres_parameters()
+            .put(request.simulated)
+            .put(request.after)
+            .put_numbers(request.skipped_jobs));
     for (std::size_t row = 0; row < jobs.size(); ++row) {
       job_record job = job_in(jobs, row);
       if (job.exhausted) {
@@ -559,9 +564,9 @@ class postgres_jobs final : public job_store {
                       "c.job AND u.n = c.number AND u.e = c.epoch AND u.t = {})) AND NOT EXISTS "
                       "(SELECT 1 FROM unnest($8::bigint[], $9::bigint[], $10::bigint[]) AS h(j, n, "
                       "e) WHERE h.j = c.job AND h.n = c.number AND h.e = c.epoch))) AND (needs IS "
-                      "NULL OR $7::text IS NULL OR needs <= $7::text::numeric) ORDER BY {}number "
-                      "LIMIT 1 FOR UPDATE "
-                      "SKIP LOCKED",
+                      "NULL OR $7::text IS NULL OR needs <= $7::text::numeric) AND NOT EXISTS "
+                      "(SELECT 1 FROM unnest($11::bigint[], $12::bigint[]) AS s(j, n) WHERE s.j = "
+                      "c.job AND s.n = c.number) ORDER BY {}number LIMIT 1 FOR UPDATE SKIP LOCKED",
                       chunk_columns, lease_end, lease_end,
                       request.relieve_first ? "state DESC, " : ""),
           postgres_parameters()
@@ -574,7 +579,9 @@ class postgres_jobs final : public job_store {
               .put(left ? std::optional(left->to_string()) : std::nullopt)
               .put_numbers(own.jobs.values)
               .put_numbers(own.chunks.values)
-              .put_numbers(own.epochs.values));
+              .put_numbers(own.epochs.values)
+              .put_numbers(skipped.jobs.values)
+              .put_numbers(skipped.chunks.values));
       if (found.empty() && note_exhausted(in, job)) {
         answer.exhausted.push_back(job.name);
         continue;
@@ -634,12 +641,20 @@ class postgres_jobs final : public job_store {
       numbers.add(key.chunk);
       epochs.add(key.epoch);
     }
+    number_column skipped;
+    for (const auto& [of, chunk] : request.skipped_chunks) {
+      if (of == job) skipped.add(chunk);
+    }
     return in
         .run(
             "SELECT EXISTS (SELECT 1 FROM sluice.job_chunks c WHERE job = $1 AND state <> 2 AND "
             "NOT EXISTS (SELECT 1 FROM unnest($2::bigint[], $3::bigint[]) AS u(n, e) WHERE u.n = "
-            "c.number AND u.e = c.epoch))",
-            postgres_parameters().put(job).put_numbers(numbers.values).put_numbers(epochs.values))
+            "c.number AND u.e = c.epoch) AND NOT number = ANY($4::bigint[]))",
+            postgres_parameters()
+                .put(job)
+                .put_numbers(numbers.values)
+                .put_numbers(epochs.values)
+                .put_numbers(skipped.values))
         .flag(0, 0);
   }
 

@@ -272,6 +272,7 @@ void run_context::follow_outage(const std::string& model) {
   if (stopping() || !models_.given_up(model)) return;
   auto sentence = fmt::format("{}: {}", model, models_.words(model));
   if (several_models_) {
+    source.gave_up_model(model);
     go_on_without(stop_reason::model_out, std::move(sentence));
   } else {
     stop({stop_reason::model_out, std::move(sentence)});
@@ -335,6 +336,7 @@ void run_context::conclude(const failure_judge::row& in, const failure_judge::ev
   if (given_up_jobs_.size() >= source.jobs()) {
     stop({stop_reason::refused_alike, sentence});
   } else {
+    source.gave_up_job(enough.job, sentence);
     go_on_without(stop_reason::refused_alike, sentence);
   }
   judge_.settle(in, failure_judge::fate::pending);

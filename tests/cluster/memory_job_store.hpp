@@ -156,6 +156,7 @@ class memory_job_store : public cluster::job_store {
         entry& of = *each;
         cluster::job_record& job = of.record;
         if (!job.ready || job.finished) continue;
+        if (std::ranges::find(request.skipped_jobs, job.id) != request.skipped_jobs.end()) continue;
         if (job.simulated && *job.simulated != request.simulated) continue;
         if (job.exhausted) {
           answer.exhausted.push_back(job.name);
@@ -166,6 +167,10 @@ class memory_job_store : public cluster::job_store {
         std::vector<cluster::leased_chunk> listed;
         for (auto& [number, chunk] : of.chunks) {
           if (chunk.record.state == cluster::chunk_state::done) continue;
+          if (std::ranges::find(request.skipped_chunks, std::pair(job.id, number)) !=
+              request.skipped_chunks.end()) {
+            continue;
+          }
           const bool leased = chunk.record.state == cluster::chunk_state::leased;
           const cluster::lease_key key{job.id, number, chunk.record.epoch};
           const auto is_it = [&](const cluster::leased_chunk& one) {

@@ -172,6 +172,22 @@ class Jobs(ClusterCase):
         self.assertEqual({line["custom_id"]: line for line in whole.output if line["custom_id"] in early}, early)
         self.assertEqual([line["sluice"]["line"] for line in whole.output], list(range(1, 151)))
 
+    def test_a_job_that_is_always_refused_does_not_end_the_others(self) -> None:
+        refusal = {"error": {"message": "no such thing", "type": "invalid_request_error", "code": None}}
+        relay = self.relay(script=[{"match": "refused", "times": None, "status": 400, "body": refusal}])
+        bad = self.job([batch(f"b{n}", chat(f"refused {n}")) for n in range(40)], "bad.jsonl")
+        good = self.job(chats(40), "good.jsonl")
+        alone = self.sluice("run", bad, good, "--base-url", relay.url, "--rpm", 0, "--output-dir",
+                            self.folder / "alone", expect=None)
+        for job in (bad, good):
+            self.enqueue(job)
+        worker = self.worker("one", relay).wait()
+        self.assertEqual((worker.code, alone.code), (2, 2), worker.err)
+        self.assertIn("stopped: bad: the first 20 requests", worker.err)
+        self.one_each(good, self.collect(good))
+        refused = self.collect(bad, expect=3)
+        self.assertEqual((refused.by_id(), refused.totals["pending"]), ({}, 40))
+
     def test_what_is_wrong_is_one_sentence(self) -> None:
         job = self.job(chats(3))
         self.assert_one_sentence(self.sluice("enqueue", job, expect=2), "--store postgresql://HOST/DATABASE")
