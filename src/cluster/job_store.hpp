@@ -195,7 +195,8 @@ struct chunk_changes {
   std::vector<new_result> results;
   bool release = false;  ///< the worker has finished with the chunk
 
-  bool empty() const { return started.empty() && ended.empty() && results.empty() && !release; }
+  /// Apart from the release.
+  bool empty() const { return started.empty() && ended.empty() && results.empty(); }
 };
 
 /// A batch of changes. If it is committed twice, the second time changes nothing.

@@ -25,10 +25,10 @@ namespace {
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
 
-constexpr duration after_failure = 500ms;   // pause before the next try to reach the database
-constexpr std::size_t most_results = 2000;  // most results in one transaction
-constexpr std::size_t most_resting = 4096;  // most requests that wait and take no place
-constexpr std::size_t most_bytes = std::size_t{16} << 20;
+constexpr duration after_failure = 500ms;     // pause before the next try to reach the database
+constexpr std::size_t most_results = 2000;    // most results in one transaction
+constexpr std::size_t most_resting = 4096;    // most requests that wait and take no place
+constexpr std::size_t parts_of_unstored = 4;  // transactions that store options::most_unstored
 
 // Passes requests from the event loop to the thread of the engine's reader.
 class request_queue {
@@ -127,6 +127,7 @@ struct leased_work::parts {
   std::uint64_t sequence = 0;
   totals sums;
   std::uint64_t unstored = 0;
+  std::size_t waiting_bytes = 0;  // of results that are not stored yet
   end_reason reason = end_reason::none;
   std::string why;
   bool claiming = true;      // the worker leases more chunks
@@ -151,8 +152,9 @@ struct leased_work::parts {
   // A request that waits takes no place, or those of one model that is out would take all places.
   bool is_full() const {
     const std::size_t at_rest = std::min({resting, open.size(), most_resting});
-    return open.size() - at_rest >= chosen.in_hand;
+    return open.size() - at_rest >= chosen.in_hand || has_many_results();
   }
+  bool has_many_results() const { return waiting_bytes > chosen.most_unstored; }
   bool is_given_up(const request& one) const {
     return given_up_models.contains(one.model) || given_up_jobs.contains(names.at(one.job).first);
   }
@@ -185,8 +187,13 @@ struct leased_work::parts {
   void changed() {
     if (!std::exchange(dirty, true)) storer.wake_all();
   }
+  // The results are stored, or will never be.
+  void forget(const chunk_changes& changes) {
+    for (const new_result& one : changes.results) waiting_bytes -= one.line.text.size();
+  }
   void drop(const std::shared_ptr<held_chunk>& chunk) {
     chunk->lost = true;
+    forget(chunk->changes);
     chunk->changes = {};
     held.erase(chunk->key);
   }
@@ -243,7 +250,7 @@ struct leased_work::parts {
   asio::awaitable<void> store_loop();
   asio::awaitable<void> store_batch();
   asio::awaitable<void> ask_for_money();
-  change_batch next_batch();
+  change_batch next_batch(bool starts);
 };
 
 leased_work::leased_work(setup given, options chosen)
@@ -440,18 +447,20 @@ asio::awaitable<void> leased_work::parts::claim_loop() {
 }
 
 // Collects the changes of all chunks, up to the limits of one transaction, and the leases to renew.
-change_batch leased_work::parts::next_batch() {
+// Without `starts`, the records of attempts wait for a later transaction.
+change_batch leased_work::parts::next_batch(bool starts) {
   change_batch batch{chosen.worker, sequence + 1, chosen.lease, {}};
+  const std::size_t most_bytes = chosen.most_unstored / parts_of_unstored;
   const time_point now = with.time.now();
   std::size_t results = 0;
   std::size_t bytes = 0;
   dirty = false;
   for (const auto& [key, chunk] : held) {
     chunk_changes& all = chunk->changes;
-    if (all.empty() && now - chunk->renewed < chosen.lease / 3) continue;
+    if (all.empty() && !all.release && now - chunk->renewed < chosen.lease / 3) continue;
     chunk_changes part;
     part.key = key;
-    part.started = std::exchange(all.started, {});
+    if (starts) part.started = std::exchange(all.started, {});
     part.ended = std::exchange(all.ended, {});
     std::size_t taken = 0;
     while (taken < all.results.size() && results < most_results && bytes < most_bytes) {
@@ -461,7 +470,7 @@ change_batch leased_work::parts::next_batch() {
     const auto end = all.results.begin() + static_cast<std::ptrdiff_t>(taken);
     std::move(all.results.begin(), end, std::back_inserter(part.results));
     all.results.erase(all.results.begin(), end);
-    if (all.results.empty()) {
+    if (all.results.empty() && all.started.empty()) {
       part.release = all.release;
     } else {
       dirty = true;
@@ -474,8 +483,10 @@ change_batch leased_work::parts::next_batch() {
 // Stores one batch, and repeats the call until the database answers. A different batch could not be
 // sent, because it would be unknown whether this one was stored.
 asio::awaitable<void> leased_work::parts::store_batch() {
-  const change_batch batch = next_batch();
-  const auto waiting = std::exchange(to_tell, {});
+  // While too many results wait, no attempt gets its record, so none is sent.
+  const bool starts = !has_many_results();
+  const change_batch batch = next_batch(starts);
+  const auto waiting = starts ? std::exchange(to_tell, {}) : decltype(to_tell){};
   const auto tell = [&] {
     for (const auto& done : waiting) done(nullptr);
   };
@@ -500,6 +511,7 @@ asio::awaitable<void> leased_work::parts::store_batch() {
     if (!may_try_again(call_kind::commit, fault)) break;
     co_await pause(idle, after_failure);
   }
+  for (const chunk_changes& one : batch.chunks) forget(one);
   if (!answer) {
     for (const chunk_changes& one : batch.chunks) unstored += one.results.size();
     give_up();
@@ -524,8 +536,9 @@ asio::awaitable<void> leased_work::parts::store_batch() {
                  "still has in flight of it does not count");
       }
       drop(chunk);
-    } else if (one.release || (ended && chunk->changes.empty())) {  // else: changed meanwhile
-      drop(chunk);
+    } else if (one.release ||
+               (ended && chunk->changes.empty() && !(chunk->changes.release && chunk->left))) {
+      drop(chunk);  // unless it has changed meanwhile; without a line that was left, it is done
     }
   }
   tell();
@@ -763,6 +776,7 @@ void leased_work::put(result&& finished) {
   std::string text = result_line(finished, priced.cost, parts_->chosen.simulated,
                                  one.kept + stored.kept, priced.cache_saved);
   text.pop_back();
+  parts_->waiting_bytes += text.size();
   stored.line = {one.line, succeeded, std::move(text)};
   ++(succeeded ? parts_->sums.succeeded : parts_->sums.failed);
   parts_->sums.cost += cost;

@@ -43,6 +43,9 @@ class leased_work final : public request_source, public result_sink {
     duration gather = std::chrono::milliseconds{5};
     bool simulated = false;
     bound_defaults bounds = {};  ///< for jobs with a budget
+    /// Bytes of results in memory. While more than this wait for the database, nothing is claimed
+    /// or sent. A transaction stores a quarter of it.
+    std::size_t most_unstored = std::size_t{64} << 20;
   };
   struct setup {
     boost::asio::io_context& loop;

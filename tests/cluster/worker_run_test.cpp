@@ -185,5 +185,35 @@ TEST_F(WorkerRun, TheLinesOfAModelThatIsGivenUpAreSkipped) {
   EXPECT_EQ(store_.list_jobs().front().leased_chunks, 0U);
 }
 
+// The database stores one batch in two seconds, and the relay is faster.
+TEST_F(WorkerRun, ResultsDoNotPileUpInMemory) {
+  constexpr std::size_t reply = std::size_t{64} << 10;
+  wanted_.most_unstored = 16 * reply;
+  options_.pace.concurrency = 8;
+  add("job", prompts("gpt-4", "long", 200), 10);
+  std::size_t replies = 0;
+  std::size_t most = 0;
+  time_point next_commit = time_.now();
+  store_.before = [&](const std::string& call) {
+    if (call != "commit") return;
+    if (time_.now() < next_commit) throw store::store_error("the database is slow");
+    next_commit = time_.now() + 2s;
+  };
+  const std::string text(reply, 'a');
+  plan_ = [&](const test::exchange_call&) {
+    ++replies;
+    const auto listed = store_.list_jobs().front();
+    most = std::max<std::size_t>(most, replies - listed.sums.succeeded);
+    return test::completion_plan(text, 100ms);
+  };
+  run();
+  const auto all = sums("job");
+  EXPECT_EQ(all.succeeded, 200U);
+  EXPECT_EQ(all.attempts, 200U);
+  EXPECT_EQ(all.maybe_billed, 0U);
+  EXPECT_TRUE(store_.find_job("job")->finished);
+  EXPECT_LE(most, 16U + 8U + 1U);
+}
+
 }  // namespace
 }  // namespace sluice::cluster

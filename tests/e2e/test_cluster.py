@@ -282,7 +282,7 @@ class Deaths(ClusterCase):
             self.assertIn("the database answers again", worker.err)
         results = self.collect(job)
         self.one_each(job, results)
-        # A worker that has no database for longer than its lease loses its requests in flight.
+        # On a slow machine, a worker may be silent for longer than its lease, and loses its requests in flight.
         self.check_attempts(relay, results, 2 * 2 * 4)
 
     def test_a_worker_without_a_database_gives_up(self) -> None:
