@@ -303,7 +303,9 @@ asio::awaitable<bool> leased_work::parts::claim_one() {
     co_await take(std::move(*answer->got));
     co_return true;
   }
-  if (answer->more_to_come || chosen.forever) co_return false;
+  const bool gave_up_some = !given_up_jobs.empty() || !given_up_models.empty();
+  // A restart tries again what was given up, so not even forever does the worker wait then.
+  if (answer->more_to_come || (chosen.forever && !gave_up_some)) co_return false;
   // All remaining lines are held here, or wait for money that cannot be freed.
   if (may_return) {
     waits_for_end = true;

@@ -36,7 +36,8 @@ class leased_work final : public request_source, public result_sink {
     duration lease = std::chrono::seconds{60};
     /// Number of requests to hold at a time; the last chunk may exceed it.
     std::size_t in_hand = 64;
-    bool forever = false;                               ///< continue when the queue is empty
+    /// Continue when the queue is empty, unless a job or a model was given up.
+    bool forever = false;
     duration give_up_after = std::chrono::minutes{10};  ///< time without the database
     duration poll_interval = std::chrono::seconds{1};
     /// Changes within this time are stored together.

@@ -143,6 +143,20 @@ TEST_F(WorkerRun, AJobThatIsAlwaysRefusedDoesNotEndTheOthers) {
   EXPECT_NE(said_.find("bad: this worker gives the job up"), std::string::npos) << said_;
 }
 
+TEST_F(WorkerRun, NotEvenForeverDoesAWorkerWaitWithAJobItHasGivenUp) {
+  wanted_.forever = true;
+  add("bad", prompts("gpt-4", "refused", 60), 5);
+  add("good", prompts("gpt-4", "served", 60), 5);
+  plan_ = [](const test::exchange_call& call) {
+    return asks(call, "refused") ? test::refusal_plan(400, "no such thing")
+                                 : test::completion_plan();
+  };
+  run();
+  EXPECT_EQ(sums("good").succeeded, 60U);
+  EXPECT_EQ(outcome_.reason, stop_reason::refused_alike);
+  EXPECT_EQ(work_->ended_by(), leased_work::end_reason::left_pending);
+}
+
 // Its requests wait, and the model may come back. Those of other models need their places.
 TEST_F(WorkerRun, AModelThatIsOutDoesNotStarveOthers) {
   auto lines = prompts("gpt-4", "out", 300);
