@@ -136,7 +136,7 @@ struct leased_work::parts {
   bool given_up = false;     // nothing more is stored
   bool complained = false;   // the user was informed that the database cannot be reached
   std::array<std::optional<time_point>, 2> away_since;  // by call_kind
-  std::optional<time_point> close_by;
+  std::optional<time_point> close_by;                   // the end of the wait for the database
   std::vector<std::function<void(std::exception_ptr)>> to_tell;  // called after the next batch
   bool dirty = false;                                            // there are changes to store
 
@@ -184,6 +184,11 @@ struct leased_work::parts {
     poller.wake_all();
     storer.wake_all();
   }
+  void wait_at_most(duration patience) {
+    const time_point by = with.time.now() + patience;
+    close_by = std::min(close_by.value_or(by), by);
+    idle.wake_all();
+  }
   void changed() {
     if (!std::exchange(dirty, true)) storer.wake_all();
   }
@@ -217,7 +222,7 @@ struct leased_work::parts {
       with.say(severity::warning,
                fmt::format("{}; nothing new is sent until it answers again", fault));
     }
-    const bool over = close_by && now >= *close_by;
+    const bool over = call == call_kind::commit && close_by && now >= *close_by;
     if (!over && now - since < chosen.give_up_after) return true;
     end(end_reason::database,
         fmt::format("the database has been away for {} s: {}",
@@ -619,21 +624,20 @@ asio::awaitable<void> leased_work::work() {
   while (left > 0) co_await ended.wait();
 }
 
-void leased_work::stop() {
+void leased_work::stop(duration patience) {
   parts_->end(end_reason::stopped, "");
   parts_->stop_claiming();
+  parts_->wait_at_most(patience);
 }
 
 void leased_work::close(duration patience) {
   parts& mine = *parts_;
   mine.stop_claiming();
-  const time_point by = mine.with.time.now() + patience;
-  mine.close_by = std::min(mine.close_by.value_or(by), by);
+  mine.wait_at_most(patience);
   for (const auto& [key, chunk] : mine.held) chunk->changes.release = true;
   mine.dirty = true;
   mine.closing = true;
   mine.storer.wake_all();
-  mine.idle.wake_all();
 }
 
 leased_work::end_reason leased_work::ended_by() const noexcept {

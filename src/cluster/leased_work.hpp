@@ -88,11 +88,12 @@ class leased_work final : public request_source, public result_sink {
 
   /// Leases chunks, stores changes and renews leases until close().
   boost::asio::awaitable<void> work();
-  /// Leases no more chunks. The run ends when the requests in hand are done.
-  void stop();
+  /// Leases no more chunks. The run ends when the requests in hand are done. From now on, the
+  /// database is waited for at most `patience`. Another call of this or of close() can only shorten
+  /// the wait.
+  void stop(duration patience);
   /// Call it after the run. It stores the remaining changes, and releases the chunks. It waits for
-  /// the database as long as the options say, but at most `patience`. Then work() ends. A second
-  /// call can only shorten the wait.
+  /// the database as long as the options say, but at most `patience`. Then work() ends.
   void close(duration patience);
 
   end_reason ended_by() const noexcept;

@@ -210,7 +210,7 @@ struct process {
     store.dead = true;
     relay_dead = stopping = true;
     run->abort();
-    work->stop();
+    work->stop(10s);
   }
 
   test::exchange_plan plan(const test::exchange_call& call) {

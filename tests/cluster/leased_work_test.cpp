@@ -37,7 +37,7 @@ class LeasedWork : public ::testing::Test {
              static_cast<std::int64_t>(time_.since_start() * 1e6) + clock_set_;
     };
     store_.before = [this](const std::string& call) {
-      if (call == "claim" && ++claims_ > too_many_claims) work_.stop();
+      if (call == "claim" && ++claims_ > too_many_claims) work_.stop(1min);
       if (fails_(call)) throw store::store_error("the connection is lost");
     };
   }
@@ -274,13 +274,57 @@ TEST_F(LeasedWork, ResultsThatCannotBeStoredAreTheReasonOfTheEnd) {
   run_for(1s);
   work_.close(10min);
   run_for(1s);
-  work_.close(5s);  // a signal came
+  work_.close(5s);
   work_.close(10min);
   run_for(20s);
   EXPECT_TRUE(ended_);
   EXPECT_EQ(work_.ended_by(), leased_work::end_reason::database);
   EXPECT_NE(work_.why().find("the database has been away for"), std::string::npos);
   EXPECT_EQ(work_.sums().unstored, 1U);
+}
+
+// An attempt waits for its record, and the run for the attempt.
+TEST_F(LeasedWork, AfterASignalAnOutageIsWaitedForOnlyForTheGrace) {
+  add(1, std::nullopt, 1);
+  begin();
+  run_for(1s);
+  const request one = next();
+  fails_ = [](const std::string&) { return true; };
+  bool answered = false;
+  work_.attempt_started(first_attempt(one));
+  work_.record([&answered](const std::exception_ptr&) { answered = true; });
+  run_for(5s);
+  work_.stop(10s);
+  work_.stop(1min);
+  run_for(9s);
+  EXPECT_FALSE(answered);
+  run_for(2s);
+  EXPECT_TRUE(answered);
+  EXPECT_FALSE(work_.may_send(first_attempt(one)));
+  EXPECT_EQ(work_.ended_by(), leased_work::end_reason::stopped);
+  work_.close(1min);
+  run_for(5s);
+  EXPECT_TRUE(ended_);
+}
+
+TEST_F(LeasedWork, AfterASecondSignalAnOutageIsNotWaitedFor) {
+  add(1, std::nullopt, 1);
+  begin();
+  run_for(1s);
+  const request one = next();
+  fails_ = [](const std::string&) { return true; };
+  bool answered = false;
+  work_.attempt_started(first_attempt(one));
+  work_.record([&answered](const std::exception_ptr&) { answered = true; });
+  run_for(5s);
+  work_.stop(10s);
+  run_for(1s);
+  work_.stop(0s);
+  run_for(1s);
+  EXPECT_TRUE(answered);
+  work_.close(1min);
+  run_for(5s);
+  EXPECT_TRUE(ended_);
 }
 
 TEST_F(LeasedWork, AWorkerThatOnlyCannotWriteGivesUpToo) {

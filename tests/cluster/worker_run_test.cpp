@@ -85,24 +85,31 @@ class WorkerRun : public ::testing::Test {
     bool late = false;
     const auto alarm = time_.call_at(time_.now() + most, [&] {
       late = true;
-      work_->stop();
+      work_->stop(1min);
       one.stop();
       one.abort();
+    });
+    const auto interrupt = time_.call_at(time_.now() + signal_after_, [&] {
+      work_->stop(grace);
+      one.stop();
     });
     asio::co_spawn(loop_, work_->work(), [&](const std::exception_ptr&) { ++ended; });
     asio::co_spawn(loop_, one.work(), [&](const std::exception_ptr&, run_outcome outcome) {
       outcome_ = std::move(outcome);
       ++ended;
-      work_->close(1min);
+      work_->close(options_.pace.give_up_after);
     });
     test::run_virtual(
         loop_, time_, [&] { return ended == 2; },
         [&] { return ended == 2 || work_->quiet() || !runner.now().reading; });
     time_.cancel(alarm);
+    time_.cancel(interrupt);
     EXPECT_FALSE(late);
   }
   work_counters sums(const std::string& job) { return store_.counters(store_.find_job(job)->id); }
 
+  static constexpr duration grace = 10s;
+  duration signal_after_ = 20h;  // when the worker is interrupted
   test::temp_dir folder_;
   asio::io_context loop_{1};
   test::manual_clock time_;
@@ -155,6 +162,20 @@ TEST_F(WorkerRun, NotEvenForeverDoesAWorkerWaitWithAJobItHasGivenUp) {
   EXPECT_EQ(sums("good").succeeded, 60U);
   EXPECT_EQ(outcome_.reason, stop_reason::refused_alike);
   EXPECT_EQ(work_->ended_by(), leased_work::end_reason::left_pending);
+}
+
+// Attempts wait for their records.
+TEST_F(WorkerRun, ASignalDuringAnOutageEndsTheWorkerWithinTheGrace) {
+  add("job", prompts("gpt-4", "served", 60), 5);
+  const time_point begun = time_.now();
+  store_.before = [&](const char*) {
+    if (time_.now() - begun > 1s) throw store::store_error("the connection is lost");
+  };
+  signal_after_ = 30s;
+  run();
+  EXPECT_LE(time_.now() - begun, signal_after_ + grace + 1s);
+  EXPECT_EQ(outcome_.reason, stop_reason::interrupted);
+  EXPECT_GT(work_->sums().succeeded, 0U);
 }
 
 // Its requests wait, and the model may come back. Those of other models need their places.

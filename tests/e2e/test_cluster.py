@@ -262,6 +262,28 @@ class Deaths(ClusterCase):
         self.assertEqual(relay.attempts, 300)
         self.assertEqual(results.totals["maybe_billed_attempts"], 0)
 
+    def test_a_signal_while_the_database_is_away_ends_the_worker(self) -> None:
+        relay = self.relay("--delay-min", "0.02", "--delay-max", "0.05")
+        job = self.job(chats(400))
+        self.enqueue(job)
+        workers = [self.worker(f"host{n}", relay, "--concurrency", 4, "--grace", grace)
+                   for n, grace in enumerate(("1s", "1h"))]
+        wait_until(lambda: all("prices of" in worker.err for worker in workers), "both have connected")
+        wait_until(lambda: relay.attempts >= 40, "the job is under way")
+        self.database.kill_9()
+        try:
+            wait_until(lambda: all("nothing new is sent" in worker.err for worker in workers), "both notice it")
+            for worker in workers:
+                worker.signal(signal.SIGTERM)
+            wait_until(lambda: "interrupted: " in workers[1].err, "the signal was noticed")
+            workers[1].signal(signal.SIGTERM)
+            codes = [worker.wait().code for worker in workers]
+        finally:
+            self.database.start()
+        self.assertEqual(codes, [130, 130], [worker.err for worker in workers])
+        self.assertEqual(self.worker("last", relay, "--concurrency", 8).wait().code, 0)
+        self.one_each(job, self.collect(job))
+
     def test_the_database_dies_and_comes_back(self) -> None:
         relay = self.relay("--delay-min", "0.02", "--delay-max", "0.05")
         job = self.job(chats(400))

@@ -180,11 +180,14 @@ class worker {
         ending_(loop, engine_.time(), chosen.run.grace,
                 {.stop =
                      [this] {
-                       work_.stop();
+                       work_.stop(grace_);
                        run_.stop();
-                       if (closing_) work_.close(grace_);
                      },
-                 .abort = [this] { run_.abort(); },
+                 .abort =
+                     [this] {
+                       work_.stop(duration{});
+                       run_.abort();
+                     },
                  .in_flight = [this] { return engine_.now().in_flight; }}),
         grace_(chosen.run.grace),
         give_up_after_(chosen.run.engine.pace.give_up_after),
@@ -263,9 +266,8 @@ class worker {
     } catch (...) {
       fault = std::current_exception();
     }
-    closing_ = true;
     // Without a signal, the last results wait for the database as long as all others.
-    work_.close(ending_.interrupted() ? grace_ : give_up_after_);
+    work_.close(give_up_after_);
     grants_.stop();
     while (left > 0) co_await ended.wait();
     co_await progress_.stop();
@@ -300,7 +302,6 @@ class worker {
   graceful_stop ending_;
   duration grace_;
   duration give_up_after_;
-  bool closing_ = false;  // the run has ended, and the rest is being stored
   time_point began_;
   std::exception_ptr beside_;  // the failure of the grants or of the leases
   std::optional<progress_display> display_;
