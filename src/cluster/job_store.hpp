@@ -138,7 +138,9 @@ struct claim_request {
   std::optional<std::int64_t> over_before = {};
   /// These leases have expired too, unless they were renewed since.
   std::vector<leased_chunk> silent = {};
-  /// Jobs and chunks that the worker leaves to others. They do not count as more to come.
+  /// Jobs and chunks that the worker leaves to others. They do not count as more to come. If the
+  /// lease of such a chunk has expired, it is leased all the same, to free the money reserved for
+  /// it.
   std::vector<job_id> skipped_jobs = {};
   std::vector<std::pair<job_id, std::int64_t>> skipped_chunks = {};
 };

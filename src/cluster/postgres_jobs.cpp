@@ -564,9 +564,10 @@ class postgres_jobs final : public job_store {
                       "c.job AND u.n = c.number AND u.e = c.epoch AND u.t = {})) AND NOT EXISTS "
                       "(SELECT 1 FROM unnest($8::bigint[], $9::bigint[], $10::bigint[]) AS h(j, n, "
                       "e) WHERE h.j = c.job AND h.n = c.number AND h.e = c.epoch))) AND (needs IS "
-                      "NULL OR $7::text IS NULL OR needs <= $7::text::numeric) AND NOT EXISTS "
-                      "(SELECT 1 FROM unnest($11::bigint[], $12::bigint[]) AS s(j, n) WHERE s.j = "
-                      "c.job AND s.n = c.number) ORDER BY {}number LIMIT 1 FOR UPDATE SKIP LOCKED",
+                      "NULL OR $7::text IS NULL OR needs <= $7::text::numeric) AND (state = 1 OR "
+                      "NOT EXISTS (SELECT 1 FROM unnest($11::bigint[], $12::bigint[]) AS s(j, n) "
+                      "WHERE s.j = c.job AND s.n = c.number)) ORDER BY {}number LIMIT 1 FOR UPDATE "
+                      "SKIP LOCKED",
                       chunk_columns, lease_end, lease_end,
                       request.relieve_first ? "state DESC, " : ""),
           postgres_parameters()

@@ -528,6 +528,27 @@ TEST_P(JobStore, AChunkThatHoldsMoneyOfASilentWorkerIsTakenFirst) {
   EXPECT_EQ(claim("v").got->key.chunk, free->key.chunk);
 }
 
+// The money that is reserved for it would never be freed.
+TEST_P(JobStore, ASkippedChunkOfASilentWorkerIsTakenToo) {
+  const job_id id = add("a", 1, 1, dollars("1"));
+  const auto silent = claim("w").got;
+  ASSERT_TRUE(silent);
+  EXPECT_EQ(store_->reserve(silent->key, {{1, dollars("0.9")}}, true).lines, 1U);
+  claim_request request;
+  request.worker = name_of("v");
+  request.lease = 60s;
+  request.skipped_chunks = {{id, silent->key.chunk}};
+  const auto none = store_->claim(request);
+  EXPECT_FALSE(none.got);
+  EXPECT_FALSE(none.more_to_come);
+  pass(61s);
+  const auto taken = store_->claim(request).got;
+  ASSERT_TRUE(taken);
+  EXPECT_EQ(store_->find_job("a")->reserved, usd{});
+  commit("v", {{taken->key, {}, {}, {}, true}});
+  EXPECT_FALSE(store_->claim(request).got);
+}
+
 TEST_P(JobStore, JobsTakeTurns) {
   const job_id first = add("a", 5, 1);
   const job_id second = add("b", 5, 1);

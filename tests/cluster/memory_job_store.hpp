@@ -167,11 +167,11 @@ class memory_job_store : public cluster::job_store {
         std::vector<cluster::leased_chunk> listed;
         for (auto& [number, chunk] : of.chunks) {
           if (chunk.record.state == cluster::chunk_state::done) continue;
-          if (std::ranges::find(request.skipped_chunks, std::pair(job.id, number)) !=
-              request.skipped_chunks.end()) {
-            continue;
-          }
           const bool leased = chunk.record.state == cluster::chunk_state::leased;
+          const bool skipped =
+              std::ranges::find(request.skipped_chunks, std::pair(job.id, number)) !=
+              request.skipped_chunks.end();
+          if (skipped && !leased) continue;
           const cluster::lease_key key{job.id, number, chunk.record.epoch};
           const auto is_it = [&](const cluster::leased_chunk& one) {
             return one.key == key && one.until == chunk.until;
@@ -180,9 +180,9 @@ class memory_job_store : public cluster::job_store {
           if (leased && std::ranges::find(request.held, key) != request.held.end()) continue;
           if (leased && chunk.until >= std::min(request.over_before.value_or(now()), now()) &&
               std::ranges::none_of(request.silent, is_it)) {
-            others = true;
+            others = others || !skipped;
           } else if (is_too_dear(of, chunk.record)) {
-            others = true;
+            others = others || !skipped;
           } else if (best == nullptr || (request.relieve_first && leased &&
                                          best->record.state == cluster::chunk_state::free)) {
             best = &chunk;
