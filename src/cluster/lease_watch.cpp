@@ -9,7 +9,8 @@
 namespace sluice::cluster {
 
 // A healthy worker renews its leases when less than half of their length has passed. So without an
-// answer for a shorter time than this, no lease of a healthy worker has ended.
+// answer for a shorter time than this, no lease of a healthy worker has ended. This is why all
+// workers must have leases of the same length.
 bool lease_watch::had_no_answer(duration lease, time_point now) const {
   return last_now_ && now - last_ended_ > lease / 2;
 }
