@@ -105,7 +105,10 @@ enum class call_kind : std::uint8_t { claim, commit };
 }  // namespace
 
 struct leased_work::parts {
-  parts(setup given, options wanted) : with(std::move(given)), chosen(std::move(wanted)) {}
+  parts(setup given, options wanted) : with(std::move(given)), chosen(std::move(wanted)) {
+    // So often that a slow machine does not take its own pauses for an outage.
+    chosen.poll_interval = std::min<duration>(chosen.poll_interval, chosen.lease / 6);
+  }
 
   setup with;
   options chosen;

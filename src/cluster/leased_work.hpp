@@ -39,7 +39,7 @@ class leased_work final : public request_source, public result_sink {
     /// Continue when the queue is empty, unless a job or a model was given up.
     bool forever = false;
     duration give_up_after = std::chrono::minutes{10};  ///< time without the database
-    duration poll_interval = std::chrono::seconds{1};
+    duration poll_interval = std::chrono::seconds{1};   ///< at most a sixth of the lease
     /// Changes within this time are stored together.
     duration gather = std::chrono::milliseconds{5};
     bool simulated = false;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <chrono>
@@ -236,8 +235,6 @@ class worker {
     leased_work::options options;
     options.worker = name;
     options.lease = chosen.lease;
-    // So often that a slow machine does not take its own pauses for an outage.
-    options.poll_interval = std::min<duration>(options.poll_interval, chosen.lease / 6);
     const std::size_t places = chosen.run.engine.pace.concurrency;
     if (places > 0) options.in_hand = in_hand_for_each * places;
     options.forever = chosen.forever;
