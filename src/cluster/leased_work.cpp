@@ -161,6 +161,11 @@ struct leased_work::parts {
   bool is_given_up(const request& one) const {
     return given_up_models.contains(one.model) || given_up_jobs.contains(names.at(one.job).first);
   }
+  std::string why_jobs_were_given_up() const {
+    std::vector<std::string_view> all;
+    for (const auto& [job, reason_of_it] : given_up_jobs) all.emplace_back(reason_of_it);
+    return fmt::format("{}", fmt::join(all, "; "));
+  }
   open_request* find(std::size_t job, std::string_view custom_id) {
     const auto found = open.find({job, std::string(custom_id)});
     return found == open.end() ? nullptr : &found->second;
@@ -319,10 +324,7 @@ asio::awaitable<bool> leased_work::parts::claim_one() {
     waits_for_end = true;
     co_return false;
   }
-  std::string sentence;
-  for (const auto& [job, why_not] : given_up_jobs) {
-    sentence += (sentence.empty() ? "" : "; ") + why_not;
-  }
+  std::string sentence = why_jobs_were_given_up();
   if (!answer->exhausted.empty()) {
     sentence += fmt::format("{}the budget is used up: {}; give more with sluice enqueue --budget",
                             sentence.empty() ? "" : "; ", fmt::join(answer->exhausted, ", "));
@@ -635,6 +637,8 @@ void leased_work::stop(duration patience) {
 
 void leased_work::close(duration patience) {
   parts& mine = *parts_;
+  if (!mine.given_up_jobs.empty())
+    mine.end(end_reason::left_pending, mine.why_jobs_were_given_up());
   mine.stop_claiming();
   mine.wait_at_most(patience);
   for (const auto& [key, chunk] : mine.held) chunk->changes.release = true;

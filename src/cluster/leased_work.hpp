@@ -97,7 +97,8 @@ class leased_work final : public request_source, public result_sink {
   void close(duration patience);
 
   end_reason ended_by() const noexcept;
-  /// The reason in words; empty if the queue is empty.
+  /// The reason in words; empty if the queue is empty. For `left_pending`, it names the jobs that
+  /// were given up; empty if there are none.
   const std::string& why() const noexcept;
   totals sums() const;
 

@@ -327,6 +327,25 @@ TEST_F(LeasedWork, AfterASecondSignalAnOutageIsNotWaitedFor) {
   EXPECT_TRUE(ended_);
 }
 
+// It was given up when all that was left was in hand, so no claim followed.
+TEST_F(LeasedWork, AJobThatIsGivenUpIsNamedAtTheEnd) {
+  add(1, std::nullopt, 1);
+  begin();
+  run_for(5s);
+  const request one = next();
+  work_.attempt_started(first_attempt(one));
+  run_for(1s);
+  work_.attempt_ended(first_attempt(one), attempt_end::answered);
+  work_.gave_up_job(one.job, "all were refused");
+  work_.left_pending(one);
+  run_for(5s);
+  work_.close(1min);
+  run_for(5s);
+  EXPECT_TRUE(ended_);
+  EXPECT_EQ(work_.ended_by(), leased_work::end_reason::left_pending);
+  EXPECT_EQ(work_.why(), "job: all were refused");
+}
+
 TEST_F(LeasedWork, AWorkerThatOnlyCannotWriteGivesUpToo) {
   add(2, std::nullopt, 1);
   const auto other = store_.claim({"other", 10h, false, 0, {}}).got;

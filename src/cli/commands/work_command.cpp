@@ -126,6 +126,8 @@ exit_status exit_of(const run_outcome& outcome, const leased_work& source,
       break;
   }
   const exit_status ended = exit_status_of(outcome.reason);
+  const bool gave_up_jobs = source.ended_by() == reason::left_pending && !source.why().empty();
+  if (gave_up_jobs && ended != interrupted) return cannot_start;
   if (ended == stopped) return ending.status(stopped);
   if (ended != success) return ended;
   if (source.sums().unstored > 0) return ending.status(stopped);
@@ -356,7 +358,7 @@ command work_command() {
                        "tpm", "concurrency", "prices", "grace", "quiet"},
       .exit_statuses = {{0, "the queue is empty, and every request of this worker succeeded"},
                         {1, "the queue is empty, and some requests failed"},
-                        {2, "cannot start"},
+                        {2, "cannot start, or the first requests of a job were all refused alike"},
                         {3, "stopped early: key, relay, budget or database; run it again"},
                         {130, "interrupted; others go on with its requests"}},
       .examples = {"sluice work --store postgresql://db.example/sluice --rpm 200",
