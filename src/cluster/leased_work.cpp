@@ -548,9 +548,8 @@ asio::awaitable<void> leased_work::parts::store_batch() {
                  "still has in flight of it does not count");
       }
       drop(chunk);
-    } else if (one.release ||
-               (ended && chunk->changes.empty() && !(chunk->changes.release && chunk->left))) {
-      drop(chunk);  // unless it has changed meanwhile; without a line that was left, it is done
+    } else if (one.release || (ended && chunk->changes.empty() && !chunk->changes.release)) {
+      drop(chunk);  // unless it has changed meanwhile
     }
   }
   tell();
