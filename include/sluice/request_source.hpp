@@ -32,9 +32,12 @@ class request_source {
   virtual void wait_ended() {}
 
   /// The run has given up a job, or a model in all jobs, and continues with the others: the
-  /// requests of it that next() gives stay pending. `why`: a sentence. Called from the event loop's
-  /// thread.
-  virtual void gave_up_job(std::size_t job, std::string_view why) { (void)job, (void)why; }
+  /// requests of it that next() gives stay pending. `why`: a sentence. gave_up_job() returns true
+  /// if the source has told the user. Called from the event loop's thread.
+  virtual bool gave_up_job(std::size_t job, std::string_view why) {
+    (void)job, (void)why;
+    return false;
+  }
   virtual void gave_up_model(std::string_view model) { (void)model; }
 
   /// Number of jobs that the requests come from. A run that has given up so many jobs stops.

@@ -665,11 +665,14 @@ void leased_work::wait_began() {
 void leased_work::wait_ended() {
   --parts_->resting;
 }
-void leased_work::gave_up_job(std::size_t job, std::string_view why) {
+bool leased_work::gave_up_job(std::size_t job, std::string_view why) {
   const auto& [id, name] = parts_->names.at(job);
-  parts_->given_up_jobs[id] = fmt::format("{}: {}", name, why);
-  parts_->with.say(severity::warning,
-                   fmt::format("{}: this worker gives the job up and continues with others", name));
+  std::string& sentence = parts_->given_up_jobs[id];
+  sentence = fmt::format("{}: {}", name, why);
+  parts_->with.say(
+      severity::warning,
+      fmt::format("{}; this worker gives the job up and continues with others", sentence));
+  return true;
 }
 void leased_work::gave_up_model(std::string_view model) {
   parts_->given_up_models.emplace(model);

@@ -108,7 +108,7 @@ class leased_work final : public request_source, public result_sink {
   std::string_view identity(std::size_t job) const override;
   void wait_began() override;
   void wait_ended() override;
-  void gave_up_job(std::size_t job, std::string_view why) override;
+  bool gave_up_job(std::size_t job, std::string_view why) override;
   void gave_up_model(std::string_view model) override;
   /// There may always be another job, so the run never stops because it has given one up.
   std::size_t jobs() const override { return std::numeric_limits<std::size_t>::max(); }

@@ -273,7 +273,7 @@ void run_context::follow_outage(const std::string& model) {
   auto sentence = fmt::format("{}: {}", model, models_.words(model));
   if (several_models_) {
     source.gave_up_model(model);
-    go_on_without(stop_reason::model_out, std::move(sentence));
+    go_on_without(stop_reason::model_out, std::move(sentence), false);
   } else {
     stop({stop_reason::model_out, std::move(sentence)});
   }
@@ -287,9 +287,11 @@ void run_context::model_answered(const request& item, bool served, time_point st
 }
 
 // Gives up a job or a model. The first reason becomes the outcome when the other requests are done.
-void run_context::go_on_without(stop_reason why, std::string sentence) {
-  tell(severity::warning,
-       fmt::format("{}; its requests stay pending, all others continue", sentence));
+void run_context::go_on_without(stop_reason why, std::string sentence, bool told) {
+  if (!told) {
+    tell(severity::warning,
+         fmt::format("{}; its requests stay pending, all others continue", sentence));
+  }
   if (deferred_outcome.reason == stop_reason::none) deferred_outcome = {why, std::move(sentence)};
 }
 
@@ -336,8 +338,8 @@ void run_context::conclude(const failure_judge::row& in, const failure_judge::ev
   if (given_up_jobs_.size() >= source.jobs()) {
     stop({stop_reason::refused_alike, sentence});
   } else {
-    source.gave_up_job(enough.job, sentence);
-    go_on_without(stop_reason::refused_alike, sentence);
+    const bool told = source.gave_up_job(enough.job, sentence);
+    go_on_without(stop_reason::refused_alike, sentence, told);
   }
   judge_.settle(in, failure_judge::fate::pending);
 }

@@ -162,7 +162,7 @@ class run_context final : public upstream::relays::user {
   void settle_suspects();
   void conclude(const failure_judge::row& in, const failure_judge::evidence& enough);
   void follow_outage(const std::string& model);
-  void go_on_without(stop_reason why, std::string sentence);
+  void go_on_without(stop_reason why, std::string sentence, bool told);
   void meet_model(const request& next);
 
   boost::asio::any_io_executor loop_;

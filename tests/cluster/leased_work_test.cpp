@@ -336,7 +336,8 @@ TEST_F(LeasedWork, AJobThatIsGivenUpIsNamedAtTheEnd) {
   work_.attempt_started(first_attempt(one));
   run_for(1s);
   work_.attempt_ended(first_attempt(one), attempt_end::answered);
-  work_.gave_up_job(one.job, "all were refused");
+  EXPECT_TRUE(work_.gave_up_job(one.job, "all were refused"));
+  EXPECT_EQ(told("job: all were refused"), 1);
   work_.left_pending(one);
   run_for(5s);
   work_.close(1min);
