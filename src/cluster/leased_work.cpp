@@ -118,7 +118,7 @@ struct leased_work::parts {
   std::vector<std::pair<job_id, std::string>> names;  // by index of the job
   std::map<job_id, std::string> given_up_jobs;        // with the reason
   std::set<std::string, std::less<>> given_up_models;
-  // Chunks that have only requests for these models left.
+  // Chunks of which only requests for these models are left, or others that have no money.
   std::set<std::pair<job_id, std::int64_t>> skipped_chunks;
   std::size_t resting = 0;  // requests that wait before their next attempt
   mutable std::mutex identities_mutex;
@@ -378,7 +378,9 @@ asio::awaitable<void> leased_work::parts::take(lease got) {
         }
         requests.push_back(std::move(one));
       }
-      if (!wanted.empty()) reserved = with.store.reserve(chunk->key, wanted, true);
+      // The chunk must not wait for money that its skipped lines may not need. So it is not split,
+      // and goes back to the queue with the lines that get none.
+      if (!wanted.empty()) reserved = with.store.reserve(chunk->key, wanted, !skipped);
     });
   } catch (const store::store_error& error) {
     fault = error.what();
@@ -407,6 +409,7 @@ asio::awaitable<void> leased_work::parts::take(lease got) {
     if (reserved->lost) co_return drop(chunk);
     poor = reserved->lines == 0;
     requests.resize(reserved->lines);
+    if (poor && skipped) skipped_chunks.emplace(chunk->key.job, chunk->key.chunk);
   }
   const bool poor_before = std::exchange(was_poor, poor);
   if (poor) {

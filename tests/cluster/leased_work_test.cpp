@@ -43,10 +43,15 @@ class LeasedWork : public ::testing::Test {
   }
 
   void add(std::uint64_t lines, std::optional<usd> budget, std::uint64_t chunk_lines) {
+    add_models(std::vector<std::string>(lines, "gpt-4-1106-preview"), budget, chunk_lines);
+  }
+  // A job with one line for each of the models.
+  void add_models(const std::vector<std::string>& models, std::optional<usd> budget,
+                  std::uint64_t chunk_lines) {
     std::string text;
-    for (std::uint64_t i = 0; i < lines; ++i) {
-      text +=
-          R"({"model":"gpt-4-1106-preview","messages":[{"role":"user","content":"a"}],"max_tokens":5})";
+    for (const std::string& model : models) {
+      text += R"({"model":")" + model;
+      text += R"(","messages":[{"role":"user","content":"a"}],"max_tokens":5})";
       text += '\n';
     }
     enqueue_options options;
@@ -165,6 +170,23 @@ TEST_F(LeasedWork, ARequestThatGetsNoMoneyGoesBackToTheQueue) {
   EXPECT_EQ(listed.job.reserved, usd{});
   EXPECT_EQ(listed.leased_chunks, 0U);
   EXPECT_EQ(listed.sums.maybe_billed, 2U);
+  work_.close(1s);
+  run_for(5s);
+  EXPECT_TRUE(ended_);
+}
+
+// The other worker can send the cheap line.
+TEST_F(LeasedWork, AChunkWithALineThatIsSkippedDoesNotWaitForMoney) {
+  work_.gave_up_model("gpt-4o-mini");
+  add_models({"gpt-4-1106-preview", "gpt-4o-mini"}, half, 2);
+  begin();
+  run_for(10s);
+  EXPECT_LE(claims_, 4U);
+  EXPECT_EQ(work_.ended_by(), leased_work::end_reason::none);
+  const auto listed = store_.list_jobs().front();
+  EXPECT_FALSE(listed.job.exhausted);
+  EXPECT_EQ(listed.leased_chunks, 0U);
+  EXPECT_TRUE(store_.claim({"other", 60s, false, 0, {}}).got);
   work_.close(1s);
   run_for(5s);
   EXPECT_TRUE(ended_);
