@@ -31,8 +31,9 @@ std::vector<std::string> lines_of(std::string_view text) {
   return lines;
 }
 
-/// The value after the last `=` of a line that begins with `api-key`, without quotes. It counts as
-/// a key only if it is long enough and appears nowhere else.
+/// The value after the first `=` of a line that begins with `api-key`, without quotes. It counts as
+/// a key only if it is long enough, appears nowhere else, and cannot be a word of a message: it
+/// begins with "sk-" or is a number.
 std::optional<std::string> key_in(std::string_view text) {
   for (const std::string& line : lines_of(text)) {
     if (!line.starts_with("api-key ") && !line.starts_with("api-key=")) continue;
@@ -41,7 +42,8 @@ std::optional<std::string> key_in(std::string_view text) {
     value.erase(std::min(value.find_first_of(" '\""), value.size()));
     constexpr std::size_t shortest = 8;
     if (value.size() < shortest || text.find(value) != text.rfind(value)) return std::nullopt;
-    return value;
+    const bool is_number = value.find_first_not_of("0123456789") == std::string::npos;
+    return is_number || value.starts_with("sk-") ? std::optional(value) : std::nullopt;
   }
   return std::nullopt;
 }
