@@ -31,6 +31,8 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
   void stop();
   void abort();
   const std::string& owner() const noexcept { return owner_name_; }
+  /// The claim of this server on the batch; it may be lost.
+  const store::claim& claim() const noexcept override { return claim_; }
   /// Whether it was claimed only to end. Then it sends nothing.
   bool only_ends() const noexcept { return only_ends_; }
   live_state live() const;
@@ -94,7 +96,6 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
   void spent_elsewhere(usd amount) override;
   void hold(usd amount) override;
   void end_hold(usd amount, bool moved) override;
-  const store::claim& claim() const noexcept override { return claim_; }
   std::int64_t unix_now() const;
   std::optional<client_key> key_of_owner() const;
 

@@ -40,11 +40,7 @@ batch_runner::~batch_runner() = default;
 asio::awaitable<void> batch_runner::work() {
   while (!stopping_ || !active_.empty()) {
     try {
-      co_await disk_.run([this] {
-        records_.renew_claims(options_.server_name,
-                              static_cast<std::int64_t>(engine_.time().unix_now()),
-                              seconds(options_.lease));
-      });
+      co_await renew_claims();
       owner_runs_elsewhere_.clear();
       co_await claim_ending();
       co_await claim_all();
@@ -55,6 +51,17 @@ asio::awaitable<void> batch_runner::work() {
     co_await sleep(std::min(options_.poll, options_.lease / 3));
   }
   co_await disk_.run([this] { records_.release_claims(options_.server_name); });
+}
+
+// Only batches that are worked on here keep their claims. If an error has left another claim, its
+// lease ends, and the batch can be claimed again.
+asio::awaitable<void> batch_runner::renew_claims() {
+  std::vector<store::claim> held;
+  for (const auto& [id, batch] : active_) held.push_back(batch->claim());
+  co_await disk_.run([&] {
+    records_.renew_claims(held, static_cast<std::int64_t>(engine_.time().unix_now()),
+                          seconds(options_.lease));
+  });
 }
 
 // Returns nothing if there is no such batch.

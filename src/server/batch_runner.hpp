@@ -117,6 +117,7 @@ class batch_runner {
   };
   boost::asio::awaitable<std::optional<claimed_batch>> claim_one(
       claim_kind which, const std::vector<std::string>& skipped);
+  boost::asio::awaitable<void> renew_claims();
   boost::asio::awaitable<void> claim_ending();
   boost::asio::awaitable<void> claim_all();
   boost::asio::awaitable<bool> has_begun_batch(const std::string& owner);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -95,8 +96,11 @@ class batch_store {
                                             std::int64_t now, std::int64_t lease_s) = 0;
   /// Returns the batch of a claim in its current state; nothing if the claim is lost.
   virtual std::optional<batch_record> claimed(const claim& held) = 0;
-  /// Extends the leases of all valid claims of the server.
-  virtual void renew_claims(std::string_view server, std::int64_t now, std::int64_t lease_s) = 0;
+  /// Extends the leases of these claims, except those that are lost. Name only claims of batches
+  /// that the server works on. The lease of any other claim ends, even if the server does not know
+  /// of the claim because the answer to its call was lost; then the batch is free again.
+  virtual void renew_claims(std::span<const claim> held, std::int64_t now,
+                            std::int64_t lease_s) = 0;
   /// Ends all claims of the server. The server calls it at its start, when no other process can
   /// have its name, and at its end.
   virtual void release_claims(std::string_view server) = 0;

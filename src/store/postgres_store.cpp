@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <map>
-#include <mutex>
 #include <utility>
 
 #include "store/batch_life.hpp"
@@ -225,16 +223,25 @@ class postgres_store final : public batch_store {
         fmt::format("SELECT {} FROM sluice.batches WHERE {}", batch_columns, is_held), of(held)));
   }
 
-  void renew_claims(std::string_view server, std::int64_t now, std::int64_t lease_s) override {
+  void renew_claims(std::span<const claim> held, std::int64_t now, std::int64_t lease_s) override {
+    if (held.empty()) return;
+    std::vector<std::string> ids;
+    std::vector<std::int64_t> epochs;
+    for (const claim& each : held) {
+      ids.push_back(each.batch);
+      epochs.push_back(static_cast<std::int64_t>(each.epoch));
+    }
     change([&](postgres_transaction& in, bool) {
       // Locks the rows in the order of the key, so that two calls wait for each other instead of
       // ending in a deadlock.
-      in.run(fmt::format("WITH own AS (SELECT id FROM sluice.batches WHERE server = $2 AND "
-                         "id = ANY ($4) AND {} ORDER BY id FOR NO KEY UPDATE) "
-                         "UPDATE sluice.batches SET lease_until = {} + $3::double precision "
+      in.run(fmt::format("WITH own AS (SELECT batches.id FROM sluice.batches JOIN unnest($3, $4) "
+                         "AS held (id, epoch) ON batches.id = held.id AND batches.epoch = "
+                         "held.epoch WHERE server IS NOT NULL AND {} ORDER BY batches.id "
+                         "FOR NO KEY UPDATE OF batches) "
+                         "UPDATE sluice.batches SET lease_until = {} + $2::double precision "
                          "FROM own WHERE batches.id = own.id",
                          is_open_batch, now_),
-             parameters().put(now).put(server).put(lease_s).put_texts(handed_out()));
+             parameters().put(now).put(lease_s).put_texts(ids).put_numbers(epochs));
     });
   }
 
@@ -249,7 +256,6 @@ class postgres_store final : public batch_store {
   }
 
   void release(const claim& held) override {
-    forget(held);
     change([&](postgres_transaction& in, bool) { release_in(in, held); });
   }
 
@@ -306,7 +312,6 @@ class postgres_store final : public batch_store {
       if (results.output) insert(in, *results.output, false);
       if (results.errors) insert(in, *results.errors, false);
       release_in(in, held);
-      forget(held);
       return true;
     });
   }
@@ -403,7 +408,7 @@ class postgres_store final : public batch_store {
                                    std::int64_t lease_s) {
     const std::string which =
         ending ? fmt::format(" AND ({} OR expires_at <= $1)", is_ending_batch) : "";
-    auto taken = change([&](postgres_transaction& in, bool) -> std::optional<claim> {
+    return change([&](postgres_transaction& in, bool) -> std::optional<claim> {
       const auto rows = in.run(
           fmt::format(
               "WITH free AS (SELECT id FROM sluice.batches WHERE {} AND "
@@ -417,11 +422,6 @@ class postgres_store final : public batch_store {
       if (rows.empty()) return std::nullopt;
       return claim{std::string(rows.text(0, 0)), static_cast<std::uint64_t>(rows.number(0, 1))};
     });
-    if (taken) {
-      const std::lock_guard lock(guard_);
-      handed_out_[taken->batch] = taken->epoch;
-    }
-    return taken;
   }
 
   template <typename Record>
@@ -533,9 +533,7 @@ class postgres_store final : public batch_store {
       if (!batch) return again && ended_under(in, held);
       how(*batch);
       replace(in, *batch);
-      if (!has_ended(batch->status)) return true;
-      release_in(in, held);
-      forget(held);
+      if (has_ended(batch->status)) release_in(in, held);
       return true;
     });
   }
@@ -549,26 +547,10 @@ class postgres_store final : public batch_store {
                 .empty();
   }
 
-  // Returns the batches that this server works on. It leaves out a claim that was stored without an
-  // answer to this server. Such a claim is not renewed, and ends when its lease expires.
-  std::vector<std::string> handed_out() {
-    const std::lock_guard lock(guard_);
-    std::vector<std::string> batches;
-    for (const auto& [batch, epoch] : handed_out_) batches.push_back(batch);
-    return batches;
-  }
-  void forget(const claim& held) {
-    const std::lock_guard lock(guard_);
-    const auto found = handed_out_.find(held.batch);
-    if (found != handed_out_.end() && found->second == held.epoch) handed_out_.erase(found);
-  }
-
   postgres_database& database_;
   const std::string name_;
   // SQL expression for the Unix time by the clock of the leases; $1 is the caller's time.
   const std::string now_;
-  std::mutex guard_;  // guards the following members
-  std::map<std::string, std::uint64_t> handed_out_;
 };
 
 }  // namespace

@@ -181,12 +181,18 @@ class sqlite_store final : public batch_store {
     return get_batch(row);
   }
 
-  void renew_claims(std::string_view server, std::int64_t now, std::int64_t lease_s) override {
+  void renew_claims(std::span<const claim> held, std::int64_t now, std::int64_t lease_s) override {
     const std::lock_guard lock(one_at_a_time_);
-    prepare("UPDATE batches SET lease_until = ? WHERE server = ? AND {}", is_open_batch)
-        .put(now + lease_s)
-        .put(server)
-        .run();
+    if (held.empty()) return;
+    sqlite_transaction transaction(database_);
+    for (const claim& each : held) {
+      prepare("UPDATE batches SET lease_until = ? WHERE {}", is_held)
+          .put(now + lease_s)
+          .put(each.batch)
+          .put(each.epoch)
+          .run();
+    }
+    transaction.commit();
   }
 
   void release_claims(std::string_view server) override {

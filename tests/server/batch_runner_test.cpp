@@ -7,6 +7,7 @@
 #include <random>
 #include <set>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -225,13 +226,6 @@ struct killed_runners : server_rig {
     EXPECT_EQ(relay.calls.size(), 8U);
     EXPECT_EQ(batch(id).progress.counts.completed, 0U) << "the store is behind";
     return id;
-  }
-  // Runs the server for this time.
-  void pass(duration length) {
-    bool reached = false;
-    const auto alarm = time.call_at(time.now() + length, [&] { reached = true; });
-    run([&] { return reached; });
-    time.cancel(alarm);
   }
   static usd one_cost() { return *usd::parse("0.0000045"); }
 
@@ -513,6 +507,59 @@ TEST_F(limited_runners, TheBudgetOfAKeyCoversAllItsBatches) {
   EXPECT_GT(spent, *usd::parse("0.0004")) << "most of it can be used";
 }
 
+// The n-th call of this name fails once, after the batch was claimed.
+struct failing_runners : limited_runners {
+  ~failing_runners() override { abort(); }
+  template <typename Fault>
+  void fail_once(std::string_view call, int n, Fault fault) {
+    records.on_call = [=, this](std::string_view made) mutable {
+      if (made != call || --n != 0) return;
+      failed = true;
+      throw fault;
+    };
+  }
+  void expect_done_after_two_leases(const std::string& id) {
+    pass(2 * runner_settings.lease);
+    EXPECT_TRUE(failed);
+    EXPECT_EQ(batch(id).status, batch_status::completed);
+  }
+  bool failed = false;
+};
+
+TEST_F(failing_runners, ABatchThatCannotBeReadAfterItsClaimIsClaimedAgain) {
+  fail_once("claimed", 1, store::store_error("away"));
+  const std::string id = create(lines(2), of_alice);
+  runner();
+  expect_done_after_two_leases(id);
+}
+
+TEST_F(failing_runners, ABatchWhoseKeyCannotBeClaimedIsClaimedAgain) {
+  fail_once("claim_owner", 1, store::store_error("away"));
+  const std::string id = create(lines(2), of_bob);
+  runner();
+  expect_done_after_two_leases(id);
+}
+
+TEST_F(failing_runners, ABatchThatCannotBeReleasedIsFreeAfterItsLease) {
+  const access_keys all = keys;
+  keys = access_keys("[[key]]\nname = \"alice\"\nkey = \"sk-alice-0123456789\"\n", "keys.toml");
+  fail_once("release", 1, store::store_error("full", true));
+  const std::string id = create(lines(2), of_bob);
+  runner();
+  run([&] { return failed; });
+  keys = all;
+  runner().keys_changed();
+  expect_done_after_two_leases(id);
+}
+
+TEST_F(failing_runners, ABatchThatEndsWithAnUnexpectedErrorGoesOnAfterItsLease) {
+  fail_once("claimed", 2, std::system_error(std::make_error_code(std::errc::io_error)));
+  const std::string id = create(lines(2), of_alice);
+  runner();
+  expect_done_after_two_leases(id);
+  EXPECT_EQ(relay.calls.size(), 2U);
+}
+
 // Another server uses the same store: here its calls, whose amounts are stored as that server would
 // store them.
 struct shared_runners : limited_runners {
@@ -523,12 +570,6 @@ struct shared_runners : limited_runners {
     options.pace.concurrency = 2;
   }
   static usd budget() { return *usd::parse("0.0005"); }
-  void pass(duration length) {
-    bool reached = false;
-    const auto alarm = time.call_at(time.now() + length, [&] { reached = true; });
-    run([&] { return reached; });
-    time.cancel(alarm);
-  }
   bool reserve(key_funds& at, usd of_key, usd most) {
     std::optional<funds> answer;
     boost::asio::co_spawn(

@@ -159,6 +159,14 @@ struct server_rig : testing::Test {
     test::run_virtual(loop, time, until, [this] { return !engine_ || !engine_->now().reading; });
   }
 
+  /// Runs the server for this time.
+  void pass(duration length) {
+    bool reached = false;
+    const auto alarm = time.call_at(time.now() + length, [&] { reached = true; });
+    run([&] { return reached; });
+    time.cancel(alarm);
+  }
+
   /// The custom_id and error code of each line of a result file. The code is empty if the line has
   /// no error.
   std::map<std::string, std::string> result(const std::optional<std::string>& file) {

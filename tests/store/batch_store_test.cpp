@@ -273,17 +273,42 @@ TEST_P(batch_stores, a_batch_that_only_has_to_end_can_be_claimed_alone) {
 TEST_P(batch_stores, a_claim_that_nobody_took_over_holds_after_its_lease) {
   add_batch("batch_1");
   const claim held = claim_one("one", 100);
-  store->renew_claims("one", 500, 60);
+  store->renew_claims(std::vector{held}, 500, 60);
   EXPECT_EQ(store->claim_batch("two", {}, 559, 60), std::nullopt);
   EXPECT_TRUE(store->accept_lines(held, {1, {}}, 600));
 }
 
-TEST_P(batch_stores, claims_are_renewed_and_released_by_server) {
+TEST_P(batch_stores, only_the_claims_that_are_named_are_renewed) {
+  add_batch("batch_1", 1);
+  add_batch("batch_2", 2);
+  const claim first = claim_one();
+  const claim second = claim_one();
+  store->renew_claims({}, 150, 60);
+  store->renew_claims(std::vector{first}, 150, 60);
+  EXPECT_EQ(claim_id({}, 160), "batch_2") << "its server does not work on it";
+  EXPECT_EQ(claim_id({}, 209), "");
+  EXPECT_FALSE(store->claimed(second));
+  EXPECT_EQ(claim_id({}, 210), "batch_1");
+}
+
+TEST_P(batch_stores, a_claim_that_is_lost_is_not_renewed) {
+  add_batch("batch_1", 1);
+  const claim lost = claim_one("one", 100);
+  const claim held = claim_one("two", 160);
+  store->renew_claims(std::vector{lost}, 200, 60);
+  EXPECT_EQ(claim_id({}, 219), "");
+  EXPECT_EQ(claim_id({}, 220), "batch_1");
+  store->release({"batch_1", held.epoch + 1});
+  store->renew_claims(std::vector{lost, held, claim{"batch_1", held.epoch + 1}}, 230, 60);
+  EXPECT_EQ(claim_id({}, 230), "batch_1") << "nobody works on it";
+}
+
+TEST_P(batch_stores, claims_are_released_by_server) {
   add_batch("batch_1", 1);
   add_batch("batch_2", 2);
   const claim first = claim_one("one");
   const claim second = claim_one("two");
-  store->renew_claims("one", 150, 60);
+  store->renew_claims(std::vector{first}, 150, 60);
   const auto taken = store->claim_batch("three", {}, 170, 60);
   EXPECT_EQ(taken.value().batch, "batch_2");
   store->release_claims("two");  // server two has lost its claim before

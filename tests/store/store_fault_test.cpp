@@ -50,7 +50,10 @@ const std::vector<step>& steps() {
        }},
       {"claim_batch", [](batch_store& store) { store.claim_batch("one", {}, 100, 60); }},
       {"claim_batch, another", [](batch_store& store) { store.claim_batch("one", {}, 100, 60); }},
-      {"renew_claims", [](batch_store& store) { store.renew_claims("one", 120, 60); }},
+      {"renew_claims",
+       [](batch_store& store) {
+         store.renew_claims(std::vector{first, claim{"batch_2", 1}}, 120, 60);
+       }},
       {"accept_lines",
        [](batch_store& store) {
          store.accept_lines(first, {5, "gpt-x"}, 120);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,8 +25,8 @@ class memory_store final : public store::batch_store {
 
   /// Called with the name of a call before it begins ("add_file"), and of a change also after it
   /// ("add_file stored"). It may throw, to simulate a store that cannot be used or whose answer is
-  /// lost. Only the calls that concern one file, and those that
-  /// create or find a batch, do this.
+  /// lost. Only the calls that concern one file or money, those that create or find a batch, and
+  /// those about claims do this.
   std::function<void(std::string_view call)> on_call = [](std::string_view) {};
 
   void add_file(const file_record& file) override {
@@ -122,6 +123,7 @@ class memory_store final : public store::batch_store {
 
   std::optional<claim> claim_batch(std::string_view server, const std::vector<std::string>& skipped,
                                    std::int64_t now, std::int64_t lease_s) override {
+    on_call("claim_batch");
     return claim_first(server, skipped, now, lease_s, [](const batch_record&) { return true; });
   }
   std::optional<claim> claim_ending(std::string_view server,
@@ -133,12 +135,14 @@ class memory_store final : public store::batch_store {
     });
   }
   std::optional<batch_record> claimed(const claim& held) override {
+    on_call("claimed");
     const entry* const found = find_held(held);
     return found == nullptr ? std::nullopt : std::optional(found->record);
   }
-  void renew_claims(std::string_view server, std::int64_t now, std::int64_t lease_s) override {
-    for (entry& each : batches_) {
-      if (each.server == server) each.lease_until = now + lease_s;
+  void renew_claims(std::span<const claim> held, std::int64_t now, std::int64_t lease_s) override {
+    on_call("renew_claims");
+    for (const claim& each : held) {
+      if (entry* const found = find_held(each)) found->lease_until = now + lease_s;
     }
   }
   void release_claims(std::string_view server) override {
@@ -147,9 +151,11 @@ class memory_store final : public store::batch_store {
     }
   }
   void release(const claim& held) override {
+    on_call("release");
     if (entry* const found = find_held(held)) found->server.clear();
   }
   bool claim_owner(const claim& held, std::int64_t now) override {
+    on_call("claim_owner");
     entry* const found = find_held(held);
     if (found == nullptr) return false;
     for (const entry& each : batches_) {
