@@ -41,7 +41,7 @@ asio::awaitable<void> batch_runner::work() {
   while (!stopping_ || !active_.empty()) {
     try {
       co_await renew_claims();
-      owner_runs_elsewhere_.clear();
+      run_elsewhere_.clear();
       co_await claim_ending();
       co_await claim_all();
     } catch (const store::store_error& fault) {
@@ -58,15 +58,21 @@ asio::awaitable<void> batch_runner::work() {
 asio::awaitable<void> batch_runner::renew_claims() {
   std::vector<store::claim> held;
   for (const auto& [id, batch] : active_) held.push_back(batch->claim());
+  renewed_ = engine_.time().now();
   co_await disk_.run([&] {
     records_.renew_claims(held, static_cast<std::int64_t>(engine_.time().unix_now()),
                           seconds(options_.lease));
   });
 }
 
+// Claiming many batches from a slow store may take longer than a lease.
+bool batch_runner::must_renew() const {
+  return engine_.time().now() - renewed_ >= options_.lease / 3;
+}
+
 // Returns nothing if there is no such batch.
 asio::awaitable<std::optional<batch_runner::claimed_batch>> batch_runner::claim_one(
-    claim_kind which, const std::vector<std::string>& skipped) {
+    claim_kind which, const store::skipped_batches& skipped) {
   co_return co_await disk_.run([&]() -> std::optional<claimed_batch> {
     const auto now = static_cast<std::int64_t>(engine_.time().unix_now());
     const auto lease = seconds(options_.lease);
@@ -84,7 +90,8 @@ asio::awaitable<std::optional<batch_runner::claimed_batch>> batch_runner::claim_
 // batches of their key nor for one of the places.
 asio::awaitable<void> batch_runner::claim_ending() {
   while (!stopping_ && ending() < options_.batches_at_once) {
-    const std::vector<std::string> skipped = active_ids();
+    if (must_renew()) co_await renew_claims();
+    const store::skipped_batches skipped{active_ids(), {}};
     auto found = co_await claim_one(claim_kind::ending, skipped);
     if (!found) co_return;
     begin(*std::move(found), claim_kind::ending);
@@ -93,9 +100,8 @@ asio::awaitable<void> batch_runner::claim_ending() {
 
 asio::awaitable<void> batch_runner::claim_all() {
   while (!stopping_ && active_.size() - ending() < options_.batches_at_once) {
-    std::vector<std::string> skipped = active_ids();
-    skipped.insert(skipped.end(), held_back_.begin(), held_back_.end());
-    skipped.insert(skipped.end(), owner_runs_elsewhere_.begin(), owner_runs_elsewhere_.end());
+    if (must_renew()) co_await renew_claims();
+    const store::skipped_batches skipped = cannot_start();
     auto found = co_await claim_one(claim_kind::any, skipped);
     if (!found) co_return;
     const store::claim held = found->held;
@@ -103,18 +109,19 @@ asio::awaitable<void> batch_runner::claim_all() {
     // A reload of the keys file replaces the key during any of the waits below.
     const client_key* key = keys_.named(owner);
     const bool has_budget = key != nullptr && key->budget.has_value();
-    bool waits = key == nullptr;
-    if (waits) {
+    bool waits = false;
+    if (key == nullptr) {
       say(severity::warning, held.batch,
           fmt::format("it waits, since the key '{}' is not in the keys file", owner));
-    } else if (has_budget) {
-      for (const auto& [id, batch] : active_) waits = waits || batch->owner() == owner;
-      if (!waits && found->record.status == store::batch_status::validating) {
-        waits = co_await has_begun_batch(owner);
-      }
+      unknown_keys_.insert(owner);
+      waits = true;
+    } else if (has_budget && has_active_batch(owner)) {
+      waits = true;  // the key has got its budget since the claim
+    } else if (has_budget && found->record.status == store::batch_status::validating) {
+      waits = co_await has_begun_batch(owner);
+      if (waits) held_back_.insert(held.batch);
     }
     if (waits) {
-      held_back_.insert(held.batch);
       co_await disk_.run([&] { records_.release(held); });
       continue;
     }
@@ -126,7 +133,7 @@ asio::awaitable<void> batch_runner::claim_all() {
         return false;
       });
       if (!alone) {
-        owner_runs_elsewhere_.insert(held.batch);
+        run_elsewhere_.insert(owner);
         continue;
       }
     }
@@ -170,6 +177,25 @@ void batch_runner::begin(claimed_batch claimed, claim_kind as) {
 std::size_t batch_runner::ending() const {
   return static_cast<std::size_t>(std::count_if(
       active_.begin(), active_.end(), [](const auto& each) { return each.second->only_ends(); }));
+}
+
+bool batch_runner::has_active_batch(const std::string& owner) const {
+  return std::any_of(active_.begin(), active_.end(),
+                     [&](const auto& each) { return each.second->owner() == owner; });
+}
+
+// The batches that wait are skipped by key where possible. Otherwise, many batches of one key would
+// be claimed and released one by one.
+store::skipped_batches batch_runner::cannot_start() const {
+  store::skipped_batches skipped{active_ids(), {}};
+  skipped.ids.insert(skipped.ids.end(), held_back_.begin(), held_back_.end());
+  skipped.owners.insert(skipped.owners.end(), unknown_keys_.begin(), unknown_keys_.end());
+  skipped.owners.insert(skipped.owners.end(), run_elsewhere_.begin(), run_elsewhere_.end());
+  for (const auto& [id, batch] : active_) {
+    const client_key* key = keys_.named(batch->owner());
+    if (key != nullptr && key->budget) skipped.owners.push_back(batch->owner());
+  }
+  return skipped;
 }
 
 std::vector<std::string> batch_runner::active_ids() const {
@@ -224,6 +250,7 @@ void batch_runner::keys_changed() {
     if (key != nullptr) limit->set(key->requests_per_minute, key->tokens_per_minute);
   }
   held_back_.clear();
+  unknown_keys_.clear();
   wake();
 }
 

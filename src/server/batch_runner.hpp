@@ -116,14 +116,17 @@ class batch_runner {
     store::batch_record record;
   };
   boost::asio::awaitable<std::optional<claimed_batch>> claim_one(
-      claim_kind which, const std::vector<std::string>& skipped);
+      claim_kind which, const store::skipped_batches& skipped);
   boost::asio::awaitable<void> renew_claims();
+  bool must_renew() const;
   boost::asio::awaitable<void> claim_ending();
   boost::asio::awaitable<void> claim_all();
   boost::asio::awaitable<bool> has_begun_batch(const std::string& owner);
   void begin(claimed_batch batch, claim_kind as);
   std::size_t ending() const;
+  bool has_active_batch(const std::string& owner) const;
   std::vector<std::string> active_ids() const;
+  store::skipped_batches cannot_start() const;
   boost::asio::awaitable<void> sleep(duration longest);
   void ended(const std::string& batch);
   void say(severity level, std::string_view batch, const std::string& sentence) const;
@@ -142,13 +145,16 @@ class batch_runner {
   /// The limits by name of the key. Entries stay, because the requests that ended batches have
   /// started still count.
   std::map<std::string, std::unique_ptr<run_limit>, std::less<>> limits_;
-  /// Batches that are skipped for now: another batch of the same key, which has a budget, runs here
-  /// or has to run before it, or the key is gone.
+  /// Batches that are skipped for now: another batch of the same key, which has a budget, has to
+  /// run before it.
   std::set<std::string> held_back_;
+  /// Keys whose batches are skipped, because the keys file does not have them.
+  std::set<std::string> unknown_keys_;
   server_figures* figures_ = nullptr;
-  /// Batches that are skipped until the next check of the store: another server is running a batch
-  /// of the same key, which has a budget.
-  std::set<std::string> owner_runs_elsewhere_;
+  /// Keys whose batches are skipped until the next check of the store: they have a budget, and
+  /// another server is running a batch of them.
+  std::set<std::string> run_elsewhere_;
+  time_point renewed_{};  // when the leases were extended
   wait_queue idle_;
   bool woken_ = false;
   bool stopping_ = false;

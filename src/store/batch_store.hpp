@@ -21,6 +21,12 @@ struct claim {
   bool operator==(const claim&) const = default;
 };
 
+/// The batches that are left out when a batch is claimed.
+struct skipped_batches {
+  std::vector<std::string> ids;
+  std::vector<std::string> owners;  ///< all batches of these owners
+};
+
 /// An announcement to a webhook that a batch has ended.
 struct announcement {
   batch_record batch;
@@ -83,16 +89,14 @@ class batch_store {
   // Work on batches.
 
   /// Claims a batch for `lease_s` seconds. It takes a batch that has not ended and on which no
-  /// server works: the highest priority first, then the oldest. It ignores batches in `skipped`.
-  /// Returns nothing if there is no such batch. If the lease of a claim has expired, the batch may
-  /// be claimed again; so another server replaces a server that died.
-  virtual std::optional<claim> claim_batch(std::string_view server,
-                                           const std::vector<std::string>& skipped,
+  /// server works: the highest priority first, then the oldest. It ignores the batches that
+  /// `skipped` names. Returns nothing if there is no such batch. If the lease of a claim has
+  /// expired, the batch may be claimed again; so another server replaces a server that died.
+  virtual std::optional<claim> claim_batch(std::string_view server, const skipped_batches& skipped,
                                            std::int64_t now, std::int64_t lease_s) = 0;
   /// Like claim_batch(), but takes only a batch that has nothing left to do but to end: it is being
   /// cancelled, it has expired at `now`, or its end is decided.
-  virtual std::optional<claim> claim_ending(std::string_view server,
-                                            const std::vector<std::string>& skipped,
+  virtual std::optional<claim> claim_ending(std::string_view server, const skipped_batches& skipped,
                                             std::int64_t now, std::int64_t lease_s) = 0;
   /// Returns the batch of a claim in its current state; nothing if the claim is lost.
   virtual std::optional<batch_record> claimed(const claim& held) = 0;

@@ -207,14 +207,13 @@ class postgres_store final : public batch_store {
 
   // Work on batches.
 
-  std::optional<claim> claim_batch(std::string_view server, const std::vector<std::string>& skipped,
+  std::optional<claim> claim_batch(std::string_view server, const skipped_batches& skipped,
                                    std::int64_t now, std::int64_t lease_s) override {
     return claim_first(false, server, skipped, now, lease_s);
   }
 
-  std::optional<claim> claim_ending(std::string_view server,
-                                    const std::vector<std::string>& skipped, std::int64_t now,
-                                    std::int64_t lease_s) override {
+  std::optional<claim> claim_ending(std::string_view server, const skipped_batches& skipped,
+                                    std::int64_t now, std::int64_t lease_s) override {
     return claim_first(true, server, skipped, now, lease_s);
   }
 
@@ -404,7 +403,7 @@ class postgres_store final : public batch_store {
 
   // `ending`: only a batch that has nothing left to do but to end.
   std::optional<claim> claim_first(bool ending, std::string_view server,
-                                   const std::vector<std::string>& skipped, std::int64_t now,
+                                   const skipped_batches& skipped, std::int64_t now,
                                    std::int64_t lease_s) {
     const std::string which =
         ending ? fmt::format(" AND ({} OR expires_at <= $1)", is_ending_batch) : "";
@@ -412,13 +411,18 @@ class postgres_store final : public batch_store {
       const auto rows = in.run(
           fmt::format(
               "WITH free AS (SELECT id FROM sluice.batches WHERE {} AND "
-              "(server IS NULL OR lease_until <= {}) AND id <> ALL ($4){} "
+              "(server IS NULL OR lease_until <= {}) AND id <> ALL ($4) AND owner <> ALL ($5){} "
               "ORDER BY priority DESC, created_at, sequence LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) "
               "UPDATE sluice.batches SET server = $2, epoch = epoch + 1, "
               "lease_until = {} + $3::double precision, sole = false FROM free "
               "WHERE batches.id = free.id RETURNING batches.id, epoch",
               is_open_batch, now_, which, now_),
-          parameters().put(now).put(server).put(lease_s).put_texts(skipped));
+          parameters()
+              .put(now)
+              .put(server)
+              .put(lease_s)
+              .put_texts(skipped.ids)
+              .put_texts(skipped.owners));
       if (rows.empty()) return std::nullopt;
       return claim{std::string(rows.text(0, 0)), static_cast<std::uint64_t>(rows.number(0, 1))};
     });

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <mutex>
+#include <unordered_set>
 #include <utility>
 
 #include "store/batch_life.hpp"
@@ -163,14 +164,13 @@ class sqlite_store final : public batch_store {
 
   // Work on batches.
 
-  std::optional<claim> claim_batch(std::string_view server, const std::vector<std::string>& skipped,
+  std::optional<claim> claim_batch(std::string_view server, const skipped_batches& skipped,
                                    std::int64_t now, std::int64_t lease_s) override {
     return claim_first(false, server, skipped, now, lease_s);
   }
 
-  std::optional<claim> claim_ending(std::string_view server,
-                                    const std::vector<std::string>& skipped, std::int64_t now,
-                                    std::int64_t lease_s) override {
+  std::optional<claim> claim_ending(std::string_view server, const skipped_batches& skipped,
+                                    std::int64_t now, std::int64_t lease_s) override {
     return claim_first(true, server, skipped, now, lease_s);
   }
 
@@ -385,7 +385,7 @@ class sqlite_store final : public batch_store {
   }
 
   std::optional<claim> claim_first(bool ending, std::string_view server,
-                                   const std::vector<std::string>& skipped, std::int64_t now,
+                                   const skipped_batches& skipped, std::int64_t now,
                                    std::int64_t lease_s) {
     const std::lock_guard lock(one_at_a_time_);
     sqlite_transaction transaction(database_);
@@ -403,10 +403,11 @@ class sqlite_store final : public batch_store {
 
   // Returns the batch to claim next, and the epoch of its last claim. `ending`: only a batch that
   // has nothing left to do but to end.
-  std::optional<claim> first_free(bool ending, const std::vector<std::string>& skipped,
-                                  std::int64_t now) {
+  std::optional<claim> first_free(bool ending, const skipped_batches& skipped, std::int64_t now) {
+    const std::unordered_set<std::string_view> ids(skipped.ids.begin(), skipped.ids.end());
+    const std::unordered_set<std::string_view> owners(skipped.owners.begin(), skipped.owners.end());
     auto row = prepare(
-        "SELECT id, epoch FROM batches WHERE {} AND (server IS NULL OR lease_until <= ?) {}"
+        "SELECT id, owner, epoch FROM batches WHERE {} AND (server IS NULL OR lease_until <= ?) {}"
         "ORDER BY priority DESC, created_at, sequence",
         is_open_batch, ending ? fmt::format("AND ({} OR expires_at <= ?) ", is_ending_batch) : "");
     row.put(now);
@@ -414,8 +415,9 @@ class sqlite_store final : public batch_store {
     while (row.step()) {
       claim found;
       found.batch = row.get_text();
+      const std::string owner = row.get_text();
       found.epoch = static_cast<std::uint64_t>(row.get_number());
-      if (std::ranges::find(skipped, found.batch) == skipped.end()) return found;
+      if (!ids.contains(found.batch) && !owners.contains(owner)) return found;
     }
     return std::nullopt;
   }

@@ -410,6 +410,27 @@ TEST_F(waiting_runners, ABatchThatIsLostToAnotherServerIsLeft) {
   EXPECT_LE(time.since_start() - lost, 30);
 }
 
+TEST_F(waiting_runners, LeasesAreRenewedWhileASlowStoreGivesManyOthers) {
+  const std::string first = create(lines(1));
+  runner();
+  run([&] { return waits(first); });
+  std::vector<std::string> others;
+  for (int n = 0; n < 6; ++n) others.push_back(create(lines(1)));
+  bool inside = false;
+  bool lost = false;
+  records.on_call = [&](std::string_view call) {
+    if (call != "claim_batch" || inside) return;
+    inside = true;
+    time.advance(25s);
+    lost = lost || records.claim_batch("another", {others, {}}, unix_now(), 60);
+    inside = false;
+  };
+  run([&] {
+    return std::all_of(others.begin(), others.end(), [&](auto& id) { return waits(id); });
+  });
+  EXPECT_FALSE(lost);
+}
+
 struct limited_runners : server_rig {
   limited_runners() {
     keys = access_keys(
@@ -505,6 +526,67 @@ TEST_F(limited_runners, TheBudgetOfAKeyCoversAllItsBatches) {
   const usd spent = batch(one).progress.cost + runner().live(other)->progress.cost;
   EXPECT_LE(spent, *usd::parse("0.0005"));
   EXPECT_GT(spent, *usd::parse("0.0004")) << "most of it can be used";
+}
+
+// Counts the calls about claims.
+struct counted_runners : limited_runners {
+  counted_runners() { runner_settings.first_wait = 1h; }
+  ~counted_runners() override { abort(); }
+  void add_batches_of_bob(int count) {
+    for (int n = 0; n < count; ++n) create(lines(1), of_bob);
+    pass(1min);
+  }
+  std::size_t calls_in(duration length) {
+    std::size_t count = 0;
+    records.on_call = [&](std::string_view call) {
+      if (call == "claim_batch" || call == "claim_owner" || call == "release") ++count;
+    };
+    pass(length);
+    records.on_call = [](std::string_view) {};
+    return count;
+  }
+};
+
+TEST_F(counted_runners, BatchesThatWaitForTheirKeyCostNothingWhenAnotherBatchEnds) {
+  const std::string first = create(lines(200), of_bob);
+  runner();
+  run([&] { return runner().live(first) && !runner().live(first)->waits.empty(); });
+  std::vector<std::size_t> counts;
+  for (const int more : {1, 49}) {
+    add_batches_of_bob(more);
+    const std::string other = create(lines(1), of_alice);
+    counts.push_back(calls_in(1min));
+    EXPECT_TRUE(has_ended(other));
+  }
+  EXPECT_LE(counts[1], counts[0] + 1);
+}
+
+TEST_F(counted_runners, BatchesThatWaitForAnotherServerCostNothingAtEachPoll) {
+  runner_settings.shares_store = true;
+  create(lines(1), of_bob);
+  const auto elsewhere = records.claim_batch("another", {}, unix_now(), 86400);
+  ASSERT_TRUE(elsewhere && records.claim_owner(*elsewhere, unix_now()));
+  runner();
+  std::vector<std::size_t> counts;
+  for (const int more : {1, 49}) {
+    add_batches_of_bob(more);
+    counts.push_back(calls_in(1min));
+  }
+  EXPECT_LE(counts[1], counts[0] + 4) << "one more poll at most";
+  EXPECT_EQ(relay.calls.size(), 0U);
+}
+
+TEST_F(counted_runners, BatchesWithoutTheirKeyCostNothingWhenAnotherBatchEnds) {
+  keys = access_keys("[[key]]\nname = \"alice\"\nkey = \"sk-alice-0123456789\"\n", "keys.toml");
+  runner();
+  std::vector<std::size_t> counts;
+  for (const int more : {1, 49}) {
+    add_batches_of_bob(more);
+    const std::string other = create(lines(1), of_alice);
+    counts.push_back(calls_in(1min));
+    EXPECT_TRUE(has_ended(other));
+  }
+  EXPECT_LE(counts[1], counts[0] + 1);
 }
 
 // The n-th call of this name fails once, after the batch was claimed.

@@ -54,7 +54,7 @@ class batch_stores : public testing::TestWithParam<store_kind> {
     return store->claim_batch(server, {}, now, 60).value();
   }
   std::string claim_id(const std::vector<std::string>& skipped = {}, std::int64_t now = 100) {
-    const auto claimed = store->claim_batch("server", skipped, now, 60);
+    const auto claimed = store->claim_batch("server", {skipped, {}}, now, 60);
     return claimed ? claimed->batch : "";
   }
   // Adds a batch with this status, and claims it for a server.
@@ -231,6 +231,23 @@ TEST_P(batch_stores, the_highest_priority_is_claimed_first_then_the_oldest) {
   EXPECT_EQ(claim_id(), "");
 }
 
+TEST_P(batch_stores, all_batches_of_an_owner_can_be_left_out) {
+  add_batch("batch_1", 1);
+  add_batch("batch_2", 2);
+  add_batch("batch_3", 3, 0, "bob");
+  add_batch("batch_4", 4, 0, "carol");
+  const auto next = [this](const skipped_batches& skipped) {
+    const auto claimed = store->claim_batch("server", skipped, 100, 60);
+    return claimed ? claimed->batch : "";
+  };
+  EXPECT_EQ(next({{}, {"alice", "bob", "dave"}}), "batch_4");
+  EXPECT_EQ(next({{}, {"alice", "bob"}}), "");
+  EXPECT_EQ(next({{"batch_1"}, {"bob"}}), "batch_2");
+  EXPECT_EQ(next({}), "batch_1");
+  const auto ending = store->claim_ending("server", {{}, {"bob"}}, 1'000'000, 60);
+  EXPECT_NE(ending.value().batch, "batch_3");
+}
+
 TEST_P(batch_stores, a_claim_is_free_when_its_lease_has_run_out) {
   add_batch("batch_1");
   const auto first = store->claim_batch("one", {}, 100, 60);
@@ -245,7 +262,7 @@ TEST_P(batch_stores, a_claim_is_free_when_its_lease_has_run_out) {
 
 TEST_P(batch_stores, a_batch_that_only_has_to_end_can_be_claimed_alone) {
   const auto ending = [this](std::int64_t now, const std::vector<std::string>& skipped = {}) {
-    const auto claimed = store->claim_ending("server", skipped, now, 60);
+    const auto claimed = store->claim_ending("server", {skipped, {}}, now, 60);
     return claimed ? claimed->batch : "";
   };
   for (const char* id : {"running", "decided", "cancelled", "waiting"}) add_batch(id);

@@ -192,7 +192,8 @@ class random_calls {
     switch (below(10)) {
       case 0:
       case 1: {
-        const std::vector<std::string> skipped{batch_id(), batch_id()};
+        skipped_batches skipped{{batch_id(), batch_id()}, {}};
+        if (chance(4)) skipped.owners.push_back(owner());
         const bool ending = chance(3);
         const auto made = both([&](batch_store& store) {
           return ending ? store.claim_ending(at, skipped, now_, lease)

@@ -121,14 +121,13 @@ class memory_store final : public store::batch_store {
     return call_spend_[std::string(owner)] += amount;
   }
 
-  std::optional<claim> claim_batch(std::string_view server, const std::vector<std::string>& skipped,
+  std::optional<claim> claim_batch(std::string_view server, const store::skipped_batches& skipped,
                                    std::int64_t now, std::int64_t lease_s) override {
     on_call("claim_batch");
     return claim_first(server, skipped, now, lease_s, [](const batch_record&) { return true; });
   }
-  std::optional<claim> claim_ending(std::string_view server,
-                                    const std::vector<std::string>& skipped, std::int64_t now,
-                                    std::int64_t lease_s) override {
+  std::optional<claim> claim_ending(std::string_view server, const store::skipped_batches& skipped,
+                                    std::int64_t now, std::int64_t lease_s) override {
     return claim_first(server, skipped, now, lease_s, [now](const batch_record& batch) {
       return batch.end || batch.status == store::batch_status::cancelling ||
              batch.expires_at <= now;
@@ -238,14 +237,15 @@ class memory_store final : public store::batch_store {
   };
 
   template <typename Wanted>
-  std::optional<claim> claim_first(std::string_view server, const std::vector<std::string>& skipped,
+  std::optional<claim> claim_first(std::string_view server, const store::skipped_batches& skipped,
                                    std::int64_t now, std::int64_t lease_s, Wanted wanted) {
     entry* best = nullptr;
     for (entry& each : batches_) {
       const batch_record& record = each.record;
       if (store::has_ended(record.status) || !wanted(record)) continue;
       if (!each.server.empty() && each.lease_until > now) continue;
-      if (std::ranges::find(skipped, record.id) != skipped.end()) continue;
+      if (std::ranges::find(skipped.ids, record.id) != skipped.ids.end()) continue;
+      if (std::ranges::find(skipped.owners, record.owner) != skipped.owners.end()) continue;
       if (best != nullptr && record.priority < best->record.priority) continue;
       if (best != nullptr && record.priority == best->record.priority &&
           record.created_at >= best->record.created_at) {
