@@ -33,7 +33,7 @@ struct postgres_options {
   /// If a transaction waits longer for its client, PostgreSQL ends it. So a frozen process does not
   /// hold locks.
   std::chrono::milliseconds idle_timeout{10'000};
-  /// How long a call retries while the database cannot be reached.
+  /// How long a call retries while the database cannot be reached, from its first failure on.
   std::chrono::milliseconds patience{10'000};
   /// Maximum number of open connections. If all are in use, a call waits for a free one.
   std::size_t most_connections = 4;

@@ -59,13 +59,17 @@ struct postgres_database::parts {
 
 namespace {
 
-// Decides when to try again and when to give up.
+// Decides when to try again and when to give up. The patience begins with the first failure, so
+// that a call which was slow before it failed is tried again, too.
 class retries {
  public:
-  explicit retries(std::chrono::milliseconds patience) : until_(clock_type::now() + patience) {}
-  /// Waits a little and returns true; returns false if it is time to give up.
+  explicit retries(std::chrono::milliseconds patience) : patience_(patience) {}
+  /// Call it after a failure. Waits a little and returns true; returns false if it is time to give
+  /// up.
   bool another() {
-    if (clock_type::now() + pause_ > until_) return false;
+    const auto now = clock_type::now();
+    if (!until_) until_ = now + patience_;
+    if (now + pause_ > *until_) return false;
     static thread_local std::minstd_rand random{std::random_device{}()};
     // The pause is random, from half of its length to its full length, so that conflicting clients
     // do not conflict again.
@@ -76,7 +80,8 @@ class retries {
   }
 
  private:
-  clock_type::time_point until_;
+  const std::chrono::milliseconds patience_;
+  std::optional<clock_type::time_point> until_;
   std::chrono::milliseconds pause_ = first_pause;
 };
 

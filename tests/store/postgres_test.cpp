@@ -175,6 +175,20 @@ TEST_F(postgres_layer, a_restart_of_the_database_is_not_noticed) {
   EXPECT_EQ(count(), 2);
 }
 
+TEST_F(postgres_layer, a_long_call_is_tried_again_like_a_short_one) {
+  postgres_options options = options_for(server.url());
+  options.patience = std::chrono::milliseconds{200};
+  postgres_database hasty(options);
+  int runs = 0;
+  hasty.transact([&](postgres_transaction& in) {
+    if (++runs > 1) return;
+    in.run("SELECT pg_sleep(0.5)");
+    server.kill();
+    server.start();
+  });
+  EXPECT_EQ(runs, 2);
+}
+
 // Lets the first `count` transactions lose their connection during COMMIT.
 void cut_commits(postgres_database& database, int count) {
   database.transact([count](postgres_transaction& in) {
