@@ -13,7 +13,7 @@ constexpr std::int64_t schema_lock = 0x736c75696365;
 
 // `sequence` is the order of insertion; it orders records of the same second. Times are Unix
 // seconds. Amounts are decimal texts, as usd::to_string() writes them.
-constexpr std::array<std::string_view, 3> steps{
+constexpr std::array<std::string_view, 4> steps{
     // 1: files, batches, and their bytes.
     R"(
     CREATE TABLE sluice.files (
@@ -127,6 +127,17 @@ constexpr std::array<std::string_view, 3> steps{
       due_at bigint NOT NULL
     );
     CREATE INDEX announcements_due ON sluice.announcements (due_at);
+    )",
+    // 4: what the ended batches of an owner have spent, in an index that has all that the sum
+    // needs.
+    // The column is NULL while a batch is open. An index of `spent` itself would change each time
+    // the progress of a batch is stored, and with it every index of the row.
+    R"(
+    ALTER TABLE sluice.batches ADD COLUMN ended_spent numeric GENERATED ALWAYS AS (
+      CASE WHEN status IN ('validating', 'in_progress', 'finalizing', 'cancelling') THEN NULL
+      ELSE spent::numeric END) STORED;
+    CREATE INDEX batches_ended_spent ON sluice.batches (owner) INCLUDE (id, ended_spent)
+      WHERE ended_spent IS NOT NULL;
     )",
 };
 

@@ -177,15 +177,10 @@ class postgres_store final : public batch_store {
   }
 
   usd spent_by_others(std::string_view owner, std::string_view batch) override {
-    const auto rows =
-        database_.read("SELECT spent FROM sluice.batches WHERE owner = $1 AND id <> $2",
-                       parameters().put(owner).put(batch));
-    usd spent;
-    for (std::size_t n = 0; n < rows.size(); ++n) {
-      postgres_row row(rows, n, name_);
-      spent += get_amount(row);
-    }
-    return spent;
+    const auto rows = database_.read(spent_by_others_sql(), parameters().put(owner).put(batch));
+    postgres_row row(rows, 0, name_);
+    const usd billions = *usd::parse("1000000000") * row.get_number();
+    return billions + get_amount(row);
   }
 
   // If the outcome of COMMIT is unknown, this is an error, because a second run would add the
@@ -558,6 +553,17 @@ class postgres_store final : public batch_store {
 };
 
 }  // namespace
+
+// One statement, so that a batch that ends meanwhile is counted once. A sum may be larger than what
+// usd::parse() reads, so the billions of dollars have a column of their own.
+std::string spent_by_others_sql() {
+  return fmt::format(
+      "WITH total AS MATERIALIZED (SELECT (SELECT coalesce(sum(ended_spent), 0) FROM "
+      "sluice.batches WHERE owner = $1 AND id <> $2 AND ended_spent IS NOT NULL) + (SELECT "
+      "coalesce(sum(spent::numeric), 0) FROM sluice.batches WHERE owner = $1 AND id <> $2 AND {}) "
+      "AS spent) SELECT div(spent, 1000000000)::bigint, mod(spent, 1000000000) FROM total",
+      is_open_batch);
+}
 
 std::unique_ptr<batch_store> open_postgres_store(postgres_database& database, lease_clock clock) {
   return std::make_unique<postgres_store>(database, clock);

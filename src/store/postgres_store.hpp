@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "store/batch_store.hpp"
 #include "store/postgres.hpp"
@@ -19,5 +20,9 @@ enum class lease_clock : std::uint8_t {
 /// the same time. The database must outlive the store. Throws store_error.
 std::unique_ptr<batch_store> open_postgres_store(postgres_database& database,
                                                  lease_clock clock = lease_clock::database);
+
+/// The statement that adds up what the batches of the owner $1 have spent, except the batch $2. For
+/// tests of its plan.
+std::string spent_by_others_sql();
 
 }  // namespace sluice::store

@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "store/postgres_schema.hpp"
 #include "store/postgres_stores.hpp"
 #include "store/records.hpp"
 #include "support/temp_dir.hpp"
@@ -13,7 +14,10 @@ namespace sluice::store {
 namespace {
 
 using test::temp_dir;
+using testing::AllOf;
 using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
 using testing::Pair;
 using kind = file_change::kind;
 
@@ -161,6 +165,50 @@ TEST_F(postgres_files, a_claim_that_is_lost_writes_nothing) {
   ASSERT_TRUE(store->refuse_lines(held, {}, 110));
   files->drop("batch_1");
   EXPECT_EQ(rows("batch_pieces"), 0);
+}
+
+// With many batches, the sum comes from the indexes alone.
+TEST_F(postgres_files, what_a_key_has_spent_is_not_read_from_each_of_its_batches) {
+  database.transact([](postgres_transaction& in) {
+    in.run_all(
+        "INSERT INTO sluice.batches (id, owner, endpoint, input_file_id, completion_window, "
+        "status, "
+        "errors, created_at, expires_at, priority, estimate, requests_total, requests_completed, "
+        "requests_failed, input_tokens, cached_tokens, output_tokens, reasoning_tokens, "
+        "total_tokens, cost, unpriced, spent) SELECT 'batch_' || n, 'key-' || n % 2, '/v1', 'in', "
+        "'24h', CASE WHEN n < 5 THEN 'in_progress' ELSE 'completed' END, '[]', n, n, 0, '', 1, 1, "
+        "0, 1, 0, 1, 0, 2, '1', 0, '0.000000000000000001' FROM generate_series(1, 3000) n");
+  });
+  database.read("VACUUM (ANALYZE) sluice.batches");
+  std::string plan;
+  database.transact([&](postgres_transaction& in) {
+    const auto lines = in.run("EXPLAIN " + spent_by_others_sql(),
+                              postgres_parameters().put("key-1").put("batch_7"));
+    for (std::size_t n = 0; n < lines.size(); ++n) plan += std::string(lines.text(n, 0)) + "\n";
+  });
+  EXPECT_THAT(plan, AllOf(HasSubstr("Index Only Scan using batches_ended_spent"),
+                          Not(HasSubstr("batches_of_owner")), Not(HasSubstr("Seq Scan"))));
+  EXPECT_EQ(store->spent_by_others("key-1", "batch_7").to_string(), "0.000000000000001499");
+}
+
+TEST_F(postgres_files, the_batches_of_an_older_version_count) {
+  empty_postgres();
+  const postgres_part all = postgres_batches();
+  migrate(database, {all.name, all.steps.first(3)});
+  database.transact([](postgres_transaction& in) {
+    for (const char* status : {"in_progress", "completed", "failed"}) {
+      in.run(
+          "INSERT INTO sluice.batches (id, owner, endpoint, input_file_id, completion_window, "
+          "status, errors, created_at, expires_at, priority, estimate, requests_total, "
+          "requests_completed, requests_failed, input_tokens, cached_tokens, output_tokens, "
+          "reasoning_tokens, total_tokens, cost, unpriced, spent) VALUES ($1, 'alice', '/v1', "
+          "'in', '24h', $1, '[]', 1, 2, 0, '', 1, 1, 0, 1, 0, 1, 0, 2, '1', 0, '1.25')",
+          postgres_parameters().put(status));
+    }
+  });
+  store = open_postgres_store(database, lease_clock::caller);
+  EXPECT_EQ(store->spent_by_others("alice", "").to_string(), "3.75");
+  EXPECT_EQ(store->spent_by_others("alice", "completed").to_string(), "2.5");
 }
 
 TEST_F(postgres_files, one_server_at_a_time_runs_batches_of_an_owner_with_a_budget) {
