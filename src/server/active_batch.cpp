@@ -209,7 +209,7 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::va
     } else {
       if (parent_.options_.announce_ends) parent_.records_.announce(claim_, unix_now());
       failed = parent_.records_.refuse_lines(claim_, input.errors, unix_now());
-      parent_.folder_.remove_batch(batch_.id);
+      parent_.folder_.remove_batch(batch_.id, batch_.input_file_id);
     }
   });
   if (failed) note_end(batch_status::failed);
@@ -422,7 +422,7 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::fi
                                     record(made.error_bytes, batch_.end->error_file_id, "error")};
     if (parent_.options_.announce_ends) parent_.records_.announce(claim_, now);
     ended = parent_.records_.finish(claim_, end, now);
-    if (ended) parent_.folder_.remove_batch(batch_.id);
+    if (ended) parent_.folder_.remove_batch(batch_.id, batch_.input_file_id);
   });
   if (ended) note_end(batch_.end->ending);
   parent_.say(severity::info, batch_.id,

@@ -235,7 +235,8 @@ struct batch_server::parts {
           }
         }
         if (first) std::rethrow_exception(first);
-        if (++sweeps % sweeps_an_hour == 0) folder.remove_stale_copies(*records);
+        // Also soon after the start. The start itself does not depend on it.
+        if (sweeps++ % sweeps_an_hour == 0) folder.remove_stale_copies(*records);
       });
     } catch (const store::store_error& fault) {
       figures.store_failed();

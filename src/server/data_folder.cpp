@@ -253,9 +253,11 @@ void data_folder::remove_file(std::string_view id) {
   }
 }
 
-void data_folder::remove_batch(std::string_view id) {
+void data_folder::remove_batch(std::string_view id, std::string_view input) {
   remove_tree(batch(id));
-  if (shared_ != nullptr) shared_->drop(id);
+  if (shared_ == nullptr) return;
+  shared_->drop(id);
+  if (!input.empty()) shared_->release(input);
 }
 
 void data_folder::remove_stale_copies(store::batch_store& records) {
@@ -320,7 +322,6 @@ void data_folder::sweep(store::batch_store& records, const std::vector<std::stri
   for (const auto& name : names_in(path_ + "/batches")) {
     if (is_object_id(name, "batch_") && !open.contains(name)) remove_batch(name);
   }
-  if (shared_ != nullptr) shared_->sweep();
 }
 
 }  // namespace sluice::server

@@ -95,13 +95,16 @@ class data_folder {
   /// nothing if that file has its bytes already, or if `from` does not exist.
   void publish_copy(const std::string& from, std::string_view id);
   void remove_file(std::string_view id);
-  void remove_batch(std::string_view id);
+  /// `input`: the id of the batch's input file, whose bytes are released, too. The batch must have
+  /// ended then. Empty: the input stays.
+  void remove_batch(std::string_view id, std::string_view input = {});
   /// Removes local copies of files and batches that other servers have removed or ended, and
   /// remains of crashes in the shared store. Call it from time to time. Without a shared store it
   /// does nothing.
   void remove_stale_copies(store::batch_store& records);
   /// Removes the remains of crashes: drafts, files without a record, folders of ended batches. Call
-  /// it before anything else uses the folder.
+  /// it before anything else uses the folder. What is left in a shared store is removed later, by
+  /// remove_stale_copies().
   ///
   /// If the last sync of a change fails, the store refuses the change, but after a crash it may
   /// find the change complete. A file that was emptied for that reason loses its record again, if

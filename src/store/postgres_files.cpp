@@ -4,6 +4,7 @@
 #include <zstd.h>
 
 #include <algorithm>
+#include <exception>
 
 namespace sluice::store {
 namespace {
@@ -15,6 +16,8 @@ constexpr std::size_t piece_size = std::size_t{1} << 20;
 constexpr int zstd_level = 1;
 // Number of rows that are read at once: up to 16 MiB.
 constexpr std::int64_t pieces_at_once = 16;
+// Number of files, and number of batches, that one sweep removes at most.
+constexpr std::int64_t most_swept = 1000;
 
 constexpr std::string_view is_open =
     "status IN ('validating', 'in_progress', 'finalizing', 'cancelling')";
@@ -163,20 +166,18 @@ class postgres_files final : public shared_files {
   }
 
   void sweep() override {
-    database_.transact(
-        [&](postgres_transaction& in) {
-          in.run(fmt::format(
-              "WITH gone AS (DELETE FROM sluice.contents WHERE stored_at < now() - interval '1 "
-              "hour' AND NOT {} RETURNING id) DELETE FROM sluice.pieces USING gone WHERE pieces.id "
-              "= gone.id",
-              is_needed()));
-          const auto ended = in.run(fmt::format(
-              "SELECT DISTINCT batch FROM sluice.batch_files WHERE NOT EXISTS (SELECT 1 "
-              "FROM sluice.batches WHERE batches.id = batch_files.batch AND {})",
-              is_open));
-          for (std::size_t n = 0; n < ended.size(); ++n) drop_in(in, ended.text(n, 0));
-        },
-        if_unclear::run_again);
+    std::exception_ptr first;
+    sweep_each(
+        fmt::format("SELECT id FROM sluice.contents WHERE stored_at < now() - interval '1 hour' "
+                    "AND NOT {} LIMIT $1",
+                    is_needed()),
+        [this](std::string_view id) { release(id); }, first);
+    sweep_each(
+        fmt::format("SELECT DISTINCT batch FROM sluice.batch_files WHERE NOT EXISTS (SELECT 1 FROM "
+                    "sluice.batches WHERE batches.id = batch_files.batch AND {}) LIMIT $1",
+                    is_open),
+        [this](std::string_view batch) { drop(batch); }, first);
+    if (first) std::rethrow_exception(first);
   }
 
  private:
@@ -304,6 +305,20 @@ class postgres_files final : public shared_files {
             .put(position)
             .put(std::uint64_t{bytes.size()})
             .put_bytes(compress(bytes)));
+  }
+
+  // Calls `remove` for each id that the statement finds. Each id has its own transaction, so that a
+  // sweep with too much to remove is not in vain. If an id cannot be removed, the others still are.
+  template <typename Remove>
+  void sweep_each(const std::string& sql, Remove remove, std::exception_ptr& first) {
+    const auto found = database_.read(sql, parameters().put(most_swept));
+    for (std::size_t n = 0; n < found.size(); ++n) {
+      try {
+        remove(found.text(n, 0));
+      } catch (const postgres_error&) {
+        if (!first) first = std::current_exception();
+      }
+    }
   }
 
   static void drop_in(postgres_transaction& in, std::string_view batch) {

@@ -30,8 +30,8 @@ struct file_change {
 };
 
 /// The bytes that the servers of one store share: the files of batch_store, and what a batch writes
-/// while it runs, so that another server can continue the batch. Thread safe. Each call is one
-/// transaction, and blocks. Throws store_error.
+/// while it runs, so that another server can continue the batch. Thread safe. Each call blocks, and
+/// is one transaction, except sweep(). Throws store_error.
 class shared_files {
  public:
   virtual ~shared_files() = default;
@@ -63,7 +63,9 @@ class shared_files {
   /// Removes the files that the batch has written, unless the batch is still open.
   virtual void drop(std::string_view batch) = 0;
 
-  /// Removes the remains of crashes: bytes that nothing needs and that are at least an hour old.
+  /// Removes the remains of crashes: bytes that nothing needs and that are at least an hour old,
+  /// and files of batches that have ended. A call removes a limited number. Each file and each
+  /// batch is one transaction, so an error does not bring back what was removed before.
   virtual void sweep() = 0;
 };
 

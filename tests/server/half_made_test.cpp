@@ -236,6 +236,16 @@ TEST_F(shared_half_made, after_a_commit_with_an_unknown_outcome_the_store_keeps_
   EXPECT_EQ(get("/v1/files/" + *stored.begin() + "/content").body, lines(4));
 }
 
+TEST_F(shared_half_made, the_input_of_a_batch_is_freed_with_the_batch_if_its_file_is_gone) {
+  const std::string id = upload(lines(2)).json()["id"];
+  ASSERT_TRUE(copies.take_input(id, "batch_AAAAAAAAAAAAAAAAAAAAAAAA"));
+  copies.remove_batch("batch_AAAAAAAAAAAAAAAAAAAAAAAA", id);
+  EXPECT_EQ(shared.files.size(), 1U) << "its file is still there";
+  ASSERT_TRUE(records.remove_file("", id));
+  copies.remove_batch("batch_AAAAAAAAAAAAAAAAAAAAAAAA", id);
+  EXPECT_THAT(shared.files, IsEmpty());
+}
+
 TEST_F(half_made, a_file_that_cannot_be_read_to_its_end_closes_the_connection) {
   const std::string id = upload(lines(2)).json()["id"];
   fs::resize_file(folder.file(id), lines(1).size());

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <chrono>
 #include <map>
 #include <string>
 
@@ -115,6 +116,43 @@ TEST_F(postgres_files, a_sweep_removes_what_nothing_needs) {
   files->sweep();
   EXPECT_EQ(rows("batch_files"), 0);
   EXPECT_EQ(rows("batch_pieces"), 0);
+}
+
+TEST_F(postgres_files, a_sweep_removes_many_files_and_batches) {
+  database.transact([](postgres_transaction& in) {
+    in.run_all(
+        "INSERT INTO sluice.contents (id, bytes, stored_at) "
+        "SELECT 'file-' || n, 1, now() - interval '2 hours' FROM generate_series(1, 250) n;"
+        "INSERT INTO sluice.pieces (id, number, bytes) "
+        "SELECT 'file-' || n, 0, 'x' FROM generate_series(1, 250) n;"
+        "INSERT INTO sluice.batch_files (batch, file, name) "
+        "SELECT 'batch_' || n, f, 'out' || f FROM generate_series(1, 250) n, "
+        "generate_series(1, 3) f");
+  });
+  files->sweep();
+  for (const char* table : {"contents", "pieces", "batch_files"})
+    EXPECT_EQ(rows(table), 0) << table;
+}
+
+TEST_F(postgres_files, a_file_that_cannot_be_removed_now_does_not_keep_the_others) {
+  for (const char* id : {"file-1", "file-2", "file-3"}) add(id, "x");
+  database.transact([](postgres_transaction& in) {
+    in.run("UPDATE sluice.contents SET stored_at = now() - interval '2 hours'");
+  });
+  postgres_options options;
+  options.url = test::postgres_server::shared().url() + "?options=-c%20lock_timeout%3D50";
+  options.idle_timeout = std::chrono::minutes{10};
+  postgres_connection other(options);
+  other.begin();
+  other.run("SELECT 1 FROM sluice.contents WHERE id = 'file-2' FOR UPDATE");
+  postgres_database hasty(options);
+  EXPECT_THROW(open_postgres_files(hasty)->sweep(), store_error);
+  EXPECT_EQ(fetch("file-1"), std::nullopt);
+  EXPECT_EQ(fetch("file-2"), "x");
+  EXPECT_EQ(fetch("file-3"), std::nullopt);
+  other.roll_back();
+  files->sweep();
+  EXPECT_EQ(fetch("file-2"), std::nullopt);
 }
 
 TEST_F(postgres_files, a_batch_writes_its_files_as_on_a_disk) {
