@@ -215,26 +215,36 @@ class postgres_files final : public shared_files {
     return to - from;
   }
 
-  // Writes consecutive appends to one file as one row.
+  // Writes appends as rows of at most `piece_size` bytes. A row may have the bytes of several
+  // consecutive appends to one file. If appends are written again, with others after them, the rows
+  // begin at the same positions.
   static void append(postgres_transaction& in, std::string_view batch,
                      std::span<const file_change> changes) {
     std::vector<std::int64_t> files;
     std::vector<std::int64_t> positions;
     std::vector<std::int64_t> sizes;
     std::vector<std::string> frames;
-    for (std::size_t at = 0; at < changes.size();) {
-      const file_change& first = changes[at];
-      std::string bytes = first.bytes;
-      for (++at; at < changes.size() && changes[at].file == first.file &&
-                 changes[at].position == first.position + bytes.size() &&
-                 bytes.size() + changes[at].bytes.size() <= piece_size;
-           ++at) {
-        bytes += changes[at].bytes;
+    std::string row;
+    const auto end_row = [&](std::int64_t file, std::uint64_t end) {
+      if (row.empty()) return;
+      files.push_back(file);
+      positions.push_back(static_cast<std::int64_t>(end - row.size()));
+      sizes.push_back(static_cast<std::int64_t>(row.size()));
+      frames.push_back(compress(row));
+      row.clear();
+    };
+    for (std::size_t n = 0; n < changes.size(); ++n) {
+      const auto& [what, file, position, bytes, name] = changes[n];
+      for (std::size_t at = 0; at < bytes.size();) {
+        const std::size_t part = std::min(piece_size - row.size(), bytes.size() - at);
+        row.append(bytes, at, part);
+        at += part;
+        if (row.size() == piece_size) end_row(file, position + at);
       }
-      files.push_back(first.file);
-      positions.push_back(static_cast<std::int64_t>(first.position));
-      sizes.push_back(static_cast<std::int64_t>(bytes.size()));
-      frames.push_back(compress(bytes));
+      const std::uint64_t end = position + bytes.size();
+      const bool goes_on =
+          n + 1 < changes.size() && changes[n + 1].file == file && changes[n + 1].position == end;
+      if (!goes_on) end_row(file, end);
     }
     const std::vector<std::string_view> views(frames.begin(), frames.end());
     in.run(

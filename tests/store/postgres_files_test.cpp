@@ -155,6 +155,24 @@ TEST_F(postgres_files, a_file_that_cannot_be_removed_now_does_not_keep_the_other
   EXPECT_EQ(fetch("file-2"), std::nullopt);
 }
 
+TEST_F(postgres_files, bytes_that_come_at_once_are_stored_in_pieces) {
+  constexpr std::size_t piece = std::size_t{1} << 20U;
+  std::string large;
+  for (int n = 0; large.size() <= 3 * piece; ++n) large += std::to_string(n * 7919);
+  large.resize(3 * piece + 1);
+  const claim held = claim_batch("batch_1");
+  const std::vector changes{create(1, "out"), append(1, 0, large)};
+  for (int n = 0; n < 2; ++n) {
+    ASSERT_TRUE(files->write(held, changes));
+    EXPECT_EQ(rows("batch_pieces"), 4);
+    EXPECT_TRUE(of_batch("batch_1").at("out") == large);
+  }
+  const std::size_t rest = piece + piece / 2;
+  ASSERT_TRUE(files->write(
+      held, std::vector{file_change{kind::truncate, 1, rest, {}, {}}, append(1, rest, "X")}));
+  EXPECT_TRUE(of_batch("batch_1").at("out") == large.substr(0, rest) + "X");
+}
+
 TEST_F(postgres_files, a_batch_writes_its_files_as_on_a_disk) {
   const claim held = claim_batch("batch_1");
   ASSERT_TRUE(
