@@ -74,11 +74,33 @@ bool refuses_commit(std::string_view state) {
                   why));
 }
 
-// Checks the URL before libpq does. For these faults, libpq's message would quote the rest of a
-// password with special characters.
+// The parts of a URL, as libpq reads it: the user and the password end at the first '@', unless a
+// '/' comes before it.
+struct url_parts {
+  std::string_view user;  // with the password
+  std::string_view hosts;
+  std::string_view path;
+  std::string_view query;
+};
+url_parts parts_of(std::string_view url) {
+  url_parts parts;
+  url.remove_prefix(url.find("://") + 3);
+  if (const auto at = url.find_first_of("@/"); at != url.npos && url[at] == '@') {
+    parts.user = url.substr(0, at);
+    url.remove_prefix(at + 1);
+  }
+  parts.hosts = url.substr(0, url.find_first_of("/?"));
+  url.remove_prefix(parts.hosts.size());
+  parts.path = url.substr(0, url.find('?'));
+  url.remove_prefix(parts.path.size());
+  parts.query = url.substr(std::min<std::size_t>(1, url.size()));
+  return parts;
+}
+
+// Checks the URL before libpq does. With these faults, the rest of a password with special
+// characters would be in a message of libpq or in the name of the database.
 void check_url(std::string_view url) {
   if (!is_postgres_url(url)) refuse_url("is not the URL of a PostgreSQL");
-  url.remove_prefix(url.find("://") + 3);
   for (auto at = url.find('%'); at != url.npos; at = url.find('%', at + 1)) {
     constexpr std::string_view digits = "0123456789abcdefABCDEF";
     const std::string_view code = url.substr(at + 1, 2);
@@ -86,10 +108,15 @@ void check_url(std::string_view url) {
       refuse_url("the URL has a '%' without two hexadecimal digits");
     }
   }
-  const std::string_view authority = url.substr(0, url.find_first_of("/?#"));
-  if (std::ranges::count(authority, '@') > 1) refuse_url("the URL has a second '@'");
-  std::string_view hosts = authority;
-  if (const auto at = authority.find('@'); at != authority.npos) hosts.remove_prefix(at + 1);
+  const url_parts parts = parts_of(url);
+  std::string_view hosts = parts.hosts;
+  if (hosts.find('@') != hosts.npos) refuse_url("the URL has a second '@'");
+  if (parts.path.find('@') != url.npos) refuse_url("the URL has an '@' in the database's name");
+  for (std::string_view query = parts.query; !query.empty();) {
+    const std::string_view parameter = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(parameter.size() + 1, query.size()));
+    if (parameter.find('=') == url.npos) refuse_url("a parameter in the URL has no '='");
+  }
   while (!hosts.empty()) {
     const std::string_view host = hosts.substr(0, hosts.find(','));
     hosts.remove_prefix(std::min(host.size() + 1, hosts.size()));
@@ -107,12 +134,9 @@ std::string_view password_in(std::string_view url) {
     url.remove_prefix(given + std::string_view("password=").size());
     return url.substr(0, url.find('&'));
   }
-  url.remove_prefix(url.find("://") + 3);
-  url = url.substr(0, url.find_first_of("/?#"));
-  const auto at = url.rfind('@');
-  const auto colon = url.find(':');
-  if (at == url.npos || colon > at) return {};
-  return url.substr(colon + 1, at - colon - 1);
+  const std::string_view user = parts_of(url).user;
+  const auto colon = user.find(':');
+  return colon == user.npos ? std::string_view() : user.substr(colon + 1);
 }
 
 }  // namespace
