@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <exception>
 
+#include "store/record_columns.hpp"
+
 namespace sluice::store {
 namespace {
 
@@ -18,9 +20,6 @@ constexpr int zstd_level = 1;
 constexpr std::int64_t pieces_at_once = 16;
 // Number of files, and number of batches, that one sweep removes at most.
 constexpr std::int64_t most_swept = 1000;
-
-constexpr std::string_view is_open =
-    "status IN ('validating', 'in_progress', 'finalizing', 'cancelling')";
 
 std::string compress(std::string_view bytes) {
   std::string frame(ZSTD_compressBound(bytes.size()), '\0');
@@ -157,9 +156,10 @@ class postgres_files final : public shared_files {
   void drop(std::string_view batch) override {
     database_.transact(
         [&](postgres_transaction& in) {
-          const auto open = in.run(
-              fmt::format("SELECT 1 FROM sluice.batches WHERE id = $1 AND {} FOR SHARE", is_open),
-              parameters().put(batch));
+          const auto open =
+              in.run(fmt::format("SELECT 1 FROM sluice.batches WHERE id = $1 AND {} FOR SHARE",
+                                 is_open_batch),
+                     parameters().put(batch));
           if (open.empty()) drop_in(in, batch);
         },
         if_unclear::run_again);
@@ -175,7 +175,7 @@ class postgres_files final : public shared_files {
     sweep_each(
         fmt::format("SELECT DISTINCT batch FROM sluice.batch_files WHERE NOT EXISTS (SELECT 1 FROM "
                     "sluice.batches WHERE batches.id = batch_files.batch AND {}) LIMIT $1",
-                    is_open),
+                    is_open_batch),
         [this](std::string_view batch) { drop(batch); }, first);
     if (first) std::rethrow_exception(first);
   }
@@ -187,7 +187,7 @@ class postgres_files final : public shared_files {
         "(EXISTS (SELECT 1 FROM sluice.files WHERE files.id = contents.id) OR "
         "EXISTS (SELECT 1 FROM sluice.batches WHERE {} AND contents.id IN (batches.input_file_id, "
         "batches.ending_output_file_id, batches.ending_error_file_id)))",
-        is_open);
+        is_open_batch);
   }
 
   [[noreturn]] void damaged(std::string_view what) const {

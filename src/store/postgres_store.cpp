@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "store/batch_life.hpp"
@@ -45,11 +44,6 @@ std::string numbered_placeholders(std::string_view columns, int first = 1) {
   const auto count = std::ranges::count(columns, ',') + 1;
   for (int n = 0; n < count; ++n) places += fmt::format("{}${}", n == 0 ? "" : ", ", first + n);
   return places;
-}
-
-std::int64_t limit_of(std::size_t most) {
-  constexpr std::size_t limit = std::numeric_limits<int>::max();
-  return static_cast<std::int64_t>(std::min(most, limit));
 }
 
 // Files and batches in a PostgreSQL database. Thread safe. Each change first locks the rows on

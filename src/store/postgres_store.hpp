@@ -11,7 +11,7 @@ namespace sluice::store {
 
 /// The clock that decides when a lease ends.
 enum class lease_clock : std::uint8_t {
-  database,  ///< PostgreSQL's clock; calls about claims ignore their `now`
+  database,  ///< PostgreSQL's clock; leases do not depend on the `now` of a call
   caller,    ///< the caller's `now`, for tests
 };
 

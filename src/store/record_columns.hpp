@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -41,6 +44,12 @@ inline constexpr std::string_view is_open_batch =
 /// Condition for open batches that have nothing left to do but to end, apart from those whose
 /// window has ended.
 inline constexpr std::string_view is_ending_batch = "status IN ('finalizing', 'cancelling')";
+
+/// The value of a LIMIT for at most this number of records.
+inline std::int64_t limit_of(std::size_t most) {
+  constexpr std::size_t limit = std::numeric_limits<int>::max();
+  return static_cast<std::int64_t>(std::min(most, limit));
+}
 
 /// Reads a column with an amount of money.
 template <typename Row>

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 #include <mutex>
 #include <unordered_set>
 #include <utility>
@@ -313,11 +312,6 @@ class sqlite_store final : public batch_store {
   template <typename... Parts>
   sqlite_statement prepare(fmt::format_string<const Parts&...> sql, const Parts&... parts) const {
     return {database_, fmt::format(sql, parts...)};
-  }
-
-  static std::int64_t limit_of(std::size_t most) {
-    constexpr std::size_t limit = std::numeric_limits<int>::max();
-    return static_cast<std::int64_t>(std::min(most, limit));
   }
 
   template <typename Record, typename Get>
