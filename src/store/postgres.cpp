@@ -294,7 +294,7 @@ struct postgres_connection::parts {
       names.push_back(parameter);
       values.push_back(value);
     };
-    // Parameters before `dbname` are defaults: the URL replaces them.
+    // Parameters before `dbname` are defaults: the URL replaces them. A service file does not.
     const std::string timeout = fmt::to_string(options.connect_timeout.count());
     if (std::getenv("PGCONNECT_TIMEOUT") == nullptr) add("connect_timeout", timeout.c_str());
     const std::string unanswered = fmt::to_string(options.statement_timeout.count());

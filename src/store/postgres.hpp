@@ -23,10 +23,13 @@ namespace sluice::store {
 
 struct postgres_options {
   /// "postgresql://[user[:password]@][host[:port],…][/database][?parameter=value&…]". Missing parts
-  /// come from a service file, from PG* variables, or are libpq's defaults, as with psql.
+  /// come from a service file, from PG* variables, or are libpq's defaults, as with psql. This
+  /// program has its own defaults for connect_timeout, tcp_user_timeout and target_session_attrs
+  /// (read-write). They replace those of a service file, but not those of the URL and PG*
+  /// variables.
   std::string url;
-  /// Time limit for each host of the URL. The URL, a service file or PGCONNECT_TIMEOUT may set
-  /// another limit.
+  /// Time limit for each host of the URL. The URL or PGCONNECT_TIMEOUT may set another limit; a
+  /// service file cannot.
   std::chrono::seconds connect_timeout{10};
   /// If a statement takes longer, it is ended together with its connection.
   std::chrono::milliseconds statement_timeout{30'000};
