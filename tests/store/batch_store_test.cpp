@@ -517,6 +517,26 @@ TEST_P(batch_stores, what_others_cost_is_exact) {
   EXPECT_EQ(store->spent_by_others("bob", "batch_1"), usd());
 }
 
+// A sum may be larger than the largest amount that is read from a text.
+TEST_P(batch_stores, what_others_cost_has_the_limit_of_every_sum) {
+  const usd large = *usd::parse("1300000000000000000.000000000000000001");
+  usd sum;
+  for (int n = 0; n < 9; ++n) {
+    const std::string id = "batch_" + std::to_string(n);
+    add_batch(id);
+    batch_progress progress;
+    progress.spent = large;
+    const claim held = claim_one();
+    ASSERT_TRUE(store->save_progress(held, progress));
+    if (n % 2 == 0) {
+      ASSERT_TRUE(store->refuse_lines(held, {}, 110));
+    }
+    sum += large;
+    EXPECT_EQ(store->spent_by_others("alice", ""), sum) << n;
+  }
+  EXPECT_EQ(sum.to_string(), "10000000000000000000");
+}
+
 TEST_P(batch_stores, adds_up_exactly_what_the_calls_of_each_owner_cost) {
   EXPECT_EQ(store->add_call_spend("alice", {}), usd()) << "she has made none";
   const usd reserved = *usd::parse("1000000000000.5");
