@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <chrono>
@@ -35,6 +36,8 @@ namespace asio = boost::asio;
 constexpr std::chrono::minutes sweep_interval{1};
 constexpr unsigned sweeps_an_hour = 60;
 constexpr std::size_t most_swept = 1000;  // files per sweep
+// A sweep of a shared store ends after this time. The next one does the rest.
+constexpr std::chrono::seconds longest_sweep{10};
 constexpr std::chrono::seconds shared_poll{2};
 
 nlohmann::ordered_json or_null(const std::optional<usd>& amount) {
@@ -224,10 +227,16 @@ struct batch_server::parts {
   asio::awaitable<void> remove_expired_files() {
     try {
       co_await disk.run([this] {
+        // The end of the server waits for this work.
+        const auto may_go_on = [this, until = time.now() + longest_sweep] {
+          return !stopping && time.now() < until;
+        };
         const auto now = static_cast<std::int64_t>(time.unix_now());
-        // The records are gone, so each file must be tried, even if one cannot be removed.
+        // The records are gone, so each file must be tried, even if one cannot be removed. In a
+        // shared store, a later sweep finds the others too.
         std::exception_ptr first;
         for (const auto& file : records->remove_expired_files(now, most_swept)) {
+          if (shared && !may_go_on()) break;
           try {
             folder.remove_file(file.id);
           } catch (const store::store_error&) {
@@ -236,7 +245,7 @@ struct batch_server::parts {
         }
         if (first) std::rethrow_exception(first);
         // Also soon after the start. The start itself does not depend on it.
-        if (sweeps++ % sweeps_an_hour == 0) folder.remove_stale_copies(*records);
+        if (sweeps++ % sweeps_an_hour == 0) folder.remove_stale_copies(*records, may_go_on);
       });
     } catch (const store::store_error& fault) {
       figures.store_failed();
@@ -276,7 +285,7 @@ struct batch_server::parts {
   http_server::server http;
   clock::timer sweep_timer = 0;
   unsigned sweeps = 0;
-  bool stopping = false;
+  std::atomic<bool> stopping = false;
   bool announced = false;  // the announcer has ended
   wait_queue changed;
 };

@@ -260,11 +260,13 @@ void data_folder::remove_batch(std::string_view id, std::string_view input) {
   if (!input.empty()) shared_->release(input);
 }
 
-void data_folder::remove_stale_copies(store::batch_store& records) {
+void data_folder::remove_stale_copies(store::batch_store& records,
+                                      const std::function<bool()>& may_go_on) {
   if (shared_ == nullptr) return;
   // New files that this server is about to publish have no record yet.
   const auto before = fs::file_time_type::clock::now() - std::chrono::hours{1};
   for (const auto& name : names_in(path_ + "/files")) {
+    if (!may_go_on()) return;
     std::error_code error;
     const auto written = fs::last_write_time(file(name), error);
     if (!error && written < before && is_object_id(name, "file-") && !records.has_file(name)) {
@@ -280,7 +282,7 @@ void data_folder::remove_stale_copies(store::batch_store& records) {
       remove_tree(batch(name));
     }
   }
-  shared_->sweep();
+  shared_->sweep(may_go_on);
 }
 
 void data_folder::restore_input(const store::batch_record& batch) {

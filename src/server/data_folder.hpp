@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -99,9 +100,9 @@ class data_folder {
   /// ended then. Empty: the input stays.
   void remove_batch(std::string_view id, std::string_view input = {});
   /// Removes local copies of files and batches that other servers have removed or ended, and
-  /// remains of crashes in the shared store. Call it from time to time. Without a shared store it
-  /// does nothing.
-  void remove_stale_copies(store::batch_store& records);
+  /// remains of crashes in the shared store, until `may_go_on` returns false. Call it from time to
+  /// time. Without a shared store it does nothing.
+  void remove_stale_copies(store::batch_store& records, const std::function<bool()>& may_go_on);
   /// Removes the remains of crashes: drafts, files without a record, folders of ended batches. Call
   /// it before anything else uses the folder. What is left in a shared store is removed later, by
   /// remove_stale_copies().

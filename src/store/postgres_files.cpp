@@ -20,6 +20,7 @@ constexpr int zstd_level = 1;
 constexpr std::int64_t pieces_at_once = 16;
 // Number of files, and number of batches, that one sweep removes at most.
 constexpr std::int64_t most_swept = 1000;
+constexpr std::string_view statement_timed_out = "57014";  // SQLSTATE
 
 std::string compress(std::string_view bytes) {
   std::string frame(ZSTD_compressBound(bytes.size()), '\0');
@@ -165,18 +166,18 @@ class postgres_files final : public shared_files {
         if_unclear::run_again);
   }
 
-  void sweep() override {
+  void sweep(const std::function<bool()>& may_go_on) override {
     std::exception_ptr first;
     sweep_each(
         fmt::format("SELECT id FROM sluice.contents WHERE stored_at < now() - interval '1 hour' "
                     "AND NOT {} LIMIT $1",
                     is_needed()),
-        [this](std::string_view id) { release(id); }, first);
+        [this](std::string_view id) { release(id); }, may_go_on, first);
     sweep_each(
-        fmt::format("SELECT DISTINCT batch FROM sluice.batch_files WHERE NOT EXISTS (SELECT 1 FROM "
-                    "sluice.batches WHERE batches.id = batch_files.batch AND {}) LIMIT $1",
+        fmt::format("SELECT DISTINCT batch AS id FROM sluice.batch_files WHERE NOT EXISTS (SELECT "
+                    "1 FROM sluice.batches WHERE batches.id = batch_files.batch AND {}) LIMIT $1",
                     is_open_batch),
-        [this](std::string_view batch) { drop(batch); }, first);
+        [this](std::string_view batch) { drop(batch); }, may_go_on, first);
     if (first) std::rethrow_exception(first);
   }
 
@@ -319,13 +320,20 @@ class postgres_files final : public shared_files {
 
   // Calls `remove` for each id that the statement finds. Each id has its own transaction, so that a
   // sweep with too much to remove is not in vain. If an id cannot be removed, the others still are.
+  // But a timeout ends the sweep, because the next ids may take as long. The order is random, so
+  // that one id with a timeout does not keep the same others in every sweep.
   template <typename Remove>
-  void sweep_each(const std::string& sql, Remove remove, std::exception_ptr& first) {
-    const auto found = database_.read(sql, parameters().put(most_swept));
-    for (std::size_t n = 0; n < found.size(); ++n) {
+  void sweep_each(const std::string& sql, Remove remove, const std::function<bool()>& may_go_on,
+                  std::exception_ptr& first) {
+    if (!may_go_on()) return;
+    const auto found =
+        database_.read(fmt::format("SELECT id FROM ({}) AS unneeded ORDER BY random()", sql),
+                       parameters().put(most_swept));
+    for (std::size_t n = 0; n < found.size() && may_go_on(); ++n) {
       try {
         remove(found.text(n, 0));
-      } catch (const postgres_error&) {
+      } catch (const postgres_error& fault) {
+        if (fault.state() == statement_timed_out) throw;
         if (!first) first = std::current_exception();
       }
     }

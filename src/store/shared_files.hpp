@@ -65,8 +65,10 @@ class shared_files {
 
   /// Removes the remains of crashes: bytes that nothing needs and that are at least an hour old,
   /// and files of batches that have ended. A call removes a limited number. Each file and each
-  /// batch is one transaction, so an error does not bring back what was removed before.
-  virtual void sweep() = 0;
+  /// batch is one transaction, so an error does not bring back what was removed before. The sweep
+  /// ends early when `may_go_on` returns false, and when the store is slow or away; the next one
+  /// removes the rest.
+  virtual void sweep(const std::function<bool()>& may_go_on) = 0;
 };
 
 }  // namespace sluice::store

@@ -44,7 +44,7 @@ class memory_files final : public store::shared_files {
     }
   }
   void drop(std::string_view) override {}
-  void sweep() override {}
+  void sweep(const std::function<bool()>&) override {}
 
   bool write(const store::claim& held, std::span<const file_change> changes) override {
     const std::lock_guard lock(guard);

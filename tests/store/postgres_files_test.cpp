@@ -59,6 +59,8 @@ class postgres_files : public testing::Test {
     return {kind::append, file, position, std::move(bytes), {}};
   }
 
+  static bool always() { return true; }
+
   temp_dir dir;
   std::unique_ptr<file_system> disk = system_files();
   postgres_database& database = empty_postgres();
@@ -107,13 +109,13 @@ TEST_F(postgres_files, a_sweep_removes_what_nothing_needs) {
            postgres_parameters().put("file-new"));
   });
   ASSERT_TRUE(files->write(held, std::vector{create(1, "a"), append(1, 0, "abc")}));
-  files->sweep();
+  files->sweep(always);
   EXPECT_EQ(fetch("in-batch_1"), "x");
   EXPECT_EQ(fetch("file-lost"), std::nullopt);
   EXPECT_EQ(fetch("file-new"), "z");
   EXPECT_THAT(of_batch("batch_1"), ElementsAre(Pair("a", "abc")));
   ASSERT_TRUE(store->refuse_lines(held, {}, 110));
-  files->sweep();
+  files->sweep(always);
   EXPECT_EQ(rows("batch_files"), 0);
   EXPECT_EQ(rows("batch_pieces"), 0);
 }
@@ -129,7 +131,7 @@ TEST_F(postgres_files, a_sweep_removes_many_files_and_batches) {
         "SELECT 'batch_' || n, f, 'out' || f FROM generate_series(1, 250) n, "
         "generate_series(1, 3) f");
   });
-  files->sweep();
+  files->sweep(always);
   for (const char* table : {"contents", "pieces", "batch_files"})
     EXPECT_EQ(rows(table), 0) << table;
 }
@@ -146,13 +148,44 @@ TEST_F(postgres_files, a_file_that_cannot_be_removed_now_does_not_keep_the_other
   other.begin();
   other.run("SELECT 1 FROM sluice.contents WHERE id = 'file-2' FOR UPDATE");
   postgres_database hasty(options);
-  EXPECT_THROW(open_postgres_files(hasty)->sweep(), store_error);
+  EXPECT_THROW(open_postgres_files(hasty)->sweep(always), store_error);
   EXPECT_EQ(fetch("file-1"), std::nullopt);
   EXPECT_EQ(fetch("file-2"), "x");
   EXPECT_EQ(fetch("file-3"), std::nullopt);
   other.roll_back();
-  files->sweep();
+  files->sweep(always);
   EXPECT_EQ(fetch("file-2"), std::nullopt);
+}
+
+TEST_F(postgres_files, a_sweep_ends_when_it_may_not_go_on) {
+  for (const char* id : {"file-1", "file-2", "file-3"}) add(id, "x");
+  database.transact([](postgres_transaction& in) {
+    in.run("UPDATE sluice.contents SET stored_at = now() - interval '2 hours'");
+  });
+  int left = 3;
+  files->sweep([&] { return left-- > 0; });
+  EXPECT_EQ(rows("contents"), 1);
+  files->sweep(always);
+  EXPECT_EQ(rows("contents"), 0);
+}
+
+TEST_F(postgres_files, a_sweep_ends_when_the_database_is_slow) {
+  for (const char* id : {"file-1", "file-2", "file-3"}) add(id, "x");
+  database.transact([](postgres_transaction& in) {
+    in.run("UPDATE sluice.contents SET stored_at = now() - interval '2 hours'");
+  });
+  postgres_options options;
+  options.url = test::postgres_server::shared().url();
+  options.idle_timeout = std::chrono::minutes{10};
+  postgres_connection other(options);
+  other.begin();
+  other.run("SELECT 1 FROM sluice.contents FOR UPDATE");
+  options.statement_timeout = std::chrono::milliseconds{500};
+  postgres_database hasty(options);
+  int asked = 0;
+  EXPECT_THROW(open_postgres_files(hasty)->sweep([&] { return ++asked > 0; }), postgres_error);
+  EXPECT_EQ(asked, 2) << "before the search, and before the first file";
+  other.roll_back();
 }
 
 TEST_F(postgres_files, bytes_that_come_at_once_are_stored_in_pieces) {
