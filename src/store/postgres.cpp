@@ -274,6 +274,7 @@ std::optional<std::int64_t> postgres_rows::optional_number(std::size_t row,
 struct postgres_connection::parts {
   explicit parts(const postgres_options& options)
       : statement_timeout(options.statement_timeout),
+        limit(statement_timeout),
         // SET LOCAL applies only to this transaction, because a pooler may use another connection
         // for the next one.
         begin(fmt::format("BEGIN; SET LOCAL statement_timeout = {}; "
@@ -378,7 +379,7 @@ struct postgres_connection::parts {
   // first error.
   postgres_rows receive() {
     // PostgreSQL's own statement timeout comes first.
-    patience = statement_timeout + std::chrono::seconds{5};
+    patience = limit + std::chrono::seconds{5};
     const auto until = clock_type::now() + patience;
     for (int left = libpq().PQflush(open); left != 0; left = libpq().PQflush(open)) {
       if (left < 0) lost(last_message());
@@ -430,7 +431,8 @@ struct postgres_connection::parts {
   std::string url_password;  // the password as the URL contains it
   const PGresult* last = nullptr;
   std::string name;
-  std::chrono::milliseconds statement_timeout;
+  const std::chrono::milliseconds statement_timeout;
+  std::chrono::milliseconds limit;  // of the statements of this transaction
   std::chrono::milliseconds patience{};
   std::string begin;
   bool broken = false;
@@ -471,6 +473,7 @@ void postgres_connection::run_all(const std::string& sql) {
 }
 
 void postgres_connection::begin() {
+  parts_->limit = parts_->statement_timeout;
   run_all(parts_->begin);
 }
 
@@ -504,7 +507,13 @@ void postgres_connection::commit() {
   if (parts_->warned) throw unclear("the standby has not confirmed it");
 }
 
+void postgres_connection::allow(std::chrono::milliseconds statement_timeout) {
+  run_all(fmt::format("SET LOCAL statement_timeout = {}", statement_timeout.count()));
+  parts_->limit = statement_timeout;
+}
+
 void postgres_connection::roll_back() noexcept {
+  parts_->limit = parts_->statement_timeout;
   if (!usable() || libpq().PQtransactionStatus(parts_->open) == PQTRANS_IDLE) return;
   try {
     run_all("ROLLBACK");

@@ -154,6 +154,8 @@ class postgres_connection {
   /// error nothing of the transaction is stored.
   void commit();
   void roll_back() noexcept;
+  /// Replaces the statement_timeout of the options until the end of the transaction.
+  void allow(std::chrono::milliseconds statement_timeout);
 
   /// Returns false if no call can succeed any more.
   bool usable() const noexcept;
@@ -174,6 +176,8 @@ class postgres_transaction {
     return connection_.run(sql, values, format);
   }
   void run_all(const std::string& sql) { connection_.run_all(sql); }
+  /// From now on, the statements of this transaction have this time limit.
+  void allow(std::chrono::milliseconds statement_timeout) { connection_.allow(statement_timeout); }
 
  private:
   postgres_connection& connection_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <chrono>
 #include <optional>
 
 namespace sluice::store {
@@ -10,6 +11,8 @@ namespace {
 
 // Key of the lock for creating tables: "sluice".
 constexpr std::int64_t schema_lock = 0x736c75696365;
+// A step may have to write a large table again, or to wait for another process that does.
+constexpr std::chrono::minutes longest_step{10};
 
 // `sequence` is the order of insertion; it orders records of the same second. Times are Unix
 // seconds. Amounts are decimal texts, as usd::to_string() writes them.
@@ -172,6 +175,7 @@ void migrate(postgres_database& database, const postgres_part& part) {
                           "--template=template0)",
                           database.name(), encoding.text(0, 0)));
         }
+        in.allow(longest_step);
         in.run("SELECT pg_advisory_xact_lock($1)", postgres_parameters().put(schema_lock));
         // Another process may have created the part before this one got the lock.
         const auto version = version_of(in, part.name);

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <array>
 #include <chrono>
 #include <map>
 #include <string>
@@ -278,6 +279,19 @@ TEST_F(postgres_files, what_a_key_has_spent_is_not_read_from_each_of_its_batches
   EXPECT_THAT(plan, AllOf(HasSubstr("Index Only Scan using batches_ended_spent"),
                           Not(HasSubstr("batches_of_owner")), Not(HasSubstr("Seq Scan"))));
   EXPECT_EQ(store->spent_by_others("key-1", "batch_7").to_string(), "0.000000000000001499");
+}
+
+// A step takes longer than other statements may take.
+TEST_F(postgres_files, an_upgrade_of_the_tables_may_take_long) {
+  postgres_options options;
+  options.url = test::postgres_server::shared().url();
+  options.statement_timeout = std::chrono::milliseconds{500};
+  postgres_database hasty(options);
+  constexpr std::array<std::string_view, 1> steps{"SELECT pg_sleep(1)"};
+  migrate(hasty, {"slow", steps});
+  EXPECT_THROW(hasty.transact([](postgres_transaction& in) { in.run("SELECT pg_sleep(60)"); }),
+               postgres_error)
+      << "other transactions keep their limit";
 }
 
 TEST_F(postgres_files, the_batches_of_an_older_version_count) {
