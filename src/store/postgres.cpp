@@ -112,6 +112,9 @@ void check_url(std::string_view url) {
   std::string_view hosts = parts.hosts;
   if (hosts.find('@') != hosts.npos) refuse_url("the URL has a second '@'");
   if (parts.path.find('@') != url.npos) refuse_url("the URL has an '@' in the database's name");
+  if (parts.user.empty() && parts.query.find('@') != url.npos) {
+    refuse_url("the URL has an '@' in its parameters, which must be %40");
+  }
   for (std::string_view query = parts.query; !query.empty();) {
     const std::string_view parameter = query.substr(0, query.find('&'));
     query.remove_prefix(std::min(parameter.size() + 1, query.size()));

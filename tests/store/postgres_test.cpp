@@ -303,6 +303,8 @@ TEST_F(postgres_layer, an_error_never_shows_a_password) {
            "postgresql://postgres:1/SECRET@127.0.0.1/postgres",
            "postgresql://postgres:/SECRET@127.0.0.1/postgres",
            "postgresql://postgres:1/x?SECRET@127.0.0.1/postgres",
+           "postgresql://postgres:1/x?SECRET=y@127.0.0.1/postgres",
+           "postgresql://postgres:1/x?user=y&SECRET@127.0.0.1/postgres",
            "postgresql://postgres:1?SECRET/x@127.0.0.1/postgres",
            "postgresql://postgres:1#SECRET/x@127.0.0.1/postgres",
            "postgresql://postgres:1#SECRET@127.0.0.1:1/postgres",
