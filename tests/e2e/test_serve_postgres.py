@@ -116,6 +116,25 @@ class TwoServers(PostgresCase):
         self.assertEqual(self.sql(f"SELECT count(*) FROM sluice.pieces WHERE id = '{file}'"), [["0"]])
         self.assertEqual(self.sql("SELECT count(*) FROM sluice.batch_pieces"), [["0"]])
 
+    def test_the_bytes_of_a_deleted_input_are_removed_when_its_batch_ends(self) -> None:
+        relay = self.relay("--delay-min", "0.2", "--delay-max", "0.3")
+        keys = self.folder / "keys.toml"
+        keys.write_text('[[key]]\nname = "alice"\nkey = "sk-alice-0123456789"\nbudget = "1"\n')
+        keys.chmod(0o600)
+        key = "sk-alice-0123456789"
+        server = self.host("one", relay, "--keys", str(keys), "--concurrency", "2")
+        sent = [batch(f"c{n}", chat(f"say {n}", max_tokens=40)) for n in range(80)]
+        inputs = [server.upload(content, key=key).json["id"] for content in (jsonl(sent), jsonl(sent) + b"no json\n")]
+        names = [server.create(file, key).json["id"] for file in inputs]
+        wait_until(lambda: relay.attempts >= 2, "the first batch is under way")
+        for file in inputs:
+            self.assertEqual(server.call("DELETE", f"/v1/files/{file}", key=key).status, 200)
+        pieces = f"SELECT count(*) FROM sluice.pieces WHERE id IN ('{inputs[0]}', '{inputs[1]}')"
+        # The second batch waits for the first one, because their key has a budget.
+        self.assertEqual(self.sql(pieces), [["2"]])
+        self.assertEqual([server.ended_batch(name, key)["status"] for name in names], ["completed", "failed"])
+        wait_until(lambda: self.sql(pieces) == [["0"]], "the bytes are removed")
+
     def test_either_server_shows_the_failed_lines_of_the_other(self) -> None:
         relay = self.relay("--delay-min", "0.2", "--delay-max", "0.3")
         one = self.host("one", relay, "--concurrency", "2")
