@@ -24,9 +24,10 @@ namespace sluice::store {
 struct postgres_options {
   /// "postgresql://[user[:password]@][host[:port],…][/database][?parameter=value&…]". Missing parts
   /// come from a service file, from PG* variables, or are libpq's defaults, as with psql. This
-  /// program has its own defaults for connect_timeout, tcp_user_timeout and target_session_attrs
-  /// (read-write). They replace those of a service file, but not those of the URL and PG*
-  /// variables.
+  /// program has its own connect_timeout, tcp_user_timeout and target_session_attrs (read-write).
+  /// They come after those of the URL and before those of a service file. If PGCONNECT_TIMEOUT or
+  /// PGTARGETSESSIONATTRS is set, this program sets no value of its own. client_encoding is always
+  /// UTF8.
   std::string url;
   /// Time limit for each host of the URL. The URL or PGCONNECT_TIMEOUT may set another limit; a
   /// service file cannot.
