@@ -209,7 +209,7 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::va
     } else {
       if (parent_.options_.announce_ends) parent_.records_.announce(claim_, unix_now());
       failed = parent_.records_.refuse_lines(claim_, input.errors, unix_now());
-      parent_.folder_.remove_batch(batch_.id, batch_.input_file_id);
+      if (failed) remove_files();
     }
   });
   if (failed) note_end(batch_status::failed);
@@ -422,7 +422,7 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::fi
                                     record(made.error_bytes, batch_.end->error_file_id, "error")};
     if (parent_.options_.announce_ends) parent_.records_.announce(claim_, now);
     ended = parent_.records_.finish(claim_, end, now);
-    if (ended) parent_.folder_.remove_batch(batch_.id, batch_.input_file_id);
+    if (ended) remove_files();
   });
   if (ended) note_end(batch_.end->ending);
   parent_.say(severity::info, batch_.id,
@@ -431,6 +431,15 @@ asio::awaitable<batch_runner::active_batch::step> batch_runner::active_batch::fi
                           batch_.progress.counts.total, batch_.progress.counts.failed,
                           batch_.progress.cost.to_string()));
   co_return step::done;
+}
+
+// Removes the files of the batch after its end. An error must not hide the end. What it leaves is
+// removed later, by data_folder::sweep() or remove_stale_copies(). Blocks.
+void batch_runner::active_batch::remove_files() {
+  try {
+    parent_.folder_.remove_batch(batch_.id, batch_.input_file_id);
+  } catch (const store::store_error&) {
+  }
 }
 
 std::optional<usd> batch_runner::active_batch::left() const {

@@ -53,6 +53,7 @@ class batch_runner::active_batch final : private key_funds::batch_in_work {
   boost::asio::awaitable<step> send();
   boost::asio::awaitable<step> decide_end(store::batch_status ending);
   boost::asio::awaitable<step> finish();
+  void remove_files();
 
   boost::asio::awaitable<void> open_job();
   boost::asio::awaitable<run_outcome> run_job();

@@ -642,6 +642,29 @@ TEST_F(failing_runners, ABatchThatEndsWithAnUnexpectedErrorGoesOnAfterItsLease) 
   EXPECT_EQ(relay.calls.size(), 2U);
 }
 
+// A batch has ended, but its folder cannot be reached.
+TEST_F(failing_runners, AnEndIsAnnouncedEvenIfTheFilesOfTheBatchStay) {
+  const std::string batches = place / "batches";
+  const std::string away = place / "away";
+  records.on_call = [&](std::string_view call) {
+    if (call != "finish stored" && call != "refuse_lines stored") return;
+    std::filesystem::rename(batches, away);
+    std::filesystem::create_symlink(batches, batches);
+  };
+  int announced = 0;
+  runner().on_announcement = [&] { ++announced; };
+  for (const std::string& input : {lines(2), std::string("no json\n")}) {
+    const std::string id = create(input, of_alice);
+    run_until_ended({id});
+    run([&] { return runner().active() == 0; });
+    std::filesystem::remove(batches);
+    std::filesystem::rename(away, batches);
+    EXPECT_TRUE(std::filesystem::exists(folder.batch(id))) << "the test needs this";
+  }
+  EXPECT_EQ(announced, 2);
+  EXPECT_EQ(notices.warnings, std::vector<std::string>());
+}
+
 // Another server uses the same store: here its calls, whose amounts are stored as that server would
 // store them.
 struct shared_runners : limited_runners {

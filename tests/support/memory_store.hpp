@@ -173,7 +173,10 @@ class memory_store final : public store::batch_store {
   }
   bool refuse_lines(const claim& held, const std::vector<store::batch_error>& errors,
                     std::int64_t now) override {
-    return change(held, [&](batch_record& batch) { store::refuse(batch, errors, now); });
+    const bool refused =
+        change(held, [&](batch_record& batch) { store::refuse(batch, errors, now); });
+    on_call("refuse_lines stored");
+    return refused;
   }
   bool save_progress(const claim& held, const store::batch_progress& progress) override {
     return change(held, [&](batch_record& batch) { batch.progress = progress; });
@@ -183,7 +186,7 @@ class memory_store final : public store::batch_store {
     return change(held, [&](batch_record& batch) { store::decide_end(batch, how, now); });
   }
   bool finish(const claim& held, const store::finished_batch& results, std::int64_t now) override {
-    return change(held, [&](batch_record& batch) {
+    const bool finished = change(held, [&](batch_record& batch) {
       store::end(batch, results, now);
       for (const auto& added : {results.output, results.errors}) {
         if (added && contains(added->id)) throw store::store_error(added->id + " exists");
@@ -191,6 +194,8 @@ class memory_store final : public store::batch_store {
       if (results.output) insert(*results.output);
       if (results.errors) insert(*results.errors);
     });
+    on_call("finish stored");
+    return finished;
   }
 
   bool announce(const claim& held, std::int64_t now) override {
