@@ -118,8 +118,7 @@ asio::awaitable<void> batch_runner::claim_all() {
     } else if (has_budget && has_active_batch(owner)) {
       waits = true;  // the key has got its budget since the claim
     } else if (has_budget && found->record.status == store::batch_status::validating) {
-      waits = co_await has_begun_batch(owner);
-      if (waits) held_back_.insert(held.batch);
+      waits = co_await hold_back(owner);
     }
     if (waits) {
       co_await disk_.run([&] { records_.release(held); });
@@ -141,19 +140,26 @@ asio::awaitable<void> batch_runner::claim_all() {
   }
 }
 
-// Returns whether a batch of this key had begun before it was interrupted. After a crash the store
-// does not know its last results, so it must be counted before another batch may spend money. If
-// several servers share the store, it knows what each batch may have spent.
-asio::awaitable<bool> batch_runner::has_begun_batch(const std::string& owner) {
-  bool found = false;
+// If a batch of this key had begun before it was interrupted, holds back the batches of the key
+// that have not begun, and returns true. After a crash the store does not know the last results of
+// the interrupted batch, so it must be counted before another batch may spend money. If several
+// servers share the store, it knows what each batch may have spent.
+asio::awaitable<bool> batch_runner::hold_back(const std::string& owner) {
+  if (options_.shares_store) co_return false;
+  bool has_begun = false;
+  std::set<std::string> waiting;
   co_await disk_.run([&] {
-    if (options_.shares_store) return;
-    const auto open = records_.open_batches();
-    found = std::any_of(open.begin(), open.end(), [&](const store::batch_record& batch) {
-      return batch.owner == owner && batch.status != store::batch_status::validating;
-    });
+    for (const auto& batch : records_.open_batches()) {
+      if (batch.owner != owner) continue;
+      if (batch.status == store::batch_status::validating) {
+        waiting.insert(batch.id);
+      } else {
+        has_begun = true;
+      }
+    }
   });
-  co_return found;
+  if (has_begun) held_back_[owner] = std::move(waiting);
+  co_return has_begun;
 }
 
 void batch_runner::begin(claimed_batch claimed, claim_kind as) {
@@ -188,7 +194,9 @@ bool batch_runner::has_active_batch(const std::string& owner) const {
 // be claimed and released one by one.
 store::skipped_batches batch_runner::cannot_start() const {
   store::skipped_batches skipped{active_ids(), {}};
-  skipped.ids.insert(skipped.ids.end(), held_back_.begin(), held_back_.end());
+  for (const auto& [owner, ids] : held_back_) {
+    skipped.ids.insert(skipped.ids.end(), ids.begin(), ids.end());
+  }
   skipped.owners.insert(skipped.owners.end(), unknown_keys_.begin(), unknown_keys_.end());
   skipped.owners.insert(skipped.owners.end(), run_elsewhere_.begin(), run_elsewhere_.end());
   for (const auto& [id, batch] : active_) {
@@ -216,8 +224,10 @@ asio::awaitable<void> batch_runner::sleep(duration longest) {
 }
 
 void batch_runner::ended(const std::string& batch) {
-  active_.erase(batch);
-  held_back_.clear();
+  if (const auto found = active_.find(batch); found != active_.end()) {
+    held_back_.erase(found->second->owner());
+    active_.erase(found);
+  }
   wake();
 }
 
@@ -249,7 +259,10 @@ void batch_runner::keys_changed() {
     const client_key* key = keys_.named(name);
     if (key != nullptr) limit->set(key->requests_per_minute, key->tokens_per_minute);
   }
-  held_back_.clear();
+  std::erase_if(held_back_, [this](const auto& each) {
+    const client_key* key = keys_.named(each.first);
+    return key == nullptr || !key->budget;
+  });
   unknown_keys_.clear();
   wake();
 }

@@ -121,7 +121,7 @@ class batch_runner {
   bool must_renew() const;
   boost::asio::awaitable<void> claim_ending();
   boost::asio::awaitable<void> claim_all();
-  boost::asio::awaitable<bool> has_begun_batch(const std::string& owner);
+  boost::asio::awaitable<bool> hold_back(const std::string& owner);
   void begin(claimed_batch batch, claim_kind as);
   std::size_t ending() const;
   bool has_active_batch(const std::string& owner) const;
@@ -145,9 +145,9 @@ class batch_runner {
   /// The limits by name of the key. Entries stay, because the requests that ended batches have
   /// started still count.
   std::map<std::string, std::unique_ptr<run_limit>, std::less<>> limits_;
-  /// Batches that are skipped for now: another batch of the same key, which has a budget, has to
-  /// run before it.
-  std::set<std::string> held_back_;
+  /// By key with a budget: the batches that are skipped until another batch of the key has ended,
+  /// which has to run before them.
+  std::map<std::string, std::set<std::string>> held_back_;
   /// Keys whose batches are skipped, because the keys file does not have them.
   std::set<std::string> unknown_keys_;
   server_figures* figures_ = nullptr;

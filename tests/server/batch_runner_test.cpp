@@ -561,6 +561,23 @@ TEST_F(counted_runners, BatchesThatWaitForTheirKeyCostNothingWhenAnotherBatchEnd
   EXPECT_LE(counts[1], counts[0] + 1);
 }
 
+TEST_F(counted_runners, BatchesThatWaitForAnInterruptedBatchCostNothingWhenAnotherBatchEnds) {
+  create(lines(1), of_bob);
+  // An error has left this claim.
+  const auto left = records.claim_batch("server", {}, unix_now(), 86400);
+  ASSERT_TRUE(left && records.accept_lines(*left, {1, "gpt-4o-mini"}, unix_now()));
+  runner();
+  std::vector<std::size_t> counts;
+  for (const int more : {1, 49}) {
+    add_batches_of_bob(more);
+    const std::string other = create(lines(1), of_alice);
+    counts.push_back(calls_in(1min));
+    EXPECT_TRUE(has_ended(other));
+  }
+  EXPECT_LE(counts[1], counts[0] + 1);
+  EXPECT_EQ(relay.calls.size(), 2U) << "only those of alice";
+}
+
 TEST_F(counted_runners, BatchesThatWaitForAnotherServerCostNothingAtEachPoll) {
   runner_settings.shares_store = true;
   create(lines(1), of_bob);
