@@ -107,10 +107,25 @@ std::int64_t batch_runner::active_batch::unix_now() const {
   return static_cast<std::int64_t>(parent_.engine_.time().unix_now());
 }
 
+// Whatever happens, the folder is closed in the background: it waits for its last call to the
+// store.
 asio::awaitable<void> batch_runner::active_batch::work() {
   watch_expiry();
-  co_await take_steps();
+  std::exception_ptr fault;
+  try {
+    co_await take_steps();
+  } catch (...) {
+    fault = std::current_exception();
+  }
+  if (fault) {
+    while (holds_ > 0) co_await moved_.wait();
+    money_.reset();
+    run_.reset();
+    // The job uses the folder.
+    co_await parent_.disk_.run([this] { jobs_.reset(); });
+  }
   co_await close_folder();
+  if (fault) std::rethrow_exception(fault);
 }
 
 asio::awaitable<void> batch_runner::active_batch::take_steps() {
