@@ -36,6 +36,9 @@ SENTENCES = {
                                        "-o 换个位置",
     "the_disk_is_full": "（No space left on device）；请腾出空间或修好磁盘，再运行同一条命令；… 个完成的结果没能写入，已丢失；"
                         "它们的请求会重新发送并再次计费",
+    "the_disk_failed_when_a_result_file_was_synced_and_no_copy_could_be_written":
+        "out/job.output.jsonl：写不了结果（Input/output error）；请腾出空间或修好磁盘，再运行同一条命令；完成的结果都已写入文件；"
+        "文件里的结果可能还不在磁盘上：再次运行命令前，请先把每个文件换成它的副本",
     "the_address_is_no_url": "--base-url 'relay.example' 不是 URL；请写成 https://relay.example/v1 的形式",
     "a_name_that_does_not_exist": "已停止：地址不对（request to https://relay.invalid/v1/chat/completions: cannot resolve "
                                   "relay.invalid: there is no host of this name）；--base-url 应写成 https://relay.example/v1",

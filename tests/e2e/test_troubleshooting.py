@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import socket
 import subprocess
@@ -116,6 +118,17 @@ class Failures(Helpers):
         self.addCleanup(subprocess.run, ["umount", str(disk)], check=True)
         job = self.job([batch(f"c{i}", chat("x" * 2000 + str(i))) for i in range(200)])
         return self.run_it(job, self.relay().url, "--output-dir", disk)
+
+    def the_disk_failed_when_a_result_file_was_synced_and_no_copy_could_be_written(self) -> Run:
+        shim = os.environ.get("SLUICE_CRASH_SHIM") or self.skipTest("SLUICE_CRASH_SHIM is not set to the library")
+        disk = self.folder / "disk"
+        for made in (self.out, disk):
+            made.mkdir()
+        (self.out / "job.output.jsonl").symlink_to(disk / "job.output.jsonl")
+        return self.run_it(self.job(chats(1)), self.relay().url, env={
+            "LD_PRELOAD": shim, "SHIM_UNDER": str(disk), "SHIM_ONLY": "sync",
+            "SHIM_FAIL": "2",  # after that of the folder at the start
+            "SHIM_ERRNO": str(errno.EIO), "ASAN_OPTIONS": "verify_asan_link_order=0"})
 
     # The address
 
