@@ -4,6 +4,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <string>
 
@@ -192,7 +193,7 @@ TEST_F(postgres_files, a_sweep_ends_when_the_database_is_slow) {
 TEST_F(postgres_files, bytes_that_come_at_once_are_stored_in_pieces) {
   constexpr std::size_t piece = std::size_t{1} << 20U;
   std::string large;
-  for (int n = 0; large.size() <= 3 * piece; ++n) large += std::to_string(n * 7919);
+  for (std::uint64_t n = 0; large.size() <= 3 * piece; ++n) large += std::to_string(n * 7919);
   large.resize(3 * piece + 1);
   const claim held = claim_batch("batch_1");
   const std::vector changes{create(1, "out"), append(1, 0, large)};
