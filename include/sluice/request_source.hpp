@@ -40,7 +40,7 @@ class request_source {
   }
   virtual void gave_up_model(std::string_view model) { (void)model; }
 
-  /// Number of jobs that the requests come from. A run that has given up so many jobs stops.
+  /// Number of jobs that the requests come from. A run stops when it has given up all of them.
   virtual std::size_t jobs() const { return 1; }
   /// True if the requests are known to name more than one model.
   virtual bool has_several_models() const { return false; }

@@ -450,7 +450,7 @@ asio::awaitable<void> leased_work::parts::take(lease got) {
 asio::awaitable<void> leased_work::parts::claim_loop() {
   while (claiming) {
     if (is_full()) {
-      away(call_kind::claim).reset();  // nobody asks
+      away(call_kind::claim).reset();  // no claim is waiting
       co_await claimer.wait();
       continue;
     }

@@ -155,7 +155,7 @@ TEST_F(LeaseWatch, AnswersThatArriveInAnotherOrderAreNoStep) {
   EXPECT_TRUE(looks(2));
 }
 
-// While the database did not answer, nobody could renew a lease.
+// While the database did not answer, no worker could renew its lease.
 TEST_F(LeaseWatch, ALongOutageEndsNoLease) {
   for (const auto outage : {31s, 70s, 3600s}) {
     renew(1);

@@ -317,7 +317,7 @@ TEST_P(batch_stores, a_claim_that_is_lost_is_not_renewed) {
   EXPECT_EQ(claim_id({}, 220), "batch_1");
   store->release({"batch_1", held.epoch + 1});
   store->renew_claims(std::vector{lost, held, claim{"batch_1", held.epoch + 1}}, 230, 60);
-  EXPECT_EQ(claim_id({}, 230), "batch_1") << "nobody works on it";
+  EXPECT_EQ(claim_id({}, 230), "batch_1") << "no server works on it";
 }
 
 TEST_P(batch_stores, claims_are_released_by_server) {
