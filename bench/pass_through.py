@@ -23,6 +23,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/e2e"))
+from ports import free_port  # noqa: E402
+
 BODY = json.dumps({"model": "gpt-4o-mini", "max_tokens": 20,
                    "messages": [{"role": "user", "content": "Say hello, please, in a sentence of some length."}]})
 REPLY = json.dumps({"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini",
@@ -39,11 +42,6 @@ RELAY = """server {{ listen 127.0.0.1:{port} reuseport; default_type application
 PROXY = """upstream relay {{ server 127.0.0.1:{relay}; keepalive 64; keepalive_requests 100000000; }}
   server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://relay; proxy_http_version 1.1;
     proxy_set_header Connection ""; proxy_buffering off; proxy_request_buffering off; }} }}"""
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return one.getsockname()[1]
 
 
 def wait_for(port):

@@ -8,28 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import random
 import shutil
 import socket
 import subprocess
 from pathlib import Path
 from typing import Any
 
+from ports import HOST, free_port
 from support import PATIENCE, Server, wait_until
-
-HOST = "127.0.0.1"
-
-
-def free_port() -> int:
-    """A free port below the range of ephemeral ports, so that no outgoing connection takes it first."""
-    first_of_the_kernel = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    while True:
-        port = random.randrange(10_000, max(first_of_the_kernel, 11_000))
-        with contextlib.suppress(OSError), socket.socket() as tried:
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tried.bind((HOST, port))
-            return port
-
 
 class Peer(Server):
     """A server. It listens when its constructor returns, and writes its output to `log`."""

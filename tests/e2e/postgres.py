@@ -7,10 +7,11 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
+
+from ports import free_port
 
 PASSWORD = "p'w/ 1"
 PASSWORD_IN_URL = "p%27w%2F%201"
@@ -20,12 +21,6 @@ PR_SET_PDEATHSIG = 1
 def program(name):
     found = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))
     return found[-1] if found else name
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Postgres:

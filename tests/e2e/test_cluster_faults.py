@@ -14,7 +14,8 @@ import time
 import unittest
 from pathlib import Path
 
-from postgres import PASSWORD, PASSWORD_IN_URL, Postgres, free_port
+from ports import free_port
+from postgres import PASSWORD, PASSWORD_IN_URL, Postgres
 from support import batch, chat, chats, wait_until
 from test_cluster import ClusterCase
 

@@ -5,23 +5,20 @@ These tests run only at night: the installation (tests/e2e/clients/install) has 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import socket
 import subprocess
 from decimal import Decimal
 from typing import Any
+from urllib.request import urlopen
 
+from ports import HOST, free_port
 from support import CHAT, HERE, Simulator, at_night, chat, wait_until
 from test_serve import CLIENTS, Case, Serve
 
 MASTER_KEY = "sk-litellm-0123456789abcdef0123456789abcdef"
 START = 240.0  # seconds that litellm may take to start
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
 
 
 @at_night
@@ -67,10 +64,11 @@ class Litellm(Case):
 
         def answers() -> bool:
             self.assertIsNone(process.poll(), (self.folder / "litellm.log").read_text()[-2000:])
-            with socket.socket() as one:
-                return one.connect_ex(("127.0.0.1", self.port)) == 0
+            with contextlib.suppress(OSError), urlopen(f"http://{HOST}:{self.port}/health/liveliness") as answer:
+                return answer.status == 200
+            return False
 
-        wait_until(answers, "litellm listens", patience=START, pause=0.2)
+        wait_until(answers, "litellm answers", patience=START, pause=0.2)
 
     def client(self, url: str, key: str, *arguments: str) -> dict[str, Any]:
         ran = subprocess.run([str(CLIENTS / "python/bin/python"), str(HERE / "clients/litellm_sdk.py"), *arguments],

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ports import free_port
 from support import PATIENCE, Case, Relay, Results, Run, bound_memory, chats, program, wait_until
 
 SOME_FAILED, CANNOT_START, NOT_WRITTEN, INTERRUPTED = 1, 2, 4, 130
@@ -253,7 +254,7 @@ class UnreadScreen(TerminalCase):
 
     def test_a_simulator_continues_to_serve(self) -> None:
         _, screen = self.full_pipe()
-        port = self.free_port()
+        port = free_port()
         process = self.launch("simulate", "--port", port, "--ttft", 0, "--itl", 0, stderr=screen)
         job = self.job(chats(2))
         wait_until(lambda: self.listens(port), "the simulator")
@@ -266,11 +267,6 @@ class UnreadScreen(TerminalCase):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             return True
         return False
-
-    @staticmethod
-    def free_port() -> int:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            return int(server.getsockname()[1])
 
     def test_results_on_standard_output_wait_for_their_reader(self) -> None:
         job = self.job(chats(4000))
