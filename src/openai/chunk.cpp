@@ -63,6 +63,7 @@ void chunk_reader::let_go() {
   document_ = ondemand::document();
   parser_ = ondemand::parser();
   std::string().swap(padded_);
+  size_ = 0;
 }
 
 std::size_t chunk_reader::held() const noexcept {
@@ -78,6 +79,7 @@ void chunk_reader::load(std::string_view text) {
     padded_.resize(std::bit_ceil(needed));
     if (const auto error = parser_.allocate(padded_.size())) throw simdjson::simdjson_error(error);
   }
+  size_ = text.size();
   text.copy(padded_.data(), text.size());  // not memcpy: the view may be empty with a null pointer
 }
 

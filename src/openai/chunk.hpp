@@ -32,6 +32,10 @@ class chunk_reader {
   /// Throws if more text follows the object. Call it after the object was read to its end.
   void expect_end();
 
+  /// The text of the object: the one that was read, or a repaired copy. Views of the object's
+  /// values are parts of it. Valid until the next call.
+  std::string_view text() const { return {padded_.data(), size_}; }
+
   /// Frees the memory that a large object needed. Everything that was read from it becomes invalid.
   void let_go();
   /// Memory in use, in bytes.
@@ -43,6 +47,7 @@ class chunk_reader {
   simdjson::ondemand::parser parser_;
   simdjson::ondemand::document document_;
   std::string padded_;
+  std::size_t size_ = 0;  ///< of the text in `padded_`
 };
 
 /// The text of the value as in the JSON, without white space around it. Consumes the value.

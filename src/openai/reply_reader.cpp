@@ -360,12 +360,14 @@ bool reply_reader::state::on_event(const sse_parser::event& event) {
 
 chunk_meaning reply_reader::state::read(const sse_parser::event& event) {
   if (event.type == "error") return chunk_meaning::error;
+  const bool in_choices = expected.target != endpoint::responses;
+  if (in_choices && completion.add_repeated(event.data)) return chunk_meaning::progress;
   try {
     const simdjson::ondemand::object object = chunks.object(event.data);
-    const chunk_meaning meaning = expected.target == endpoint::responses
-                                      ? response.add(event.type, object)
-                                      : completion.add(object);
+    const chunk_meaning meaning =
+        in_choices ? completion.add(object) : response.add(event.type, object);
     chunks.expect_end();
+    if (in_choices) completion.remember(chunks.text());
     chunks.let_go();
     return meaning;
   } catch (const simdjson::simdjson_error&) {

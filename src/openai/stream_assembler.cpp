@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <optional>
 #include <string_view>
@@ -25,10 +26,12 @@ bool is_filled_string(ondemand::value& value) {
   return is_string(value) && !value.raw_json_token().starts_with("\"\"");
 }
 
-/// The members that contain the model's text or reasoning.
-bool is_speech(std::string_view key) {
-  return key == "content" || key == "reasoning_content" || key == "reasoning" || key == "refusal" ||
-         key == "text";
+/// The member of this name that contains the model's text or reasoning, as a constant; empty: none.
+std::string_view speech_name(std::string_view key) {
+  constexpr std::array<std::string_view, 5> names{"content", "reasoning_content", "reasoning",
+                                                  "refusal", "text"};
+  const auto found = std::find(names.begin(), names.end(), key);
+  return found == names.end() ? std::string_view() : *found;
 }
 
 /// The member `name`, if it exists. Throws if the object is malformed, because such an object must
@@ -85,6 +88,8 @@ chunk_meaning stream_assembler::add(ondemand::object chunk) {
   bool with_content = false;
   bool with_usage = false;
   told_.clear();
+  seen_ = {};
+  repeated_.forget();
   for (ondemand::field field : chunk) {
     const std::string_view key = field.unescaped_key();
     ondemand::value value = field.value();
@@ -114,7 +119,11 @@ chunk_meaning stream_assembler::add(ondemand::object chunk) {
       with_usage = with_usage || counts;
       if (counts || !groq_usage_told_) told_.emplace_back(key, raw);
       groq_usage_told_ = groq_usage_told_ || counts;
-    } else if (key != "object" && key != "obfuscation") {
+    } else if (key == "obfuscation") {
+      // OpenAI hides the size of each piece with random letters:
+      // https://platform.openai.com/docs/api-reference/chat/create (`include_obfuscation`)
+      if (is_string(value)) seen_.filler = inside_quotes(raw_json(value));
+    } else if (key != "object") {
       told_.emplace_back(key, raw_json(value));
     }
   }
@@ -123,8 +132,21 @@ chunk_meaning stream_assembler::add(ondemand::object chunk) {
   if (!familiar) return chunk_meaning::stray;
   for (const auto& [key, raw] : told_) top_.replace(key, raw);
   usage_told_ = usage_told_ || with_usage;
+  seen_.more = seen_.more || with_usage;
   for (chunk_reader* each : {&inner_, &parts_, &thoughts_}) each->let_go();
   return chunk_meaning::progress;
+}
+
+void stream_assembler::remember(std::string_view chunk) {
+  if (seen_.pieces == 1 && !seen_.more) repeated_.remember(chunk, seen_.text, seen_.filler);
+}
+
+bool stream_assembler::add_repeated(std::string_view chunk) {
+  const auto text = repeated_.text_of(chunk);
+  if (!text) return false;
+  add_text(*seen_.into, seen_.key, *text);
+  note_content(*seen_.of);
+  return true;
 }
 
 std::size_t stream_assembler::tool_calls::held() const noexcept {
@@ -141,7 +163,8 @@ std::size_t stream_assembler::words::held() const noexcept {
 }
 
 std::size_t stream_assembler::held() const noexcept {
-  std::size_t sum = top_.held() + inner_.held() + parts_.held() + thoughts_.held();
+  std::size_t sum =
+      repeated_.held() + top_.held() + inner_.held() + parts_.held() + thoughts_.held();
   for (const auto& [index, each] : choices_) {
     sum += sizeof each + each.members.held() + each.message.held() + each.logprobs.held();
   }
@@ -199,15 +222,18 @@ bool stream_assembler::add_choice(ondemand::object piece) {
         with_content = into.in_pieces = true;
       }
     } else if (key == "message" && is_object(value)) {
+      seen_.more = true;
       message = raw_json(value);
     } else if (key == "logprobs" && is_object(value)) {
+      seen_.more = true;
       into.logprobs.merge(value.get_object());
     } else if (key == "text") {
-      if (add_speech(into.members, key, value)) {
+      if (add_speech(into.members, "text", value)) {
         note_content(into);
         with_content = true;
       }
     } else if (is_array(value) && key != "logprobs" && key != "delta" && key != "message") {
+      seen_.more = true;
       into.members.append_elements(key, raw_json(value));
     } else if (key != "logprobs" && key != "delta" && key != "message") {
       into.members.replace(key, raw_json(value));
@@ -221,8 +247,10 @@ bool stream_assembler::add_choice(ondemand::object piece) {
     with_content = add_words(whole, inner_.object(message), into) || with_content;
     into.message = std::move(whole);
   }
-  if (!reason.empty() && is_finish_reason(json_string(reason).value_or("")))
+  if (!reason.empty() && is_finish_reason(json_string(reason).value_or(""))) {
+    seen_.more = true;
     end(into, reason, with_content);
+  }
   return with_content;
 }
 
@@ -238,20 +266,27 @@ bool stream_assembler::add_words(words& into, ondemand::object delta, const choi
     const std::string_view key = field.unescaped_key();
     ondemand::value value = field.value();
     if (key == "tool_calls") {
-      if (add_calls(into, value)) note();
+      if (!add_calls(into, value)) continue;
+      seen_.more = true;
+      note();
     } else if (key == "function_call") {
       if (!is_object(value)) continue;
+      seen_.more = true;
       note();
       into.function_call.merge(value.get_object());
     } else if (key == "audio") {
-      if (is_object(value)) into.audio.merge(value.get_object());
-    } else if (is_speech(key)) {
-      if (!add_speech(into.members, key, value)) continue;
+      if (!is_object(value)) continue;
+      seen_.more = true;
+      into.audio.merge(value.get_object());
+    } else if (const std::string_view speech = speech_name(key); !speech.empty()) {
+      if (!add_speech(into.members, speech, value)) continue;
       spoke = true;
       note();
     } else if (piecewise_object::may_be_label(key) && is_string(value)) {
+      seen_.more = true;
       others.emplace_back(key, inside_quotes(raw_json(value)));
     } else {
+      seen_.more = seen_.more || is_array(value) || (is_string(value) && key != "role");
       into.members.merge(key, value);
     }
   }
@@ -280,6 +315,7 @@ bool stream_assembler::add_speech(piecewise_object& into, std::string_view key,
                                   ondemand::value value) {
   switch (value.type()) {
     case ondemand::json_type::array: {
+      seen_.more = true;
       if (!into.given(key)) into.append_text(key, {});
       const piece_count before = pieces_;
       bool any = false;
@@ -306,11 +342,18 @@ bool stream_assembler::add_part(piecewise_object& into, std::string_view key,
   const std::string_view raw = raw_json(value);
   if (!whole) {
     // A number is a piece of text whose quotes were lost on the way.
-    const std::string_view text = raw.starts_with('"') ? inside_quotes(raw) : raw;
-    into.append_text(key, text);
-    if (!text.empty()) count_piece(key);
-    return !text.empty();
+    const bool in_quotes = raw.starts_with('"');
+    const std::string_view text = in_quotes ? inside_quotes(raw) : raw;
+    seen_.more = seen_.more || !in_quotes;
+    if (!text.empty()) {
+      ++seen_.pieces;
+      seen_.into = &into;
+      seen_.key = key;
+      seen_.text = text;
+    }
+    return add_text(into, key, text);
   }
+  seen_.more = true;
   const content_part part = read_content_part(parts_.object(raw), thoughts_);
   // all members except content are always strings
   const bool flat = key != "content" && part.has_text;
@@ -332,6 +375,14 @@ bool stream_assembler::add_part(piecewise_object& into, std::string_view key,
   return true;
 }
 
+/// Adds the inside of a JSON string. False: it is empty.
+bool stream_assembler::add_text(piecewise_object& into, std::string_view key,
+                                std::string_view text) {
+  into.append_text(key, text);
+  if (!text.empty()) count_piece(key);
+  return !text.empty();
+}
+
 void stream_assembler::count_piece(std::string_view key) {
   if (key == "content" || key == "text") ++pieces_.content;
   if (key.starts_with("reasoning")) ++pieces_.reasoning;
@@ -340,6 +391,7 @@ void stream_assembler::count_piece(std::string_view key) {
 /// Counts a piece. Call it before the finish reason of the same piece is read.
 void stream_assembler::note_content(const choice& of) {
   ++pieces_.any;
+  seen_.of = &of;
   if (!of.finish_reason.empty()) went_on_ = true;
 }
 

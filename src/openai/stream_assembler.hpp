@@ -13,6 +13,7 @@
 #include "openai/chunk.hpp"
 #include "openai/piece_count.hpp"
 #include "openai/piecewise_object.hpp"
+#include "openai/repeated_chunk.hpp"
 #include "sluice/job.hpp"
 
 namespace sluice::openai {
@@ -25,9 +26,18 @@ class stream_assembler {
  public:
   /// `choices`: the number of choices that the request asked for (`n`).
   stream_assembler(endpoint target, unsigned choices);
+  stream_assembler(const stream_assembler&) = delete;  // `seen_` points into it
+  stream_assembler& operator=(const stream_assembler&) = delete;
+  ~stream_assembler() = default;
 
   /// Adds one chunk. Throws simdjson::simdjson_error on malformed JSON.
   chunk_meaning add(simdjson::ondemand::object chunk);
+  /// The chunk that was just added is valid, and `chunk` is its text, of which the views in its
+  /// object are parts. add_repeated() compares the next chunk with it.
+  void remember(std::string_view chunk);
+  /// Adds a chunk that differs only in its piece of text from the one before it. The effect is the
+  /// same as that of add(). False: it is not such a chunk, and nothing was added.
+  bool add_repeated(std::string_view chunk);
 
   /// Whether every choice has its finish reason: those that the request asked for and those that
   /// came.
@@ -89,12 +99,24 @@ class stream_assembler {
     std::string finish_reason;  ///< with quotes; empty: not ended
   };
 
+  /// What the current chunk contains, to find out whether the next chunk repeats it.
+  struct chunk_content {
+    unsigned pieces = 0;               ///< of text
+    piecewise_object* into = nullptr;  ///< to which the last piece was added
+    std::string_view key;              ///< under this name, a constant
+    std::string_view text;             ///< the piece
+    const choice* of = nullptr;        ///< its choice
+    std::string_view filler;           ///< a string that means nothing
+    bool more = false;  ///< anything whose effect would not be the same if it came once more
+  };
+
   // These return whether the added values contained content, reasoning, a refusal or a tool call.
   bool add_choices(simdjson::ondemand::value& list);
   bool add_choice(simdjson::ondemand::object piece);
   bool add_words(words& into, simdjson::ondemand::object delta, const choice& of);
   bool add_speech(piecewise_object& into, std::string_view key, simdjson::ondemand::value value);
   bool add_part(piecewise_object& into, std::string_view key, simdjson::ondemand::value value);
+  bool add_text(piecewise_object& into, std::string_view key, std::string_view text);
   bool add_calls(words& into, simdjson::ondemand::value& calls);
   void count_piece(std::string_view key);
   bool counts_tokens(std::string_view usage);
@@ -112,9 +134,11 @@ class stream_assembler {
   bool went_on_ = false;          ///< content came after the last finish reason or usage
   bool usage_told_ = false;       ///< a usage with token counts has come
   bool groq_usage_told_ = false;  ///< the same for the usage in `x_groq`
-  chunk_reader inner_;            ///< for values that are whole in a chunk and parsed separately
-  chunk_reader parts_;            ///< for the parts of a content
-  chunk_reader thoughts_;         ///< for values inside such a part
+  chunk_content seen_;
+  repeated_chunk repeated_;
+  chunk_reader inner_;     ///< for values that are whole in a chunk and parsed separately
+  chunk_reader parts_;     ///< for the parts of a content
+  chunk_reader thoughts_;  ///< for values inside such a part
   std::vector<std::pair<std::string_view, std::string_view>>
       told_;  ///< members of the current chunk, until it is known to belong to this endpoint
   piecewise_object top_;
