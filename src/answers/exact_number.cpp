@@ -66,12 +66,13 @@ std::strong_ordering operator<=>(const exact_number& left, const exact_number& r
 
 bool is_multiple(const exact_number& value, const exact_number& divisor) {
   if (value.digits.empty()) return true;
-  if (divisor.digits.empty() || divisor.digits.size() > longest_divisor) return false;
+  if (divisor.digits.size() > longest_divisor) return false;
   // The last digit of the value is not 0, so no multiple of a larger power of ten can be equal.
   if (value.exponent < divisor.exponent) return false;
   uint128 modulus = 0;
   for (const char digit : divisor.digits)
     modulus = modulus * 10 + static_cast<unsigned>(digit - '0');
+  if (modulus == 0) return false;
   uint128 rest = 0;
   for (const char digit : value.digits)
     rest = (rest * 10 + static_cast<unsigned>(digit - '0')) % modulus;
