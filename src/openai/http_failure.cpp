@@ -255,7 +255,7 @@ failure http_failure(const reply_head& head, std::string body, double now_unix,
   return failed;
 }
 
-failure reported_failure(std::string_view body, std::string_view otherwise) {
+failure reported_failure(std::string_view body, std::string_view otherwise, double now_unix) {
   constexpr int success = 200;
   const error_body error = read_error_body(body);
   failure failed = invalid_response(error.message.empty() ? std::string(otherwise) : error.message);
@@ -271,6 +271,10 @@ failure reported_failure(std::string_view body, std::string_view otherwise) {
     case error_meaning::too_large:
     case error_meaning::at_fault:
       failed.kind = failure_class::permanent;
+      break;
+    case error_meaning::throttled:
+      failed.kind = failure_class::throttled;
+      failed.retry_after = retry_hint(reply_head{}, failed.message, now_unix, error.hints);
       break;
     default:
       tell_what_is_out(failed, meaning);

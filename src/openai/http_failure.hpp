@@ -16,7 +16,8 @@ failure http_failure(const reply_head& head, std::string body, double now_unix,
 
 /// The failure for an error in a successful response (2xx), as its body or as an event of its
 /// stream. It is temporary, unless the table of vendor errors says otherwise. `otherwise`: the
-/// message if the error has none.
-failure reported_failure(std::string_view body, std::string_view otherwise);
+/// message if the error has none. For a rate limit, the error may say when to try again; whether
+/// something of the reply was billed is for the caller to say.
+failure reported_failure(std::string_view body, std::string_view otherwise, double now_unix);
 
 }  // namespace sluice::openai

@@ -376,7 +376,13 @@ chunk_meaning reply_reader::state::read(const sse_parser::event& event) {
 }
 
 void reply_reader::state::fail(std::string_view event, std::string_view otherwise) {
-  failed = reported_failure(event, otherwise);
+  failed = reported_failure(event, otherwise, now_unix);
+  const piece_count came =
+      expected.target == endpoint::responses ? response.pieces() : completion.pieces();
+  // What came was billed, so the next try must count as an attempt.
+  if (came.any > 0 && failed->kind == failure_class::throttled) {
+    failed->kind = failure_class::passing;
+  }
 }
 
 result reply_reader::state::outcome(ending how, std::string_view transport) {
@@ -394,7 +400,7 @@ result reply_reader::state::outcome(ending how, std::string_view transport) {
 /// Azure answers 400 with a completion if its filter has ended the choices. That is a reply.
 result reply_reader::state::http_outcome() {
   if (head.status == 400 && sniff(body) == form::json) {
-    result filtered = read_whole_reply(body, expected.target);
+    result filtered = read_whole_reply(body, expected.target, now_unix);
     if (filtered && filtered->finish_reasons.contains("content_filter")) return filtered;
   }
   return http_failure(head, std::move(body), now_unix, expected.model);
@@ -414,7 +420,7 @@ result reply_reader::state::stream_outcome(ending how, std::string_view transpor
   }
   result whole =
       read_whole_reply(expected.target == endpoint::responses ? response.body() : completion.body(),
-                       expected.target);
+                       expected.target, now_unix);
   if (whole) whole->streamed = true;
   return whole;
 }
@@ -422,7 +428,7 @@ result reply_reader::state::stream_outcome(ending how, std::string_view transpor
 result reply_reader::state::whole_outcome(ending how, std::string_view transport) {
   if (how != ending::complete && !done) return interrupted(how, true, transport);
   if (is_blank(body)) return invalid_response("the body of the reply is empty");
-  if (written_as == form::json) return read_whole_reply(std::move(body), expected.target);
+  if (written_as == form::json) return read_whole_reply(std::move(body), expected.target, now_unix);
   std::string words = read_error_body(body).message;
   if (is_binary(body)) words = "the reply is neither JSON nor text";
   failure page = invalid_response(words.empty() ? "the reply is not JSON" : std::move(words));

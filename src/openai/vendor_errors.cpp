@@ -402,6 +402,7 @@ constexpr vendor_error table[] = {
     vendor_error{"MiniMax", place::code, "base_resp 1039", throttled, any, mini_max},
     vendor_error{"MiniMax", place::code, "base_resp 1041", throttled, any, mini_max},
     vendor_error{"OpenAI", place::code, "rate_limit_exceeded", throttled, any, open_ai},
+    vendor_error{"OpenRouter", place::code, "429", throttled, any, open_router},
     // The time window of a plan. The error says when it ends; the run waits for that or stops with
     // a message.
     vendor_error{"Codex", place::code, "usage_limit_reached", throttled, any, codex},

@@ -212,8 +212,8 @@ std::optional<objection> objection_to(const findings& found, endpoint target) {
 }
 
 /// The failure of an invalid body. If the body contains an error, its message is used.
-failure invalid_body(std::string_view body, const objection& found) {
-  failure failed = reported_failure(body, found.why);
+failure invalid_body(std::string_view body, const objection& found, double now_unix) {
+  failure failed = reported_failure(body, found.why, now_unix);
   failed.unreadable = found.unreadable && failed.message == found.why;
   return failed;
 }
@@ -260,13 +260,15 @@ failure invalid_response(std::string message) {
   return failed;
 }
 
-boost::system::result<reply, failure> read_whole_reply(std::string text, endpoint target) {
+boost::system::result<reply, failure> read_whole_reply(std::string text, endpoint target,
+                                                       double now_unix) {
   if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
   reply whole;
   whole.body = without_lone_surrogates(valid_utf8(std::move(text)));
   if (const auto fault = json_fault(whole.body)) {
     return invalid_body(
-        whole.body, {fmt::format("the reply is not JSON: {}", fault_without_place(*fault)), true});
+        whole.body, {fmt::format("the reply is not JSON: {}", fault_without_place(*fault)), true},
+        now_unix);
   }
   // A line of an output file must not contain a newline. Other white space may stay.
   if (!whole.body.starts_with('{') || whole.body.find('\n') != std::string::npos ||
@@ -279,14 +281,20 @@ boost::system::result<reply, failure> read_whole_reply(std::string text, endpoin
     return failed;
   }
   if (!whole.body.starts_with('{')) {
-    return invalid_body(whole.body, {"the reply is not a JSON object", true});
+    return invalid_body(whole.body, {"the reply is not a JSON object", true}, now_unix);
   }
   findings found = findings_in(whole.body, target);
   const bool goes_on = found.status == "queued" || found.status == "in_progress";
   if (target == endpoint::responses && goes_on && !found.refused) {
     return background_failure(whole.body);
   }
-  if (auto why = objection_to(found, target)) return invalid_body(whole.body, *std::move(why));
+  if (const auto why = objection_to(found, target)) {
+    failure failed = invalid_body(whole.body, *why, now_unix);
+    // Its choices were billed, so the next try must count as an attempt.
+    const bool throttled = failed.kind == failure_class::throttled;
+    if (throttled && found.choices > 0) failed.kind = failure_class::passing;
+    return failed;
+  }
 
   whole.usage = found.usage.tokens;
   whole.reported_cost = found.usage.cost;

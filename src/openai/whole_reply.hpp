@@ -14,7 +14,8 @@ namespace sluice::openai {
 /// usage and finish reasons, or a failure. The body of the reply is one line of valid JSON that
 /// every parser accepts: bytes that are not UTF-8 and escapes of lone surrogates are replaced. The
 /// caller sets status and request id.
-boost::system::result<reply, failure> read_whole_reply(std::string text, endpoint target);
+boost::system::result<reply, failure> read_whole_reply(std::string text, endpoint target,
+                                                       double now_unix);
 
 /// The failure for a response object that the relay still generates in the background. Its content
 /// can be fetched there later by its id. The same request would be charged a second time.

@@ -122,7 +122,7 @@ void check(const reply& whole, endpoint target) {
   reason_walk walk(body);
   require(walk.run() && walk.counter.take() == whole.finish_reasons,
           "the body has the same finish reasons", body);
-  const auto again = openai::read_whole_reply(body, target);
+  const auto again = openai::read_whole_reply(body, target, 0);
   require(again.has_value(), "the body can be read again", body);
   require(again->body == body && again->usage == whole.usage &&
               again->reported_cost == whole.reported_cost &&

@@ -162,7 +162,7 @@ TEST_F(job_reprice_file, uses_the_speed_and_the_place_of_the_usage) {
     made.outcome = *openai::read_whole_reply(
         made.outcome->body.substr(0, made.outcome->body.size() - 1) +
             R"(,"usage":{"prompt_tokens":1000,"completion_tokens":1000,)" + row.members + "}}",
-        made.target);
+        made.target, 0);
     const auto cost = price_of(made, built_in).cost;
     EXPECT_EQ(text(cost), row.cost) << row.model << " " << row.members;
     output_ = result_line(made, cost, false);

@@ -392,7 +392,7 @@ TEST(stored_line, tells_the_finish_reasons_that_were_counted_when_it_was_written
        {{"stop", 1}}},
   };
   for (const auto& [target, body, reasons] : rows) {
-    const auto whole = openai::read_whole_reply(body, target);
+    const auto whole = openai::read_whole_reply(body, target, 0);
     ASSERT_TRUE(whole.has_value()) << body;
     EXPECT_EQ(whole->finish_reasons, reasons) << body;
     result made = a_success();

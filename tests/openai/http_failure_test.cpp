@@ -430,8 +430,27 @@ TEST(HttpFailureEnd, SaysWhyTheKeyCannotBeUsed) {
   EXPECT_EQ(end(429, envelope("none left", "insufficient_quota")), stop_reason::quota_spent);
   EXPECT_EQ(end(403, "<title>Attention Required! | Cloudflare</title>"), stop_reason::blocked);
   EXPECT_EQ(end(403, "error code: 1020"), stop_reason::blocked);
-  EXPECT_EQ(reported_failure(envelope("none left", "insufficient_quota"), "").ends_with,
+  EXPECT_EQ(reported_failure(envelope("none left", "insufficient_quota"), "", 0).ends_with,
             stop_reason::quota_spent);
+}
+
+TEST(ReportedFailure, OfARateLimitSaysWhenToTryAgain) {
+  using namespace std::chrono_literals;
+  const auto reported = [](const std::string& body) { return reported_failure(body, "", 1e9); };
+  const failure slow =
+      reported(envelope("Rate limit reached, please try again in 20s.", "rate_limit_exceeded"));
+  EXPECT_EQ(slow.kind, throttled);
+  EXPECT_EQ(slow.retry_after, 20s);
+  // https://openrouter.ai/docs/api-reference/errors
+  EXPECT_EQ(reported(R"({"error":{"code":429,"message":"Rate limited"},"choices":[]})").kind,
+            throttled);
+  const failure mini_max =
+      reported(R"({"choices":null,"base_resp":{"status_code":1002,"status_msg":"rate limit"}})");
+  EXPECT_EQ(mini_max.kind, throttled);
+  EXPECT_FALSE(mini_max.retry_after.has_value());
+  const failure in_body =
+      reported(R"({"error":{"code":"rate_limit_exceeded","message":"slow","retry_after":7}})");
+  EXPECT_EQ(in_body.retry_after, 7s);
 }
 
 TEST(HttpFailureModel, IsMarkedAsMissing) {

@@ -60,6 +60,25 @@ TEST_P(StreamError, IsAPassingFailureInTheRelaysWordsWhereverItComes) {
   EXPECT_EQ(failed.http_status, 200);
 }
 
+TEST(StreamRateLimit, IsOneOnlyBeforeTheFirstContent) {
+  const std::string refusal =
+      events({R"({"error":{"message":"try again in 20s","code":"rate_limit_exceeded"}})"});
+  const auto kind = [](const test::response& from) {
+    const auto seen = test::read(from);
+    EXPECT_FALSE(seen.outcome.has_value());
+    return seen.outcome.error().kind;
+  };
+  EXPECT_EQ(kind({.body = refusal}), failure_class::throttled);
+  EXPECT_EQ(kind({.body = events({said(R"({"role":"assistant","content":""})")}) + refusal}),
+            failure_class::throttled);
+  // What came was paid for, so a retry counts as an attempt.
+  EXPECT_EQ(kind({.body = events({said(R"({"content":"Hel"})")}) + refusal}),
+            failure_class::passing);
+  EXPECT_EQ(kind({.body = R"({"choices":[{"index":0,"message":{"content":"x"}}],)"
+                          R"("error":{"code":"rate_limit_exceeded","message":"slow"}})"}),
+            failure_class::passing);
+}
+
 const std::string envelope = R"({"error":{"message":"overloaded","type":"t","code":null}})";
 const std::string bare = R"({"message":"overloaded","type":"t","param":null,"code":null})";
 const std::string text_piece = R"({"choices":[{"text":"Hel","index":0,"finish_reason":null}]})";
