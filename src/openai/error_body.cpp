@@ -222,7 +222,9 @@ std::optional<json> passed_on(std::string_view message) {
 }
 
 void add(std::vector<std::string>& texts, std::string text) {
-  if (!text.empty() && std::find(texts.begin(), texts.end(), text) == texts.end()) {
+  constexpr std::size_t most = 64;
+  if (texts.size() < most && !text.empty() &&
+      std::find(texts.begin(), texts.end(), text) == texts.end()) {
     texts.push_back(std::move(text));
   }
 }

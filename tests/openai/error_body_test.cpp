@@ -205,6 +205,17 @@ TEST(ErrorBodyLength, LongTextIsCutBetweenCharacters) {
             1004U);
 }
 
+TEST(ErrorBodyCodes, AreOfALimitedNumber) {
+  std::string details;
+  for (int i = 0; i < 1000; ++i) details += R"({"reason":"r)" + std::to_string(i) + R"("},)";
+  details.pop_back();
+  const error_body read =
+      read_error_body(R"({"error":{"message":"m","code":"c","details":[)" + details + "]}}");
+  EXPECT_EQ(read.message, "m");
+  EXPECT_EQ(read.codes.size(), 64U);
+  EXPECT_EQ(read.codes.front(), "c");
+}
+
 TEST(ErrorBodyDepth, DeepJsonIsNoTrouble) {
   EXPECT_EQ(read_error_body(R"({"a":)" + std::string(500'000, '[')).message, "");
   EXPECT_EQ(read_error_body(R"({"message":"m","a":)" + std::string(300'000, '[') +
