@@ -81,6 +81,9 @@ void chunk_reader::load(std::string_view text) {
   }
   size_ = text.size();
   text.copy(padded_.data(), text.size());  // not memcpy: the view may be empty with a null pointer
+  // simdjson 3 looks at the byte behind the text, and compares the numbers of opening and closing
+  // brackets only if it is a closing one.
+  padded_[text.size()] = '}';
 }
 
 std::string_view raw_json(ondemand::value& value) {
@@ -118,6 +121,10 @@ std::optional<std::int64_t> whole_number(std::string_view raw) {
   const bool whole = raw.empty() || (raw.size() > 1 && raw.front() == '.' &&
                                      raw.find_first_not_of('0', 1) == std::string_view::npos);
   return whole ? std::optional(number) : std::nullopt;
+}
+
+void check_depth(std::size_t depth) {
+  if (depth > deepest_body) throw simdjson::simdjson_error(simdjson::DEPTH_ERROR);
 }
 
 bool is_string(ondemand::value& value) {

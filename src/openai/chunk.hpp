@@ -2,6 +2,7 @@
 
 #include <simdjson.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -67,6 +68,10 @@ bool says_error(std::string_view raw);
 /// The integer in a JSON number, or in a string that contains one. Relays written in loosely typed
 /// languages send an index as "0" or 0.0.
 std::optional<std::int64_t> whole_number(std::string_view raw);
+
+/// Throws if a value is nested deeper than any reply may be (deepest_body). For functions that call
+/// themselves for each level, so that hostile JSON does not use up the stack.
+void check_depth(std::size_t depth);
 
 bool is_string(simdjson::ondemand::value& value);
 bool is_null(simdjson::ondemand::value& value);

@@ -23,18 +23,19 @@ bool holds_thought(std::string_view key) {
 }
 
 /// Appends the text of a string, or the texts of a list of parts.
-void collect_text(ondemand::value value, std::string& into) {
+void collect_text(ondemand::value value, std::size_t depth, std::string& into) {
+  check_depth(depth);
   switch (value.type()) {
     case ondemand::json_type::string:
       into += inside_quotes(raw_json(value));
       break;
     case ondemand::json_type::array:
-      for (ondemand::value element : value.get_array()) collect_text(element, into);
+      for (ondemand::value element : value.get_array()) collect_text(element, depth + 1, into);
       break;
     case ondemand::json_type::object:
       for (ondemand::field field : value.get_object()) {
         const std::string_view key = field.unescaped_key();
-        if (key == "text" || holds_thought(key)) collect_text(field.value(), into);
+        if (key == "text" || holds_thought(key)) collect_text(field.value(), depth + 1, into);
       }
       break;
     default:
@@ -85,7 +86,7 @@ content_part read_content_part(ondemand::object part, chunk_reader& inner) {
   std::string thought;
   for (const std::string_view raw : thoughts) {
     for (ondemand::field field : inner.object(fmt::format(R"({{"text":{}}})", raw))) {
-      collect_text(field.value(), thought);
+      collect_text(field.value(), 0, thought);
     }
   }
   read.text.insert(0, thought);

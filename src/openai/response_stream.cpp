@@ -17,6 +17,8 @@ namespace ondemand = simdjson::ondemand;
 /// The maximum number of items that are followed. If a stream has more, the items of its last event
 /// are used.
 constexpr std::size_t most_items = 1024;
+/// The same for the parts of an item.
+constexpr std::int64_t most_parts = 1024;
 
 /// `response.done` is the last event of relays that use the event names of the realtime API:
 /// https://github.com/Wei-Shaw/sub2api/issues/1322
@@ -82,7 +84,8 @@ std::size_t length_of(std::string_view raw) {
 
 /// A measure of how much content a value has: the length of its strings, except names and states,
 /// and of its numbers.
-std::size_t weight(ondemand::value value) {
+std::size_t weight(ondemand::value value, std::size_t depth) {
+  check_depth(depth);
   constexpr std::array<std::string_view, 7> names{"id",   "type",    "status", "object",
                                                   "role", "call_id", "phase"};
   std::size_t sum = 0;
@@ -91,11 +94,12 @@ std::size_t weight(ondemand::value value) {
       for (ondemand::field field : value.get_object()) {
         const std::string_view key = field.unescaped_key();
         ondemand::value inside = field.value();
-        if (std::find(names.begin(), names.end(), key) == names.end()) sum += weight(inside);
+        if (std::find(names.begin(), names.end(), key) == names.end())
+          sum += weight(inside, depth + 1);
       }
       return sum;
     case ondemand::json_type::array:
-      for (ondemand::value element : value.get_array()) sum += weight(element);
+      for (ondemand::value element : value.get_array()) sum += weight(element, depth + 1);
       return sum;
     case ondemand::json_type::string:
       return length_of(inside_quotes(raw_json(value)));
@@ -111,23 +115,26 @@ std::size_t weight(std::string_view object) {
   std::size_t sum = 0;
   std::string wrapped = R"({"":)";
   wrapped.append(object).append(1, '}');
-  for (ondemand::field field : reader.object(wrapped)) sum += weight(field.value());
+  for (ondemand::field field : reader.object(wrapped)) sum += weight(field.value(), 0);
   return sum;
 }
 
 /// Appends the texts of an item or a part to `into`.
-void collect_words(ondemand::value value, bool is_text, std::string& into) {
+void collect_words(ondemand::value value, bool is_text, std::size_t depth, std::string& into) {
+  check_depth(depth);
   constexpr std::array<std::string_view, 5> texts{"text", "refusal", "arguments", "input", "code"};
   switch (value.type()) {
     case ondemand::json_type::object:
       for (ondemand::field field : value.get_object()) {
         const std::string_view key = field.unescaped_key();
         const bool text = std::find(texts.begin(), texts.end(), key) != texts.end();
-        collect_words(field.value(), text, into);
+        collect_words(field.value(), text, depth + 1, into);
       }
       break;
     case ondemand::json_type::array:
-      for (ondemand::value element : value.get_array()) collect_words(element, is_text, into);
+      for (ondemand::value element : value.get_array()) {
+        collect_words(element, is_text, depth + 1, into);
+      }
       break;
     case ondemand::json_type::string:
       if (is_text) into += json_string(raw_json(value)).value_or(std::string());
@@ -142,7 +149,9 @@ std::string output_text(std::string_view object) {
   std::string wrapped = R"({"":)";
   wrapped.append(object).append(1, '}');
   std::string words;
-  for (ondemand::field field : reader.object(wrapped)) collect_words(field.value(), false, words);
+  for (ondemand::field field : reader.object(wrapped)) {
+    collect_words(field.value(), false, 0, words);
+  }
   return words;
 }
 
@@ -431,17 +440,23 @@ void response_stream::take_piece(const told& event) {
 
   std::int64_t index =
       (where->list == "summary" ? event.summary_index : event.content_index).value_or(0);
+  if (index < 0 || index >= most_parts) index = 0;
+  std::pair<std::string, std::int64_t> place(where->list, index);
   const auto taken = [&] {
-    const auto found = into.parts.find(std::pair(std::string(where->list), index));
+    const auto found = into.parts.find(place);
     return found != into.parts.end() && found->second.type != where->part_type;
   };
-  while (taken()) ++index;
-  part& of = into.parts[{std::string(where->list), index}];
+  while (taken()) ++place.second;
+  if (place.second >= most_parts) return;
+  part& of = into.parts[std::move(place)];
   of.type = where->part_type;
   of.key = where->text;
   if (whole_part) {
     const std::size_t said = weight(event.part);
-    if (of.raw.empty() || said >= weight(of.raw)) of.raw = event.part;
+    if (said >= of.weight) {
+      of.raw = event.part;
+      of.weight = said;
+    }
     if (said > 0) count(of.said, false);
   }
   if (annotates) of.lists.append_element("annotations", event.annotation);

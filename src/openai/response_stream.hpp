@@ -56,9 +56,10 @@ class response_stream {
   };
   /// One part of an item's `content` or `summary`.
   struct part {
-    std::string raw;   ///< the last version that came whole in its own event
-    std::string type;  ///< the expected type, derived from the event of its first piece
-    std::string key;   ///< name of the member with its text: `text` or `refusal`
+    std::string raw;         ///< the last version that came whole in its own event
+    std::size_t weight = 0;  ///< the amount of content in `raw`
+    std::string type;        ///< the expected type, derived from the event of its first piece
+    std::string key;         ///< name of the member with its text: `text` or `refusal`
     text said;
     piecewise_object lists;  ///< logprobs and annotations
   };

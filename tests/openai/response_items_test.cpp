@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <limits>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -336,6 +339,23 @@ TEST(ResponseItems, TextThatComesWholeCountsForTheFirstToken) {
             1U);
   EXPECT_EQ(pieces({item("added", message_added)}).any, 0U);
   EXPECT_EQ(pieces({about("reasoning_text.delta", R"("delta":"a")")}).reasoning, 1U);
+}
+
+TEST(ResponseItems, HaveALimitedNumberOfParts) {
+  const std::string largest = std::to_string(std::numeric_limits<std::int64_t>::max());
+  std::vector<std::string> told{
+      about("output_text.delta", R"("delta":"a","content_index":)" + largest),
+      about("refusal.delta", R"("delta":"b","content_index":)" + largest)};
+  for (int i = 0; i < 2000; ++i) {
+    told.push_back(
+        about("output_text.delta", R"("delta":"c","content_index":)" + std::to_string(i)));
+  }
+  told.push_back(about("refusal.delta", R"("delta":"d","content_index":0)"));
+  told.emplace_back(R"({"type":"response.completed","response":{"id":"r","status":"completed"}})");
+  const auto seen = test::read_in_pieces({test::events(told), endpoint::responses}, {});
+  ASSERT_TRUE(seen.outcome.has_value()) << seen.outcome.error().message;
+  const auto output = nlohmann::json::parse(seen.outcome->body).at("output");
+  EXPECT_EQ(output.at(0).at("content").size(), 1024U);
 }
 
 TEST(ResponseItems, AreNoReplyWithoutTheEventThatEndsThem) {
