@@ -414,7 +414,8 @@ result reply_reader::state::stream_outcome(ending how, std::string_view transpor
   }
   if (!had_event && sniff(body) == form::text) return whole_outcome(how, transport);
   const bool vouched_for = done || how == ending::complete;
-  if (vouched_for ? !complete() : !settled()) {
+  const bool whole_reply = complete() || completion.billed_as_complete();
+  if (vouched_for ? !whole_reply : !settled()) {
     if (response.in_background()) return background_failure(response.opened());
     return interrupted(how, true, transport);
   }

@@ -109,8 +109,9 @@ chunk_meaning stream_assembler::add(ondemand::object chunk) {
     } else if (key == "usage") {
       familiar = true;
       const std::string_view raw = raw_json(value);
-      with_usage = counts_tokens(raw);
-      if (with_usage || !usage_told_) told_.emplace_back(key, raw);
+      const bool counts = counts_tokens(raw);
+      with_usage = with_usage || counts;
+      if (counts || !usage_told_) told_.emplace_back(key, raw);
     } else if (key == "x_groq") {
       // In Groq's first chunk it contains an id, in the last one the usage:
       // https://github.com/vercel/ai/issues/1651
@@ -414,7 +415,11 @@ std::string_view stream_assembler::text() const {
 }
 
 bool stream_assembler::complete() const {
-  return ended_ == choices_.size() && ended_ >= expected_;
+  return all_ended() && ended_ >= expected_;
+}
+
+bool stream_assembler::billed_as_complete() const {
+  return all_ended() && ended_ > 0 && usage_told_ && !went_on_;
 }
 
 void stream_assembler::tool_calls::add(ondemand::object piece) {
@@ -424,7 +429,7 @@ void stream_assembler::tool_calls::add(ondemand::object piece) {
   call& into = by_place[latest];
   if (!name.empty()) {
     into.name = name;
-    named_in_list.push_back(latest);
+    if (!was_named(latest)) named_in_list.push_back(latest);
   }
   if (!id.empty()) {
     by_id.try_emplace(id, latest);
@@ -447,7 +452,7 @@ void stream_assembler::tool_calls::add(ondemand::object piece) {
 /// The place of the call that a piece belongs to; a new place if the piece begins a call.
 std::int64_t stream_assembler::tool_calls::place_of(ondemand::object& piece, const std::string& id,
                                                     std::string_view name) {
-  constexpr std::size_t most = 4096;  // no request leads to more calls than this
+  constexpr std::size_t most = 1024;  // no request leads to more calls than this
   if (by_place.size() >= most) return latest;
   const std::int64_t next = by_place.empty() ? 0 : std::prev(by_place.end())->first + 1;
   const auto known = id.empty() ? by_id.end() : by_id.find(id);
@@ -467,10 +472,13 @@ std::int64_t stream_assembler::tool_calls::place_of(ondemand::object& piece, con
   if (other_id && known != by_id.end()) return known->second;
   // Some relays repeat the name with every piece, but not in the same list.
   const bool other_name = !there.name.empty() && name != there.name;
-  const bool named_before =
-      std::find(named_in_list.begin(), named_in_list.end(), opened->second) != named_in_list.end();
-  if (!name.empty() && (other_id || other_name || named_before)) opened->second = next;
+  if (!name.empty() && (other_id || other_name || was_named(opened->second))) opened->second = next;
   return opened->second;
+}
+
+/// Whether the call at a place got a name in the present list.
+bool stream_assembler::tool_calls::was_named(std::int64_t place) const {
+  return std::find(named_in_list.begin(), named_in_list.end(), place) != named_in_list.end();
 }
 
 void stream_assembler::tool_calls::write(std::string& out) const {

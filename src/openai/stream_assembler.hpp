@@ -42,6 +42,10 @@ class stream_assembler {
   /// Whether every choice has its finish reason: those that the request asked for and those that
   /// came.
   bool complete() const;
+  /// Whether every choice that came has its finish reason, and the usage followed. It is the whole
+  /// reply if the relay ignores the number of choices that the request asked for. So treat it as
+  /// complete only after the stream has ended without an error.
+  bool billed_as_complete() const;
   /// Whether it is complete, and no content came after that. Some relays send a finish reason with
   /// every chunk. If content follows a finish reason, the reply is settled again only after the
   /// next finish reason or usage.
@@ -78,6 +82,7 @@ class stream_assembler {
     std::size_t held() const noexcept;
     std::int64_t place_of(simdjson::ondemand::object& piece, const std::string& id,
                           std::string_view name);
+    bool was_named(std::int64_t place) const;
     void write(std::string& out) const;
   };
 
@@ -119,6 +124,7 @@ class stream_assembler {
   bool add_text(piecewise_object& into, std::string_view key, std::string_view text);
   bool add_calls(words& into, simdjson::ondemand::value& calls);
   void count_piece(std::string_view key);
+  bool all_ended() const { return ended_ == choices_.size(); }
   bool counts_tokens(std::string_view usage);
   std::string groq_usage(std::string_view x_groq);
   bool is_mini_max_error(std::string_view status);

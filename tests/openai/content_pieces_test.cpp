@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "openai/reading.hpp"
@@ -236,6 +237,18 @@ TEST(ChoiceMembers, ACallAloneStandsForAListOfOne) {
             "\"tool_calls\"")})});
   ASSERT_TRUE(seen.outcome.has_value());
   EXPECT_NE(seen.outcome->body.find(R"("name":"f")"), std::string::npos) << seen.outcome->body;
+}
+
+TEST(ToolCalls, AreOfALimitedNumber) {
+  std::string calls;
+  for (int i = 0; i < 3000; ++i)
+    calls += R"({"index":)" + std::to_string(i) + R"(,"id":"c)" + std::to_string(i) + R"("},)";
+  calls.pop_back();
+  const auto seen = test::read_in_pieces(
+      {test::events({said(R"({"tool_calls":[)" + calls + "]}", "\"tool_calls\""), "[DONE]"})}, {});
+  ASSERT_TRUE(seen.outcome.has_value()) << seen.outcome.error().message;
+  const auto body = nlohmann::json::parse(seen.outcome->body);
+  EXPECT_EQ(body.at("choices").at(0).at("message").at("tool_calls").size(), 1024U);
 }
 
 TEST(Completions, TextMayComeAsAList) {

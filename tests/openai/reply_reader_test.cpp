@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -1221,6 +1222,57 @@ TEST(NestedReply, IsRefusedWhereNoReaderWouldTakeIt) {
   const auto seen = read(stream);
   ASSERT_FALSE(seen.outcome.has_value());
   EXPECT_EQ(seen.outcome.error().code, errc::invalid_response);
+}
+
+// Each reader that follows the nesting of a value by itself must end before its stack does.
+TEST(NestedReply, IsRefusedWhereverItsPiecesAreJoined) {
+  const std::string deep = nested(60'000);
+  const std::string message = R"({"type":"message","id":"m","role":"assistant","content":)";
+  const std::string finished =
+      R"({"type":"response.completed","response":{"id":"r","status":"completed","output":[)";
+  const std::vector<response> streams{
+      {.body = events({said(R"({"content":[{"type":"thinking","thinking":)" + deep + "}]}"),
+                       said("{}", "\"stop\""), "[DONE]"})},
+      {.body = events({R"({"type":"response.output_item.done","item":)" + message + deep + "}}",
+                       finished + "]}}"}),
+       .target = endpoint::responses},
+      {.body = events({R"({"type":"response.output_text.delta","item_id":"m","delta":"x"})",
+                       finished + message + deep + "}]}}"}),
+       .target = endpoint::responses},
+      {.body = events({R"({"type":"response.content_part.added","item_id":"m","part":)"
+                       R"({"type":"output_text","text":)" +
+                           deep + "}}",
+                       finished + "]}}"}),
+       .target = endpoint::responses}};
+  for (const response& from : streams) {
+    const auto seen = test::read_in_pieces(from, {});
+    ASSERT_FALSE(seen.outcome.has_value()) << from.body.substr(0, 100);
+    EXPECT_EQ(seen.outcome.error().code, errc::invalid_response);
+    EXPECT_TRUE(seen.outcome.error().unreadable);
+  }
+}
+
+// OpenRouter: https://github.com/OpenRouterArchived/openrouter-runner/issues/99
+TEST(FewerChoices, AreAReplyIfTheUsageFollowsThem) {
+  const std::vector<std::string> one{said(R"({"content":"hi"})"), said("{}", "\"stop\"")};
+  const std::string last = chunk("", ",\"usage\":" + usage);
+  const auto stream = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> all = one;
+    all.insert(all.end(), more.begin(), more.end());
+    return response{.body = events(all), .choices = 2};
+  };
+  const auto seen = read(stream({last, "[DONE]"}));
+  ASSERT_TRUE(seen.outcome.has_value()) << seen.outcome.error().message;
+  EXPECT_EQ(seen.outcome->usage, counted);
+  EXPECT_EQ(seen.outcome->finish_reasons, (std::map<std::string, std::uint64_t>{{"stop", 1}}));
+  EXPECT_TRUE(read(stream({last})).outcome.has_value()) << "the end of the body is enough";
+
+  response cut = stream({last});
+  cut.how = ending::cut;
+  EXPECT_FALSE(read(cut).outcome.has_value()) << "the other choice may have been on its way";
+  EXPECT_FALSE(read(stream({"[DONE]"})).outcome.has_value()) << "relays add [DONE] to a cut stream";
+  const auto open = read(stream({said(R"({"content":"x"})", "null", 1), last, "[DONE]"}));
+  EXPECT_FALSE(open.outcome.has_value()) << "the other choice has begun";
 }
 
 struct whole_case {
