@@ -24,7 +24,7 @@ from support import Case, Simulator, batch, chat, program
 
 TEXT = "say hello to everybody in a sentence of some length, please. " * 5
 INSTRUCTIONS_PER_REQUEST = 88_000 * 1.15
-INSTRUCTIONS_PER_CHUNK = 8_400 * 1.15
+INSTRUCTIONS_PER_CHUNK = 3_200 * 1.15
 SYSTEM_CALLS_PER_REQUEST = 6.1 * 1.3
 INSTRUCTIONS_PER_CALL = 77_800 * 1.15
 # The system calls of one call that do not depend on its duration: 4 receives (one from each side, one that checks
