@@ -23,6 +23,7 @@
 #include "engine/joint_job.hpp"
 #include "sluice/error.hpp"
 #include "upstream/joint_starts.hpp"
+#include "upstream/private_windows.hpp"
 #include "upstream/relays.hpp"
 
 namespace sluice {
@@ -33,17 +34,18 @@ namespace asio = boost::asio;
 /// A folder for the windows of one team; it is removed with its content.
 class private_folder {
  public:
-  private_folder() : path_(std::filesystem::temp_directory_path() / "sluice-XXXXXX") {
-    if (::mkdtemp(path_.data()) != nullptr) return;
-    throw fatal_error(
-        fatal_error::kind::cannot_start,
-        fmt::format("the folder {} for the limit of several threads cannot be made ({}); set "
-                    "TMPDIR to a folder that can be written, or leave out --threads",
-                    path_, std::strerror(errno)));
+  /// Makes it in the first of these folders that allows it. The path is empty if none does.
+  explicit private_folder(const std::vector<std::string>& parents) {
+    for (const std::string& parent : parents) {
+      path_ = parent + "/sluice-XXXXXX";
+      if (::mkdtemp(path_.data()) != nullptr) return;
+    }
+    path_.clear();
   }
   private_folder(const private_folder&) = delete;
   private_folder& operator=(const private_folder&) = delete;
   ~private_folder() {
+    if (path_.empty()) return;
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
   }
@@ -52,6 +54,22 @@ class private_folder {
  private:
   std::string path_;
 };
+
+// A folder in memory that most systems have, also if the disk is full or read-only.
+constexpr const char* in_memory = "/dev/shm";
+
+std::string temporary_folder() {
+  const char* const chosen = std::getenv("TMPDIR");
+  return chosen != nullptr && *chosen != '\0' ? chosen : "/tmp";
+}
+
+[[noreturn]] void refuse_without_folder() {
+  throw fatal_error(
+      fatal_error::kind::cannot_start,
+      fmt::format("no folder for the limit of several threads can be made in {} ({}); set TMPDIR "
+                  "to a folder that can be written, or leave out --threads",
+                  temporary_folder(), std::strerror(errno)));
+}
 
 // The part of an engine in `all`, which several engines share evenly.
 unsigned share_of(std::size_t all, std::size_t engines, std::size_t number) {
@@ -139,18 +157,31 @@ struct engine_team::parts {
     const std::size_t engines = std::max(threads, 1U);
     if (engines > 1) prepare(engines);
     first.emplace(loop, of(0, engines), listener);
-    if (engines > 1) first->relays().gate().count_in(starts);
+    if (engines > 1) join(*first);
     for (std::size_t i = 1; i < engines; ++i) {
       auto notices =
           listener == nullptr ? nullptr : std::make_unique<forwarded_notices>(loop, *listener);
       others.push_back(std::make_unique<threaded_engine>(of(i, engines), std::move(notices)));
-      others.back()->runner().relays().gate().count_in(starts);
+      join(others.back()->runner());
     }
+  }
+
+  void join(engine& one) const {
+    one.relays().gate().count_in(starts);
+    one.relays().fall_back_to(windows);
   }
 
   void prepare(std::size_t engines) {
     pace_options& pace = options.pace;
-    if (pace.limit_folder.empty()) pace.limit_folder = folder.emplace().path();
+    if (pace.limit_folder.empty()) {
+      pace.limit_folder =
+          folder.emplace(std::vector<std::string>{temporary_folder(), in_memory}).path();
+      if (pace.limit_folder.empty()) refuse_without_folder();
+    }
+    // The disk may be full, so memory comes first.
+    windows = std::make_shared<private_windows>([this] {
+      return fallback.emplace(std::vector<std::string>{in_memory, temporary_folder()}).path();
+    });
     // Each engine must have a place.
     all_in_flight = std::max(upstream::most_in_flight(pace), engines);
   }
@@ -170,6 +201,8 @@ struct engine_team::parts {
   asio::io_context& loop;
   config options;
   std::optional<private_folder> folder;
+  std::optional<private_folder> fallback;  // `windows` makes it
+  std::shared_ptr<private_windows> windows;
   std::size_t all_in_flight = 0;
   const std::shared_ptr<joint_starts> starts = std::make_shared<joint_starts>();
   joint_job* job = nullptr;  // of the run; null: there is none

@@ -17,8 +17,9 @@ namespace sluice {
 
 /// Several engines that work on one job together, each with its own thread, event loop and
 /// connections. They keep one limit, by the shared windows (`pace.limit_folder`, or a private
-/// folder if that is empty), and share the concurrency evenly. What one engine learns of a relay
-/// (its health, its speed) the others learn on their own, like the engines of several processes.
+/// folder if that is empty or cannot be used), and share the concurrency evenly. What one engine
+/// learns of a relay (its health, its speed) the others learn on their own, like the engines of
+/// several processes.
 ///
 /// With one thread it is a plain engine without locks. Not thread safe: use it on the thread of its
 /// event loop, where the first engine works, too.

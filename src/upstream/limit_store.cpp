@@ -122,6 +122,10 @@ struct neighbour {
   machine_id machine{};
 };
 
+std::string_view name_of(std::string_view path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
 std::vector<neighbour> neighbours_of(const std::string& base, const std::string& own,
                                      off_t machine_at) {
   std::vector<neighbour> found;
@@ -214,8 +218,10 @@ limit_store::reach limit_store::fail(std::string_view why) {
 // Makes the window accessible: takes the lock, or uses a private window. False: try again later.
 bool limit_store::take_hold(moment now) {
   if (own_) return true;
+  if (threads_ && threads_->has(name_of(base_))) move_to_threads();
   if (busy_since_ && now < next_try_) return false;
-  const reach got = acquire(now);
+  reach got = acquire(now);
+  if (got == reach::impossible && move_to_threads()) got = acquire(now);
   if (got == reach::busy) {
     note_busy(now);
     return false;
@@ -226,6 +232,23 @@ bool limit_store::take_hold(moment now) {
   reports_.not_shared(why_not_);
   const bool others_have_it = table_ != nullptr || missed_;
   keep_to_itself(now, others_have_it ? full_until(now) : moment{});
+  return true;
+}
+
+// Goes on with the window that the threads of this process share. False: there is none.
+bool limit_store::move_to_threads() {
+  const auto threads = std::exchange(threads_, nullptr);
+  const std::string name(name_of(base_));
+  const auto there = threads ? threads->move(name) : private_windows::place{};
+  if (there.folder.empty()) return false;
+  if (there.first) reports_.not_shared(why_not_);
+  missed_ = missed_ || table_ != nullptr;
+  detach();
+  base_ = fmt::format("{}/{}", there.folder, name);
+  path_ = limit_file_name(base_, host_.boot);
+  alone_ = true;
+  busy_since_.reset();
+  held_up_reported_ = false;
   return true;
 }
 
@@ -316,7 +339,7 @@ limit_store::reach limit_store::join() {
 
 // Opens or creates the file; does not lock it.
 limit_store::reach limit_store::open(moment now) {
-  if (host_.boot == boot_id{}) return fail("the system gives no boot id");
+  if (host_.boot == boot_id{} && !alone_) return fail("the system gives no boot id");
   make_folders(path_);
   constexpr int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
   file_ = ::open(path_.c_str(), flags);

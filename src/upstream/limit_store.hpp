@@ -9,10 +9,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "files/locks.hpp"
 #include "sluice/clock.hpp"
 #include "upstream/limit_window.hpp"
+#include "upstream/private_windows.hpp"
 #include "upstream/shared_mapping.hpp"
 
 namespace sluice {
@@ -76,6 +78,10 @@ class limit_store {
   limit_store(const std::string& path, const host_id& host, limit_window::moment margin,
               reports callbacks, sleep_meter slept = machine_slept);
 
+  /// If the file cannot be used, goes on with a window in `threads`, as all threads of this process
+  /// that have it do. Call it before the first use.
+  void fall_back_to(std::shared_ptr<private_windows> threads) { threads_ = std::move(threads); }
+
   /// Locks the window at `now`, for the lifetime of this object. False if another process has the
   /// lock.
   class hold {
@@ -134,6 +140,7 @@ class limit_store {
   bool is_in_place(limit_window::moment now, const struct stat& info);
   reach fail(std::string_view why);
   void note_busy(limit_window::moment now);
+  bool move_to_threads();
   void look_around();
   void keep_to_itself(limit_window::moment now, limit_window::moment unknown_until);
   void detach() noexcept;
@@ -163,12 +170,14 @@ class limit_store {
   bool missed_ = false;    // a file that was in use before is gone; its starts are unknown here
   bool ahead_ = false;     // at the last access, the file was ahead of the clock
   bool enlisted_ = false;  // this process is an owner in the mapped table
+  bool alone_ = false;     // no other process uses the file
   bool looked_around_ = false;
-  bool other_machine_seen_ = false;    // but not reported yet
-  limit_window::moment made_{};        // identifies the table in use
-  std::string why_not_;                // why the window cannot be shared
-  limit_window::moment next_check_{};  // next check that the file was not removed or cut
-  limit_window::moment next_look_{};   // next check that the file is still at its path
+  bool other_machine_seen_ = false;           // but not reported yet
+  limit_window::moment made_{};               // identifies the table in use
+  std::string why_not_;                       // why the window cannot be shared
+  std::shared_ptr<private_windows> threads_;  // null: none, or it has moved there
+  limit_window::moment next_check_{};         // next check that the file was not removed or cut
+  limit_window::moment next_look_{};          // next check that the file is still at its path
   limit_window::moment next_touch_{};  // next update of the file's time, which other machines read
 
   // State while another process has the lock.

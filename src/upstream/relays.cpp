@@ -183,6 +183,12 @@ unsigned relays::requests_per_minute() const noexcept {
   return sum;
 }
 
+void relays::fall_back_to(const std::shared_ptr<private_windows>& threads) {
+  for (const auto& store : stores_) {
+    if (store) store->fall_back_to(threads);
+  }
+}
+
 live_limits relays::limits() const {
   live_limits now{.requests_per_minute = {},
                   .tokens_per_minute = pace_.tokens_per_minute,

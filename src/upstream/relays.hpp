@@ -20,6 +20,7 @@
 #include "sluice/observer.hpp"
 #include "upstream/adaptive_concurrency.hpp"
 #include "upstream/latency_limit.hpp"
+#include "upstream/private_windows.hpp"
 #include "upstream/relay_health.hpp"
 #include "upstream/secrets.hpp"
 #include "upstream/start_gate.hpp"
@@ -131,6 +132,9 @@ class relays {
   std::uint64_t successes() const noexcept { return successes_; }
   /// The sum of the limits of all windows; 0: one has no limit.
   unsigned requests_per_minute() const noexcept;
+  /// Windows that cannot be shared with other processes are those of all threads that have
+  /// `threads`. Call it before the first run.
+  void fall_back_to(const std::shared_ptr<private_windows>& threads);
   live_limits limits() const;
   /// Sets other limits. Attempts in flight continue.
   void set_limits(const live_limits& fresh);

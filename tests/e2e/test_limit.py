@@ -122,8 +122,10 @@ class LimitState(Case):
         in_the_way = self.folder / "file"
         in_the_way.touch()
         for env in ({"XDG_STATE_HOME": str(in_the_way)}, {"XDG_STATE_HOME": None, "HOME": None}):
-            run = self.sluice("run", self.job(chats(3)), "--base-url", relay.url, "--fresh", env=env)
-            self.assertEqual(run.err.count("the limit is not shared with other runs"), 1, run.err)
+            for threads in ("1", "3"):
+                command = ["run", self.job(chats(9)), "--base-url", relay.url, "--fresh"]
+                run = self.sluice(*command, "--threads", threads, env=env)
+                self.assertEqual(run.err.count("the limit is not shared with other runs"), 1, run.err)
 
     def test_a_simulated_run_leaves_no_state(self) -> None:
         self.sluice("run", self.job(chats(3)), "--simulate")

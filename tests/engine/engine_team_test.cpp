@@ -1,6 +1,7 @@
 // Several engines, each on its own thread, with the real client and a relay on a local port.
 #include "engine/engine_team.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -19,6 +20,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "simulator/relay.hpp"
 #include "sluice/error.hpp"
@@ -49,8 +51,9 @@ config options_for(const simulator::relay& relay, unsigned rpm = 0) {
 
 // A run of a team, with its results in memory.
 struct team_rig {
-  team_rig(const config& options, unsigned threads, std::size_t requests)
-      : team(loop, options, threads), sink(team.time()), run(team, source, sink) {
+  team_rig(const config& options, unsigned threads, std::size_t requests,
+           observer* listener = nullptr)
+      : team(loop, options, threads, listener), sink(team.time()), run(team, source, sink) {
     for (std::size_t i = 0; i < requests; ++i) {
       request& next = source.requests.emplace_back(test::make_request(0, i + 1));
       next.body = R"({"model":"gpt-4o","messages":[{"role":"user","content":")" + next.custom_id +
@@ -126,6 +129,38 @@ TEST(engine_team, keeps_one_limit_on_all_threads) {
   EXPECT_EQ(ledger["attempts"], limit);
   EXPECT_EQ(ledger["over_limit_refusals"], 0);
   EXPECT_EQ(rig.team.now().most_in_a_minute, limit);
+}
+
+// Keeps the notices of all threads.
+struct kept_notices final : observer {
+  void on_notice(const notice& event) override { texts.emplace_back(event.text); }
+  std::vector<std::string> texts;
+};
+
+TEST(engine_team, keeps_one_limit_if_the_folder_of_the_limits_cannot_be_used) {
+  constexpr unsigned limit = 10;
+  simulator::relay relay(fast_relay());
+  relay.start();
+  const test::temp_dir dir;
+  config options = options_for(relay, limit);
+  options.pace.limit_folder = dir.write("file", "") + "/limits";
+  kept_notices notices;
+  team_rig rig(options, 3, 3 * limit, &notices);
+  // Stops when every thread waits for the limit, or has started more than it allows.
+  std::function<void()> stop_when_full = [&] {
+    const run_status now = rig.team.now();
+    if (now.started_last_minute > limit ||
+        (now.started_last_minute == limit && now.in_flight == 0 && now.next_start)) {
+      return rig.run.stop();
+    }
+    boost::asio::post(rig.loop, stop_when_full);
+  };
+  boost::asio::post(rig.loop, stop_when_full);
+  rig.work();
+  EXPECT_EQ(rig.outcome->reason, stop_reason::interrupted);
+  rig.expect_one_result_each(limit);
+  EXPECT_EQ(nlohmann::json::parse(relay.ledger_json())["attempts"], limit);
+  EXPECT_THAT(notices.texts, testing::ElementsAre(testing::HasSubstr("limit is not shared")));
 }
 
 TEST(engine_team, removes_its_private_folder) {

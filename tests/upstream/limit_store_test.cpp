@@ -535,6 +535,84 @@ TEST_F(limit_store_test, a_window_that_can_no_longer_be_shared_reports_why_and_s
   EXPECT_THAT(reasons[0], HasSubstr(path));
 }
 
+// The stores of several threads, which can go on with windows of their process.
+struct threads_test : limit_store_test {
+  std::unique_ptr<limit_store> thread(const std::string& at) {
+    limit_store::reports told = callbacks();
+    told.not_shared = [this](const std::string& why) { reasons.push_back(why); };
+    auto store = std::make_unique<limit_store>(at, this_host, margin, told);
+    store->fall_back_to(windows);
+    return store;
+  }
+  std::string make_folder() const {
+    std::filesystem::create_directory(dir / "own");
+    return dir / "own";
+  }
+
+  std::vector<std::string> reasons;
+  std::shared_ptr<private_windows> windows =
+      std::make_shared<private_windows>([this] { return make_folder(); });
+};
+
+TEST_F(threads_test, threads_that_cannot_share_the_file_share_a_window_of_the_process) {
+  const std::string bad = dir.write("file", "") + "/limits/one";
+  const auto a = thread(bad);
+  const auto b = thread(bad);
+  const auto other = thread(dir / "file/limits/other");
+  auto one = limiter(*a, 10);
+  auto two = limiter(*b, 10);
+  auto third = limiter(*other, 10);
+  for (int i = 0; i < 6; ++i) one.sent(*one.try_start(noon), noon);
+  EXPECT_EQ(starts(two, noon), 4U);
+  EXPECT_FALSE(one.try_start(noon));
+  EXPECT_EQ(starts(third, noon), 10U) << "another key has another limit";
+  EXPECT_FALSE(a->is_private()) << "a slot that the other thread frees must be noticed";
+  EXPECT_THAT(reasons, testing::ElementsAre(HasSubstr(bad))) << "one warning";
+}
+
+TEST_F(threads_test, threads_that_can_no_longer_share_the_file_go_on_together) {
+  const auto a = thread(base);
+  const auto b = thread(base);
+  auto one = limiter(*a, 10);
+  auto two = limiter(*b, 10);
+  EXPECT_EQ(starts(one, noon), 10U);
+  EXPECT_FALSE(two.try_start(noon));
+  std::filesystem::remove_all(dir / "state");
+  dir.write("state", "");
+  const time_point later = noon + 1h;
+  for (rate_limiter* each : {&one, &two}) {
+    EXPECT_FALSE(each->try_start(later)) << "other processes may have used up the limit just now";
+  }
+  const time_point free = later + window + margin + step;
+  EXPECT_EQ(starts(one, free) + starts(two, free), 10U);
+  EXPECT_THAT(reasons, testing::ElementsAre(HasSubstr(path))) << "one warning";
+}
+
+TEST_F(threads_test, if_one_thread_cannot_share_the_file_none_does) {
+  const auto a = thread(base);
+  auto one = limiter(*a, 5);
+  EXPECT_EQ(starts(one, noon), 5U);
+  std::vector<std::unique_ptr<limit_store>> others;
+  for (std::size_t i = 1; i < limit_window::most_owners; ++i) others.push_back(open());
+  const auto b = thread(base);
+  auto two = limiter(*b, 5);
+  const time_point later = noon + 1h;
+  EXPECT_FALSE(two.try_start(later));
+  EXPECT_FALSE(one.try_start(later)) << "the other thread cannot see this start";
+  const time_point free = later + window + margin + step;
+  EXPECT_EQ(starts(one, free) + starts(two, free), 5U);
+  EXPECT_THAT(reasons, testing::ElementsAre(HasSubstr("too many")));
+}
+
+TEST_F(threads_test, without_any_folder_a_thread_still_limits) {
+  windows = std::make_shared<private_windows>([] { return std::string(); });
+  const auto a = thread(dir.write("file", "") + "/limits/one");
+  auto one = limiter(*a, 10);
+  EXPECT_EQ(starts(one, noon), 10U);
+  EXPECT_TRUE(a->is_private());
+  EXPECT_EQ(reasons.size(), 1U);
+}
+
 TEST_F(limit_store_test, no_file_is_created_before_it_is_needed) {
   const limit_store store(base, this_host, margin, callbacks());
   EXPECT_FALSE(std::filesystem::exists(path));
