@@ -20,6 +20,8 @@ reply_head read_head(int status, const header_fields& fields) {
     } else if (same_name(name, "x-request-id") ||
                (head.request_id.empty() && same_name(name, "x-oneapi-request-id"))) {
       head.request_id = value;
+    } else if (refused && same_name(name, "Date")) {
+      head.date = http_date(value);
     } else if (refused && is_retry_hint(name)) {
       head.hints[lower_case(name)] = value;
     }

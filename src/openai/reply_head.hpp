@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "base/header_fields.hpp"
@@ -14,9 +15,10 @@ using hint_fields = std::map<std::string, std::string, std::less<>>;
 struct reply_head {
   int status = 0;
   std::string content_type;
-  std::string request_id;  ///< x-request-id, or x-oneapi-request-id
-  std::string location;    ///< target of a redirect
-  hint_fields hints;       ///< headers of an error that is_retry_hint (retry_hint.hpp) accepts
+  std::string request_id;      ///< x-request-id, or x-oneapi-request-id
+  std::string location;        ///< target of a redirect
+  std::optional<double> date;  ///< of an error: Date, the server's clock, as Unix time
+  hint_fields hints;           ///< headers of an error that is_retry_hint (retry_hint.hpp) accepts
 };
 
 /// Reads them from all header fields. If a field came twice, the last one counts.

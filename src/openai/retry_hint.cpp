@@ -256,14 +256,13 @@ bool is_retry_hint(std::string_view name) {
 
 std::optional<nanoseconds> retry_hint(const reply_head& head, std::string_view message,
                                       double now_unix, const hint_fields& body) {
-  if (const auto wait = plain_hint(head.hints, now_unix)) return wait;
+  const double now = head.date.value_or(now_unix);
+  if (const auto wait = plain_hint(head.hints, now)) return wait;
   // Gemini's field has whole seconds; its message has the same wait in nanoseconds.
-  if (const auto wait = std::max(plain_hint(body, now_unix), message_hint(message, now_unix))) {
-    return wait;
-  }
+  if (const auto wait = std::max(plain_hint(body, now), message_hint(message, now))) return wait;
   if (head.status != 429) return std::nullopt;
-  const hint wait = reset_hint(head.hints, now_unix);
-  return wait ? wait : reset_hint(body, now_unix);
+  const hint wait = reset_hint(head.hints, now);
+  return wait ? wait : reset_hint(body, now);
 }
 
 }  // namespace sluice::openai

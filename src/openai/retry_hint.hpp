@@ -15,8 +15,10 @@ namespace sluice::openai {
 ///
 /// Each value may be a number, a duration with units ("1m30s", "PT1M"), or a date. A number that is
 /// within ten years of now, as seconds, milliseconds or a smaller unit since the epoch, is a point
-/// in time, whatever the unit of the header, since no server asks to wait for decades. A wait of
-/// zero, or one that is over, is not valid. A long wait is returned unchanged, up to 1e9 s.
+/// in time, whatever the unit of the header, since no server asks to wait for decades. Points in
+/// time are compared with the server's clock, if the head has its date, because the clock of this
+/// machine may be wrong. A wait of zero, or one that is over, is not valid. A long wait is returned
+/// unchanged, up to 1e9 s.
 std::optional<std::chrono::nanoseconds> retry_hint(const reply_head& head, std::string_view message,
                                                    double now_unix, const hint_fields& body = {});
 

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 
 namespace sluice::openai {
 namespace {
@@ -303,6 +304,31 @@ TEST(RetryHint, OfTheBody) {
     head.hints = row.headers;
     EXPECT_EQ(retry_hint(head, row.message, now, row.body), row.wait) << row.name;
   }
+}
+
+TEST(RetryHint, MeasuresPointsInTimeWithTheClockOfTheServer) {
+  const char* const date = "Sun, 06 Nov 1994 08:49:37 GMT";
+  const std::pair<const char*, const char*> rows[] = {
+      {"Retry-After", "Sun, 06 Nov 1994 08:49:42 GMT"},
+      {"x-ratelimit-reset", "1994-11-06T08:49:42Z"},
+      {"x-ratelimit-reset", "784111782"},
+      {"Retry-After", "5"}};
+  for (const double wrong_by : {-1200.0, 0.0, 1200.0}) {
+    for (const auto& [name, value] : rows) {
+      header_fields fields;
+      fields.add(name, value);
+      fields.add("date", date);
+      EXPECT_EQ(retry_hint(read_head(429, fields), "", now + wrong_by), 5s) << value << wrong_by;
+    }
+    header_fields only_date;
+    only_date.add("Date", date);
+    const reply_head head = read_head(503, only_date);
+    EXPECT_EQ(retry_hint(head, "back again at 1994-11-06 08:49:42.", now + wrong_by), 5s);
+  }
+  header_fields unclear;
+  unclear.add("Date", "today");
+  unclear.add("Retry-After", "Sun, 06 Nov 1994 08:49:42 GMT");
+  EXPECT_EQ(retry_hint(read_head(429, unclear), "", now), 5s) << "then this machine's clock counts";
 }
 
 TEST(RetryHint, WithAClockThatWasNeverSetANumberIsALength) {
