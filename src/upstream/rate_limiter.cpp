@@ -139,12 +139,21 @@ rate_limiter::wait rate_limiter::next_wait(time_point now, std::uint64_t tokens,
   return seen ? found : wait{wait_cause::limit, retry_at(now)};
 }
 
-std::optional<time_point> rate_limiter::others_pause(time_point now) const noexcept {
+bool rate_limiter::others_paused_last() const noexcept {
   // The clocks of the window and of this process are compared again each time, so the result
   // differs slightly.
   constexpr duration slack = 1s;
-  if (last_pause_ <= now || last_pause_ <= own_pause_ + slack) return std::nullopt;
+  return last_pause_ > own_pause_ + slack;
+}
+
+std::optional<time_point> rate_limiter::others_pause(time_point now) const noexcept {
+  if (last_pause_ <= now || !others_paused_last()) return std::nullopt;
   return last_pause_;
+}
+
+std::optional<time_point> rate_limiter::others_last_pause(time_point now) {
+  const time_point last = paused_until(now);
+  return others_paused_last() ? std::optional(last) : std::nullopt;
 }
 
 std::uint64_t rate_limiter::starts_of_others(time_point now) {

@@ -92,6 +92,8 @@ class rate_limiter {
   /// The end of a pause that another process began, as of the last access to the store. nullopt: no
   /// such pause is longer than the pauses of this process.
   std::optional<time_point> others_pause(time_point now) const noexcept;
+  /// The same for the last pause, even if it is over.
+  std::optional<time_point> others_last_pause(time_point now);
 
   /// What the next start of `tokens` waits for.
   struct wait {
@@ -133,6 +135,7 @@ class rate_limiter {
   void carry_over(const limit_store::hold& window);
   void report(const event& change, time_point now);
   void apply(const event& change, const limit_store::hold& window);
+  bool others_paused_last() const noexcept;
   slot put(const limit_window::slot& start);
   place* find(slot handle) noexcept;
   void let_go(slot handle);

@@ -49,6 +49,28 @@ void relay_health::end_throttling(time_point started) {
   if (!throttled_.on) throttled_alone_ = false;
 }
 
+void relay_health::trouble_time::ask(time_point begin, time_point end) {
+  asked += std::max(duration{}, end - std::max(begin, asked_until));
+  asked_until = std::max(asked_until, end);
+}
+
+// The waits that the relay asks for are no trouble, but only up to `max_wait` in all: a relay that
+// asks again and again is down in the end.
+bool relay_health::gives_up(std::optional<time_point> hint, time_point now) {
+  if (!trouble_) trouble_.emplace().since = now;
+  const duration asked = std::min(trouble_->asked, options_.max_wait);
+  const bool ends = now - trouble_->since - asked >= options_.give_up_after;
+  trouble_->last = now;
+  if (hint) trouble_->ask(now, *hint);
+  return ends;
+}
+
+void relay_health::paused_by_others(time_point until) {
+  if (trouble_ && until - trouble_->last > options_.backoff_cap) {
+    trouble_->ask(trouble_->last, until);
+  }
+}
+
 // Passes a refusal to the adaptive rate. After a first refusal with a hint, the pause that the
 // relay asks for may be enough.
 adaptive_rate::effect relay_health::note_refusal(bool hinted, time_point started, time_point now) {
@@ -68,7 +90,7 @@ void relay_health::succeeded(time_point started) {
   served_ = true;
   key_refused_at_.reset();
   failures_in_row_ = 0;
-  trouble_since_.reset();
+  trouble_.reset();
   end_throttling(started);
   for (spell* trouble : {&unreachable_, &failing_}) end(*trouble, started);
 }
@@ -141,7 +163,7 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
     case failure_class::wrong_address:
       end_throttling(started);
       end(unreachable_, started);
-      if (!trial()) trouble_since_.reset();
+      if (!trial()) trouble_.reset();
       return outcome;
     case failure_class::key_ended:
       return key_refused(why, started, now);
@@ -199,8 +221,7 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
       break;
   }
   if (!trial()) return outcome;  // single failures among many requests are not the relay's problem
-  if (!trouble_since_) trouble_since_ = now;
-  if (now - *trouble_since_ < options_.give_up_after) return outcome;
+  if (!gives_up(hint, now)) return outcome;
   const bool never = why.kind == failure_class::unreachable && !confirmed_ && suspicious_ == 0;
   return stop(never ? stop_reason::unreachable : stop_reason::relay_down);
 }
@@ -208,7 +229,7 @@ relay_health::verdict relay_health::failed(const failure& why, time_point starte
 void relay_health::rested() {
   for (spell* trouble : {&throttled_, &unreachable_, &failing_}) *trouble = {};
   throttled_alone_ = false;
-  trouble_since_.reset();
+  trouble_.reset();
   failures_in_row_ = 0;
   key_refused_at_.reset();
 }

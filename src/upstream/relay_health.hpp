@@ -55,6 +55,9 @@ class relay_health {
   /// attempt that started after the first one was answered, without a success in between.
   verdict failed(const failure& why, time_point started, time_point now,
                  unsigned refused_before = 0, bool full = false, std::string_view model = {});
+  /// Another process paused the key until then. If the pause is longer than a backoff, the relay
+  /// asked for it.
+  void paused_by_others(time_point until);
   /// The relay accepts no more requests for now: a limit is reached, its own or an upstream's.
   static bool is_refusal(const failure& why);
   /// The pause that the relay asked for is over, so all problems count as over.
@@ -87,6 +90,15 @@ class relay_health {
     time_point since{};  // time of the last step
     time_point until{};
   };
+  // A time without success in which the relay gets one attempt at a time.
+  struct trouble_time {
+    time_point since{};
+    time_point last{};         // its last failure
+    duration asked{};          // how long the relay asked to wait, in all
+    time_point asked_until{};  // end of the last of these waits
+    void ask(time_point begin, time_point end);
+  };
+  bool gives_up(std::optional<time_point> hint, time_point now);
   bool prolong(spell& trouble, time_point started, time_point now) const;
   static void end(spell& trouble, time_point started);
   void end_throttling(time_point started);
@@ -107,7 +119,7 @@ class relay_health {
   time_point hinted_until_ = time_point::min();  // end of the last pause that the relay asked for
   adaptive_rate rate_;
   unsigned failures_in_row_ = 0;
-  std::optional<time_point> trouble_since_;
+  std::optional<trouble_time> trouble_;
   std::string last_suspicion_;
   bool blocked_ = false;  // the last suspicion is a gateway's refusal
 };

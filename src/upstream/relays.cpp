@@ -340,6 +340,7 @@ relay_health::verdict relays::failed(const start_gate::permit& turn, std::string
   auto& one = relays_[relay];
   const bool full = relay_health::is_refusal(why) &&
                     one.refusal_cap.refused(turn.beside, turn.spread, time_.now());
+  if (const auto until = gate_->others_last_pause(relay)) one.health.paused_by_others(*until);
   auto verdict = one.health.failed(why, started, time_.now(), refused_before, full,
                                    several || users_.size() > 1 ? model : std::string_view{});
   if (verdict.pause_until) {

@@ -131,6 +131,10 @@ class start_gate {
   /// Calls `tell`, on the event loop, when attempts wait for a pause of a lane that another process
   /// began and that lasts more than `longest` from now.
   void watch_pauses(duration longest, std::function<void(std::size_t lane, time_point until)> tell);
+  /// The end of the last pause of the lane that another process began; it may be over.
+  std::optional<time_point> others_last_pause(std::size_t lane) {
+    return window_of(lane).others_last_pause(clock_.now());
+  }
   /// Also counts the starts there. The largest number in any 60 s is then that of all its gates.
   void count_in(std::shared_ptr<joint_starts> joint) { joint_ = std::move(joint); }
   /// Sets other limits of a window, or of all lanes together; 0: none.

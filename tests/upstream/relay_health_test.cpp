@@ -215,6 +215,73 @@ TEST(relay_health, a_hint_in_a_server_error_pauses_the_key_too) {
   EXPECT_FALSE(health.trial());
 }
 
+TEST(relay_health, a_wait_that_the_relay_asked_for_is_no_trouble) {
+  for (const bool asked_at_once : {true, false}) {
+    relay_health health(defaults());
+    failure why = of_kind(failure_class::throttled);
+    if (!asked_at_once) health.failed(why, noon - 5s, noon - 5s);
+    why.retry_after = 9min;
+    EXPECT_EQ(health.failed(why, noon, noon).stop, stop_reason::none);
+    why.retry_after = 8min;
+    EXPECT_EQ(health.failed(why, noon - 1s, noon + 1s).stop, stop_reason::none) << "ends earlier";
+    why.retry_after = 1s;
+    const time_point later = noon + 10min + 1s;
+    EXPECT_EQ(health.failed(why, later, later).stop, stop_reason::none);
+    EXPECT_EQ(health.failed(why, later + 8min, later + 8min).stop, stop_reason::none);
+    EXPECT_EQ(health.failed(why, later + 10min, later + 10min).stop, stop_reason::relay_down);
+  }
+}
+
+TEST(relay_health, a_relay_that_asks_to_wait_again_and_again_is_down_in_the_end) {
+  for (const duration hint : {duration{1s}, duration{60s}, duration{9min}}) {
+    relay_health health(defaults());
+    failure why = of_kind(failure_class::throttled);
+    why.retry_after = hint;
+    time_point now = noon;
+    for (auto verdict = health.failed(why, now, now); verdict.stop == stop_reason::none;
+         verdict = health.failed(why, now, now)) {
+      ASSERT_LT(now, noon + 1h) << hint.count();
+      now = *verdict.pause_until + 1s;
+    }
+    EXPECT_GE(now, noon + 10min) << hint.count();
+    EXPECT_LE(now, noon + 10min + 10min + hint + 1min) << "at most --max-wait of it is no trouble";
+  }
+}
+
+TEST(relay_health, a_success_ends_what_the_relay_may_ask_for) {
+  relay_health health(defaults());
+  failure why = of_kind(failure_class::throttled);
+  time_point now = noon;
+  for (int i = 0; i < 10; ++i) {
+    why.retry_after = 10min;
+    EXPECT_EQ(health.failed(why, now, now).stop, stop_reason::none) << i;
+    now += 10min + 1s;
+    EXPECT_EQ(health.failed(why, now, now).stop, stop_reason::none) << i;
+    now += 10min + 1s;
+    health.succeeded(now);
+  }
+}
+
+TEST(relay_health, a_long_pause_that_another_process_began_is_no_trouble) {
+  relay_health health(defaults());
+  const failure why = of_kind(failure_class::throttled);
+  health.failed(why, noon, noon);
+  health.paused_by_others(noon + 9min);
+  const time_point later = noon + 10min;
+  EXPECT_EQ(health.failed(why, later, later).stop, stop_reason::none);
+  EXPECT_EQ(health.failed(why, later + 9min, later + 9min).stop, stop_reason::relay_down);
+}
+
+TEST(relay_health, the_backoff_of_another_process_is_trouble) {
+  relay_health health(defaults());
+  const failure why = of_kind(failure_class::throttled);
+  for (time_point now = noon; now < noon + 10min; now += 1min) {
+    EXPECT_EQ(health.failed(why, now, now).stop, stop_reason::none);
+    health.paused_by_others(now + 1min);
+  }
+  EXPECT_EQ(health.failed(why, noon + 10min, noon + 10min).stop, stop_reason::relay_down);
+}
+
 TEST(relay_health, refusals_without_a_hint_double_the_pause) {
   relay_health health(defaults());
   time_point now = noon;

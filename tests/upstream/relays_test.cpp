@@ -18,6 +18,9 @@
 #include "support/fake_client.hpp"
 #include "support/manual_clock.hpp"
 #include "support/relay_models.hpp"
+#include "support/temp_dir.hpp"
+#include "upstream/limit_store.hpp"
+#include "upstream/shared_window.hpp"
 
 namespace sluice::upstream {
 namespace {
@@ -123,6 +126,30 @@ struct relays_test : testing::Test {
   listener first;
   listener second;
 };
+
+TEST_F(relays_test, a_long_pause_that_another_process_began_is_no_time_without_success) {
+  const test::temp_dir dir;
+  pace.limit_folder = dir / "limits";
+  pace.give_up_after = 5min;
+  relays& all = pool();
+  start_gate::group turns(all.gate());
+  all.join(first);
+  failure why;
+  why.kind = failure_class::throttled;
+  why.code = errc::http_error;
+  why.http_status = 429;
+  fail(0, why, turns);
+  limit_store window(dir / ("limits/" + window_name(all[0].options.relay)), current_host(),
+                     pace.window_margin, {[](const std::string& told) { ADD_FAILURE() << told; }});
+  rate_limiter other({.per_minute = 0, .store = &window});
+  other.pause(time.now() + 9min, time.now());
+  time.advance(9min);
+  fail(0, why, turns);
+  EXPECT_FALSE(first.ended);
+  time.advance(5min);
+  fail(0, why, turns);
+  EXPECT_EQ(first.ended, stop_reason::relay_down);
+}
 
 TEST_F(relays_test, a_refused_key_ends_every_run) {
   relays& all = pool();
