@@ -6,6 +6,7 @@
 namespace sluice {
 
 void idle_connections::put(std::unique_ptr<connection> link) {
+  drop_after_sleep();
   link->limit.lift();
   link->filled = 0;
   const time_point now = time_.now();
@@ -15,6 +16,7 @@ void idle_connections::put(std::unique_ptr<connection> link) {
 }
 
 std::unique_ptr<connection> idle_connections::take() {
+  drop_after_sleep();
   std::unique_ptr<connection> found;
   while (!found && !all_.empty()) {
     idle last = std::move(all_.back());
@@ -28,6 +30,12 @@ std::unique_ptr<connection> idle_connections::take() {
 void idle_connections::clear() {
   all_.clear();
   look_.cancel();
+}
+
+// The steady clock stands still while the machine sleeps.
+void idle_connections::drop_after_sleep() {
+  const auto before = std::exchange(slept_, sleep_meter_(slept_));
+  if (slept_ - before > longest_sleep) all_.clear();
 }
 
 // Closes connections that cannot be reused. Does not block: sockets are closed without lingering.

@@ -1,10 +1,14 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "async/alarm.hpp"
+#include "base/machine_sleep.hpp"
 #include "http/connection.hpp"
 #include "sluice/clock.hpp"
 
@@ -12,8 +16,9 @@ namespace sluice {
 
 /// Idle connections of one client, to be reused. Not thread safe: use it on the event loop's
 /// thread. Regularly closes connections that have been idle for too long, are too old, or were
-/// closed by the relay. There is a pending call of the clock only while a connection is idle, so
-/// that the event loop can end.
+/// closed by the relay. After the machine has slept, all are closed: the relay or a router on the
+/// way has forgotten them, and could not say so. There is a pending call of the clock only while a
+/// connection is idle, so that the event loop can end.
 class idle_connections {
  public:
   /// Longer than the window of the rate limit: if all starts of a window are sent at once, their
@@ -24,7 +29,13 @@ class idle_connections {
   static constexpr duration longest = std::chrono::seconds{90};
   static constexpr duration look_interval = std::chrono::seconds{10};
 
-  explicit idle_connections(clock& time) : time_(time), look_(time) {}
+  /// As machine_slept().
+  using sleep_meter = std::function<std::chrono::nanoseconds(std::chrono::nanoseconds known)>;
+  /// Connections survive a shorter sleep.
+  static constexpr duration longest_sleep = std::chrono::seconds{5};
+
+  explicit idle_connections(clock& time, sleep_meter slept = machine_slept)
+      : time_(time), sleep_meter_(std::move(slept)), look_(time) {}
   idle_connections(const idle_connections&) = delete;
   idle_connections& operator=(const idle_connections&) = delete;
 
@@ -42,10 +53,13 @@ class idle_connections {
     time_point until;
   };
 
+  void drop_after_sleep();
   void look();
   void look_at(time_point when);
 
   clock& time_;
+  sleep_meter sleep_meter_;
+  std::chrono::nanoseconds slept_{};  // when a connection was put here or taken last
   std::vector<idle> all_;
   alarm look_;
   time_point next_look_{};

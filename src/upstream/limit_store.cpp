@@ -62,9 +62,9 @@ constexpr moment touch_interval = 10s;  // between two updates of the file's tim
 constexpr std::chrono::minutes lately = 2min;  // a file that was touched more recently is in use
 constexpr std::chrono::minutes long_ago = 7 * 24h;
 
-moment reading(clockid_t which) noexcept {
+moment time_since_boot() noexcept {
   timespec time{};
-  ::clock_gettime(which, &time);
+  ::clock_gettime(CLOCK_BOOTTIME, &time);
   return std::chrono::seconds{time.tv_sec} + std::chrono::nanoseconds{time.tv_nsec};
 }
 
@@ -161,19 +161,6 @@ std::vector<neighbour> neighbours_of(const std::string& base, const std::string&
 
 limit_store::limit_store() {
   keep_to_itself({}, {});
-}
-
-// The difference between the clock that counts sleep and the one that does not. The two clocks are
-// read one after the other, and this process may be interrupted in between, so a reading may be too
-// large. The result is never less than `known`, and at most the smallest of several readings.
-moment limit_store::machine_slept(moment known) noexcept {
-  constexpr moment noticed = std::chrono::milliseconds{20};
-  moment least = moment::max();
-  for (int i = 0; i < 3; ++i) {
-    least = std::min(least, reading(CLOCK_BOOTTIME) - reading(CLOCK_MONOTONIC));
-    if (least - known < noticed) return known;
-  }
-  return least;
 }
 
 limit_store::limit_store(const std::string& path, const host_id& host, moment margin,
@@ -333,7 +320,7 @@ limit_store::reach limit_store::join() {
     if (lock_bytes(file_, owner_lock(owner_), 1)) break;
   }
   if (owner_ == limit_window::most_owners) return fail("is used by too many processes");
-  ticket_ = static_cast<std::uint64_t>(reading(CLOCK_BOOTTIME).count());
+  ticket_ = static_cast<std::uint64_t>(time_since_boot().count());
   return reach::held;
 }
 

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/machine_sleep.hpp"
 #include "files/locks.hpp"
 #include "sluice/clock.hpp"
 #include "upstream/limit_window.hpp"
@@ -48,7 +49,7 @@ struct host_id {
 /// next check.
 class limit_store {
  public:
-  /// Total time that the machine has been asleep since boot; never less than `known`.
+  /// As machine_slept().
   using sleep_meter = std::function<limit_window::moment(limit_window::moment known)>;
 
   /// Callbacks for things that the user should know. Each is called at most once for one cause.
@@ -125,7 +126,6 @@ class limit_store {
   struct table;
   enum class reach : std::uint8_t { held, busy, impossible };
 
-  static limit_window::moment machine_slept(limit_window::moment known) noexcept;
   bool take_hold(limit_window::moment now);
   reach acquire(limit_window::moment now);
   reach open(limit_window::moment now);

@@ -127,6 +127,25 @@ TEST_F(idle_connections_test, a_connection_that_cannot_be_reused_is_not_returned
   EXPECT_FALSE(idle.take());
 }
 
+TEST_F(idle_connections_test, after_the_machine_has_slept_no_connection_is_reused) {
+  std::chrono::nanoseconds slept = 24h;
+  idle_connections tired(time, [&](std::chrono::nanoseconds) { return slept; });
+  tired.put(connected());
+  slept += idle_connections::longest_sleep;
+  tired.put(connected());
+  EXPECT_EQ(tired.size(), 2U) << "a short sleep does no harm";
+  slept += 1h;
+  EXPECT_FALSE(tired.take());
+  EXPECT_FALSE(is_open(ends.front()));
+  EXPECT_EQ(time.calls_to_come(), 0U) << "the loop may end";
+
+  tired.put(connected());
+  slept += 1h;
+  tired.put(connected());
+  EXPECT_EQ(tired.size(), 1U) << "the other one is from before the sleep";
+  EXPECT_TRUE(tired.take());
+}
+
 TEST_F(idle_connections_test, the_destructor_closes_all_connections) {
   {
     idle_connections other(time);
