@@ -91,7 +91,7 @@ bool worker::sends_unstreamed(std::size_t relay) const {
   return can && (unstreamed_at_ == relay || run_.relays[relay].streams.off());
 }
 
-// The trial was not made: the request went to another relay, or has ended.
+// The trial showed nothing about streams: the request went to another relay, or has failed finally.
 void worker::abandon_trial() {
   if (!unstreamed_at_) return;
   run_.relays[*unstreamed_at_].streams.trial_abandoned();
@@ -355,6 +355,7 @@ boost::asio::awaitable<worker::next_step> worker::follow(const start_gate::permi
 }
 
 boost::asio::awaitable<worker::next_step> worker::follow_final(failure& why) {
+  abandon_trial();  // other requests may wait for the trial, and this one may now wait for them
   using fate = failure_judge::fate;
   const fate judged = co_await run_.judge(relay_, request_, why, sample_);
   if (judged == fate::pending) co_return next_step::pending;

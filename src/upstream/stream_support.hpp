@@ -30,7 +30,7 @@ class stream_support {
   bool streamed_attempt_failed(const failure& why);
   /// The trial succeeded. True: streams are off from now on.
   bool trial_succeeded() noexcept;
-  /// The trial was not sent; a later one may be.
+  /// The trial was not sent, or its request failed for another reason; a later one may be sent.
   void trial_abandoned() noexcept { trial_made_ = on_trial_ = false; }
   /// A new run may make its own trial.
   void reset_for_new_run() noexcept {

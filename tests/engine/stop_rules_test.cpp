@@ -800,6 +800,39 @@ TEST(stop_rules_test, a_relay_that_has_streamed_gets_no_trial_without_a_stream) 
   EXPECT_EQ(unstreamed, 0U);
 }
 
+// Its failure says nothing about streams, and it is held back like others: nobody may wait for it.
+TEST(stop_rules_test, a_refused_trial_without_a_stream_does_not_hold_up_the_run) {
+  engine_rig test;
+  add_streamed(test, 30);
+  test.options.pace.requests_per_minute = 0;
+  test.relay.plan = [](const exchange_call& call) {
+    return call.number < 20 ? refusal_plan(500, "starting up") : no_such_model();
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::refused_alike);
+  EXPECT_TRUE(test.sink.results.empty());
+}
+
+TEST(stop_rules_test, the_last_request_may_be_a_refused_trial_without_a_stream) {
+  for (const std::size_t count : {20U, 25U}) {
+    engine_rig test;
+    add_streamed(test, count);
+    test.options.pace.requests_per_minute = 0;
+    std::size_t unstreamed = 0;
+    test.relay.plan = [&](const exchange_call& call) {
+      if (asks_for_a_stream(call)) return refusal_plan(400, "not verified to stream");
+      ++unstreamed;
+      return refusal_plan(403, "not allowed to use this model", "forbidden");
+    };
+    test.run();
+    EXPECT_GE(unstreamed, 1U);
+    // Nineteen equal refusals are the requests' own, more are not.
+    const bool own = count == 20;
+    EXPECT_EQ(test.outcome.reason, own ? stop_reason::none : stop_reason::refused_alike) << count;
+    EXPECT_EQ(test.sink.results.size(), own ? count : 0U);
+  }
+}
+
 TEST(stop_rules_test, lines_that_set_stream_themselves_are_always_streamed) {
   engine_rig test;
   add_streamed(test, 60);
