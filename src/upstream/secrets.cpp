@@ -287,7 +287,18 @@ void replace(std::string& text, const std::vector<text_span>& found) {
   text = out.append(text, done);
 }
 
-/// Redacts the beginning of the secret at the end of a text that was cut, or before "…".
+/// The length of the beginning that all keys of a provider share: "sk-proj-", "sk-ant-api03-", or
+/// the header of a JWT.
+std::size_t shared_beginning(std::string_view word) {
+  constexpr std::size_t longest = 16;
+  constexpr std::string_view of_github = "github_pat_";
+  if (word.starts_with("sk-")) return word.substr(0, longest).rfind('-') + 1;
+  if (word.starts_with(of_github)) return of_github.size();
+  return word.starts_with("eyJ") ? word.find('.') + 1 : 0;  // npos + 1 is 0
+}
+
+/// Redacts the beginning of the secret at the end of a text that was cut, or before "…". What other
+/// keys begin with, too, is not enough: documentation has "sk-proj-...".
 void redact_cut_secret(std::string& text, const secrets::form& secret) {
   if (secret.how == secrets::reach::named || secret.encoded) return;
   const std::string_view word = secret.text;
@@ -300,15 +311,17 @@ void redact_cut_secret(std::string& text, const secrets::form& secret) {
       return;
     }
   };
-  redact_before(text.size(), shortest_rest);
+  const std::size_t half = word.size() / 2;
+  const std::size_t telling = std::min(shared_beginning(word) + shortest_beginning, half);
+  redact_before(text.size(), std::max(shortest_rest, telling));
   // Before "…" a shorter beginning is enough.
   const std::size_t shortest =
       is_number(word) ? shortest_rest
-                      : std::clamp<std::size_t>(word.size() / 2, shortest_beginning, shortest_rest);
+                      : std::clamp<std::size_t>(half, shortest_beginning, shortest_rest);
   for (const std::string_view cut : {"…", "..."}) {
     for (std::size_t at = text.find(cut); at != std::string::npos;) {
       const std::size_t behind = text.size() - at;
-      redact_before(at, shortest);
+      redact_before(at, std::max(shortest, telling));
       at = text.find(cut, text.size() - behind + cut.size());
     }
   }

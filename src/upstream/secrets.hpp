@@ -26,7 +26,8 @@ namespace sluice {
 ///
 /// A secret is found as plain text, with JSON escapes and percent-encoded, also if these are
 /// nested. Kinds 1 and 2 are also found inside base64, and if a text was cut in the middle of the
-/// secret. In a JSON document, a secret is also found if it is split over the tokens of `logprobs`.
+/// secret, but not if only the part is left with which other keys begin, too ("sk-proj-..."). In a
+/// JSON document, a secret is also found if it is split over the tokens of `logprobs`.
 /// Valid JSON stays valid.
 class secrets {
  public:

@@ -59,6 +59,41 @@ TEST(secrets, the_key_is_found_in_all_its_forms) {
   for (const auto& row : rows) EXPECT_EQ(redacted(row.text, with_key(key)), row.shown) << row.what;
 }
 
+// The providers' documentation is full of such beginnings, and so are replies about it.
+TEST(secrets, what_all_keys_of_a_provider_begin_with_is_not_a_secret) {
+  const std::string token =
+      "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJncm91cCI6InQzc3QiLCJuYW1lIjoidDNzdCJ9.dDNzdC1zaWc";
+  const struct {
+    std::string word;
+    const char* text;
+    const char* shown;
+  } rows[] = {
+      {"sk-proj-T3stKey0aB1cD2eF3gH4iJ5", "OPENAI_API_KEY=sk-proj-... # or sk-proj-…",
+       "OPENAI_API_KEY=sk-proj-... # or sk-proj-…"},
+      {"sk-proj-T3stKey0aB1cD2eF3gH4iJ5", "such keys begin with sk-proj-",
+       "such keys begin with sk-proj-"},
+      {"sk-proj-T3stKey0aB1cD2eF3gH4iJ5", "sk-proj-T3s... and sk-proj-T3stKe...",
+       "sk-proj-T3s... and [key]..."},
+      {"sk-proj-T3stKey0aB1cD2eF3gH4iJ5", "the key is sk-proj-T3stKe", "the key is [key]"},
+      {"sk-or-v1-00c0ffee11c0ffee22c0ffee33", "sk-or-v1-..., sk-or-v1-00c0ff...",
+       "sk-or-v1-..., [key]..."},
+      {"sk-svcacct-T3stKey0aB1cD2eF3gH4iJ5", "sk-svcacct-... sk-svcacct-T3stKe...",
+       "sk-svcacct-... [key]..."},
+      {"sk-ant-api03-T3stKey0aB1cD2eF3gH4iJ5", "sk-ant-api03-... sk-ant-... sk-ant-api03-T3st...",
+       "sk-ant-api03-... sk-ant-... [key]..."},
+      {"github_pat_T3stKey0aB1cD2eF3gH4iJ5", "github_pat_... github_pat_T3stKe...",
+       "github_pat_... [key]..."},
+      {token, "Bearer eyJhbGciOiJIUzI1NiIs... or eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9...",
+       "Bearer eyJhbGciOiJIUzI1NiIs... or eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9..."},
+      {token, "Bearer eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJncm91...", "Bearer [key]..."},
+      // Much of the key itself, although its parts are joined by the same sign.
+      {"sk-a1b2-c3d4-e5f6-g7h8", "sk-a1b2-c3d4...", "[key]..."},
+  };
+  for (const auto& row : rows) {
+    EXPECT_EQ(redacted(row.text, with_key(row.word)), row.shown) << row.text;
+  }
+}
+
 TEST(secrets, json_stays_valid) {
   const std::string text = redacted(R"("\nok-0123456789abcdef")", with_key("nok-0123456789abcdef"));
   EXPECT_EQ(text, R"("\n[key]")");
