@@ -23,11 +23,13 @@ double milliseconds(duration time) {
 }
 
 // The key is the same for all attempts of a request until it has a result line, also after a
-// restart. It is different for a different body: other options of a later run may change it.
-std::string idempotency_key(std::string_view job, const request& item, bool unstreamed) {
+// restart. It is different for a different body: other options of a later run may change it, and a
+// relay may have another name for the model.
+std::string idempotency_key(std::string_view job, const request& item, std::string_view sent,
+                            bool unstreamed) {
   const fmt::format_int attempts(item.settled_attempts);
   const std::string_view target = to_string(item.target);
-  const hex_digits body(hash_of(item.body));
+  const hex_digits body(hash_of(sent));
   std::string text;
   constexpr std::size_t rest = 64;  // the hash, separators, and the words below
   text.reserve(job.size() + item.custom_id.size() + target.size() + attempts.size() + rest);
@@ -122,10 +124,11 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
   started_unix_ = run_.time.unix_now();
   first_content_.reset();
   std::string own_body = renamed_body(relay.options, request_);
+  const std::string key = idempotency_key(run_.source.identity(request_.job), request_,
+                                          own_body.empty() ? request_.body : own_body, unstreamed);
   if (unstreamed) {
     own_body = unstreamed_body(own_body.empty() ? request_.body : own_body, request_.stream_fields);
   }
-  const std::string key = idempotency_key(run_.source.identity(request_.job), request_, unstreamed);
   const attempt_record record = this->record();
   bool may_go = true;
   run_.sink.attempt_started(record);

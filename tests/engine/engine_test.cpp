@@ -871,6 +871,40 @@ TEST(engine_test, a_request_with_another_body_gets_a_new_idempotency_key) {
   EXPECT_EQ(keys.size(), 3U) << "one for each body, the same after a restart";
 }
 
+// Members of a pool may know a model by different names, so they get different bodies.
+TEST(engine_test, a_body_with_another_model_name_has_its_own_idempotency_key) {
+  const auto keys_of = [](const std::vector<std::string>& names) {
+    engine_rig test;
+    test.add(1);
+    test.make_pool({"a", "b"});
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      if (!names[i].empty()) test.options.pool[i].models["m"] = names[i];
+    }
+    test.relay.plan = test.others.front().plan = [&](const exchange_call&) {
+      return test.sink.attempts < 5 ? refusal_plan(500) : completion_plan();
+    };
+    test.run();
+    std::map<std::string, std::set<std::string>> keys;  // by body
+    for (const auto* member : {&test.relay, &test.others.front()}) {
+      EXPECT_GE(member->calls.size(), 2U);
+      for (const auto& call : member->calls) keys[call.body].insert(call.idempotency_key);
+    }
+    std::set<std::string> all;
+    for (const auto& [body, own] : keys) {
+      EXPECT_EQ(own.size(), 1U) << body;
+      all.insert(own.begin(), own.end());
+    }
+    EXPECT_EQ(all.size(), keys.size());
+    return all;
+  };
+  EXPECT_EQ(keys_of({"vendor/a", "vendor/b"}).size(), 2U);
+  const auto one_mapped = keys_of({"", "vendor/b"});
+  const auto none_mapped = keys_of({"", ""});
+  EXPECT_EQ(one_mapped.size(), 2U);
+  ASSERT_EQ(none_mapped.size(), 1U);
+  EXPECT_TRUE(one_mapped.contains(*none_mapped.begin()));
+}
+
 TEST(engine_test, requests_with_equal_bodies_for_two_endpoints_have_two_idempotency_keys) {
   std::set<std::string> keys;
   for (const endpoint target : {endpoint::chat_completions, endpoint::completions}) {
