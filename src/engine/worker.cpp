@@ -120,7 +120,7 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
                    .model = model_at(relay.options, request_)},
                   &watch);
   relay_ = turn.lane;
-  started_ = current.seen().started;
+  started_ = ended_ = current.seen().started;
   started_unix_ = run_.time.unix_now();
   first_content_.reset();
   std::string own_body = renamed_body(relay.options, request_);
@@ -148,6 +148,7 @@ boost::asio::awaitable<attempt_outcome> worker::make_attempt(start_gate::permit 
   attempt_outcome outcome = co_await current.send(
       {to_string(request_.target), body, key, streamed_, http_client::verb::post, &run_.exchanges});
   watch.on_end();
+  ended_ = current.seen().ended;
   first_content_ = current.seen().first_piece;
   if (current.end().sent_any) ++sent_;
   if (outcome && !outcome->usage)
@@ -174,7 +175,7 @@ bool worker::was_rejected_for_good() const {
 }
 
 void worker::finish_rejected() {
-  started_ = run_.time.now();
+  started_ = ended_ = run_.time.now();
   started_unix_ = run_.time.unix_now();
   failure why;
   why.code = errc::reply_rejected;
@@ -425,7 +426,7 @@ void worker::describe(result& finished, attempt_outcome&& outcome) const {
   finished.attempts = request_.attempts + sent_;
   finished.streamed = streamed_;
   finished.started_at = started_unix_;
-  finished.latency_ms = milliseconds(run_.time.now() - started_);
+  finished.latency_ms = milliseconds(ended_ - started_);
   if (first_content_ && (outcome ? outcome->streamed : streamed_)) {
     finished.ttft_ms = milliseconds(*first_content_ - started_);
   }

@@ -69,6 +69,7 @@ class worker {
   // The last attempt:
   std::size_t relay_ = 0;
   time_point started_{};
+  time_point ended_{};  // the last needed byte arrived, or it failed
   double started_unix_ = 0;
   bool streamed_ = false;  // it asked for a stream
   std::optional<time_point> first_content_;

@@ -535,6 +535,19 @@ TEST(stop_rules_test, after_an_interrupt_held_requests_stay_pending) {
   EXPECT_TRUE(test.sink.results.empty());
 }
 
+// The wait for the cause is no part of the attempt.
+TEST(stop_rules_test, the_latency_of_a_held_failure_is_that_of_its_attempt) {
+  engine_rig test;
+  test.add(2);
+  test.relay.plan = [](const exchange_call& call) {
+    return line_of(call) == 1 ? no_such_model() : completion_plan("x", 1h);
+  };
+  test.run();
+  ASSERT_EQ(test.sink.results.size(), 2U);
+  EXPECT_NEAR(test.result_of("0-1").latency_ms, 300, 1e-6);
+  EXPECT_NEAR(test.result_of("0-2").latency_ms, 3'600'000, 1e-6);
+}
+
 // --- the end of a key is confirmed
 
 TEST(stop_rules_test, a_short_refusal_of_the_key_does_not_end_the_run) {
