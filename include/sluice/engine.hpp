@@ -31,6 +31,9 @@ struct run_outcome {
   stop_reason reason = stop_reason::none;  ///< none: every request has its result
   std::string message;                     ///< why the run stopped, in the relay's words
   std::optional<double> again_at{};        ///< when the relay accepts requests again; Unix time
+  /// Why the run had also given up a job or a model before it stopped; none: it had not.
+  stop_reason gave_up = stop_reason::none;
+  std::string gave_up_message{};
 };
 
 /// A snapshot of what a run is doing.

@@ -284,7 +284,7 @@ boost::asio::awaitable<run_outcome> engine_run::work() {
   parts_->last = now();
   if (run.fault) std::rethrow_exception(run.fault);
   parts_->sink.flush();
-  co_return run.stopping() ? run.outcome : run.deferred_outcome;
+  co_return run.final_outcome();
 }
 
 void engine_run::stop() {

@@ -286,13 +286,29 @@ void run_context::model_answered(const request& item, bool served, time_point st
   }
 }
 
-// Gives up a job or a model. The first reason becomes the outcome when the other requests are done.
+run_outcome run_context::final_outcome() const {
+  if (!stopping()) return deferred_;
+  run_outcome end = outcome;
+  end.gave_up = deferred_.reason;
+  end.gave_up_message = deferred_.message;
+  return end;
+}
+
+// Gives up a job or a model. When the other requests are done, the reason becomes the outcome: the
+// first one, but a refused job counts more than a model, since trying again does not help it.
 void run_context::go_on_without(stop_reason why, std::string sentence, bool told) {
   if (!told) {
     tell(severity::warning,
          fmt::format("{}; its requests stay pending, all others continue", sentence));
   }
-  if (deferred_outcome.reason == stop_reason::none) deferred_outcome = {why, std::move(sentence)};
+  run_outcome next{why, std::move(sentence)};
+  if (deferred_.reason == stop_reason::none) {
+    deferred_ = std::move(next);
+  } else if (deferred_.reason != why && deferred_.gave_up == stop_reason::none) {
+    if (why == stop_reason::refused_alike) std::swap(deferred_, next);
+    deferred_.gave_up = next.reason;
+    deferred_.gave_up_message = std::move(next.message);
+  }
 }
 
 boost::asio::awaitable<failure_judge::fate> run_context::judge(std::size_t relay,

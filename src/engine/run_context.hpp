@@ -137,9 +137,9 @@ class run_context final : public upstream::relays::user {
   sink_writer writer;
   sleeper backoffs;
   retry_policy retries;
-  run_outcome outcome;
-  /// If the run has given up a job or a model: its outcome when the rest is done.
-  run_outcome deferred_outcome;
+  run_outcome outcome;  ///< set by stop()
+  /// The outcome when all workers are gone.
+  run_outcome final_outcome() const;
   std::exception_ptr fault;
 
  private:
@@ -176,6 +176,7 @@ class run_context final : public upstream::relays::user {
 
   failure_judge judge_;
   std::set<std::size_t> given_up_jobs_;
+  run_outcome deferred_;  // if it has given up a job or a model: the outcome when the rest is done
   model_waits models_;
   std::string first_model_;  // model of the first request
   bool several_models_ = false;

@@ -193,6 +193,44 @@ TEST(stop_rules_test, a_refused_job_does_not_stop_the_others) {
   EXPECT_LT(test.relay.calls.size(), 100U + 20 + 64);
 }
 
+// Both ends are told, so that the exit status can follow the stronger one.
+TEST(stop_rules_test, a_refused_job_is_told_beside_a_later_stop) {
+  engine_rig test;
+  test.source.number_of_jobs = 2;
+  for (std::uint64_t line = 1; line <= 300; ++line) {
+    for (const std::size_t job : {0U, 1U}) {
+      test.source.requests.push_back(test::make_request(job, line));
+    }
+  }
+  test.relay.plan = [](const exchange_call& call) {
+    if (job_of(call) == 1) return no_such_model();
+    return line_of(call) < 200 ? completion_plan() : refusal_plan(401, "bad key");
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::key_ended);
+  EXPECT_EQ(test.outcome.gave_up, stop_reason::refused_alike);
+  EXPECT_NE(test.outcome.gave_up_message.find("does not exist"), std::string::npos);
+}
+
+TEST(stop_rules_test, a_refused_job_counts_more_than_a_model_that_was_given_up_before) {
+  engine_rig test;
+  add_two_models(test, 200);
+  test.source.number_of_jobs = 2;
+  test.add(100, 1);
+  test.source.earlier_successes = {{0, "a"}, {0, "b"}};
+  test.relay.plan = [](const exchange_call& call) {
+    if (job_of(call) == 0) return model_of(call) == "a" ? no_channel() : completion_plan();
+    exchange_plan late = no_such_model();
+    late.before_head = 20min;  // the model is given up before
+    return late;
+  };
+  test.run();
+  EXPECT_EQ(test.outcome.reason, stop_reason::refused_alike);
+  EXPECT_NE(test.outcome.message.find("does not exist"), std::string::npos);
+  EXPECT_EQ(test.outcome.gave_up, stop_reason::model_out);
+  EXPECT_NE(test.outcome.gave_up_message.find("no available channel"), std::string::npos);
+}
+
 // --- an account that ends with an unknown message
 
 TEST(stop_rules_test, thirty_unknown_refusals_after_successes_end_the_key) {
