@@ -67,7 +67,7 @@ std::size_t rows_of(int terminal) {
 // Shared with the thread, which may wait in write() longer than the writer exists.
 class screen_writer::state : public std::enable_shared_from_this<state> {
  public:
-  explicit state(int file) : file_(file) {}
+  state(int file, thread_start start) : file_(file), start_(std::move(start)) {}
 
   void line(const std::string& text) {
     const std::lock_guard lock(mutex_);
@@ -105,6 +105,10 @@ class screen_writer::state : public std::enable_shared_from_this<state> {
       const auto until = std::min(steady_clock::now() + patience, end);
       if (changed_.wait_until(lock, until, [&] { return settled() || progress_ != before; }))
         continue;
+      // On a busy machine the thread may get no time, although the file takes text.
+      const bool delayed = writing_ && takes_text() && steady_clock::now() < end;
+      if (!writing_) write_what_fits();
+      if (delayed || progress_ != before) continue;
       stuck_at_ = progress_;
       return false;
     }
@@ -112,7 +116,7 @@ class screen_writer::state : public std::enable_shared_from_this<state> {
   }
 
  private:
-  bool has_work() const { return !lines_.empty() || live_changed_; }
+  bool has_work() const { return !rest_.empty() || !lines_.empty() || live_changed_; }
   bool settled() const { return !has_work() && !writing_; }
 
   // The caller holds the mutex.
@@ -128,7 +132,7 @@ class screen_writer::state : public std::enable_shared_from_this<state> {
   void start() {
     const signals_for_others mask;
     try {
-      std::thread([self = shared_from_this()] { self->write_all(); }).detach();
+      start_([self = shared_from_this()] { self->write_all(); });
       started_ = true;
     } catch (const std::system_error&) {  // no more threads for this user
     }
@@ -149,20 +153,36 @@ class screen_writer::state : public std::enable_shared_from_this<state> {
     }
   }
 
-  // For a system that allows no more threads: writes only if the file can take data without
-  // blocking.
+  bool takes_text() const {
+    pollfd ready{file_, POLLOUT, 0};
+    return ::poll(&ready, 1, 0) == 1;
+  }
+
+  // Writes on the caller's thread, as long as the file takes text without blocking. The caller
+  // holds the mutex, and the thread is not writing.
   void write_what_fits() {
     while (has_work()) {
-      const std::string text = next_piece();
-      pollfd ready{file_, POLLOUT, 0};
-      if (::poll(&ready, 1, 0) == 1) (void)!::write(file_, text.data(), text.size());
+      rest_ = next_piece();
+      while (!rest_.empty()) {
+        if (!takes_text()) return;
+        const ssize_t n = ::write(file_, rest_.data(), std::min(rest_.size(), piece));
+        if (n >= 0) {
+          rest_.erase(0, static_cast<std::size_t>(n));
+          ++progress_;
+        } else if (errno == EAGAIN) {
+          return;
+        } else if (errno != EINTR) {
+          rest_.clear();  // there is no way left to report it
+        }
+      }
     }
   }
 
   // The next text to write: whole lines, with the live line below them. The notice about dropped
   // lines comes first, because older lines are dropped before newer ones.
   std::string next_piece() {
-    std::string text;
+    std::string text = std::exchange(rest_, {});
+    if (!text.empty()) return text;
     if (live_drawn_) text += erase_live;
     if (dropped_ > 0) {
       text += fmt::format("sluice: {} line(s) are not shown: nobody read them in time\n", dropped_);
@@ -197,11 +217,13 @@ class screen_writer::state : public std::enable_shared_from_this<state> {
   }
 
   const int file_;
+  const thread_start start_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::string> lines_;
   std::size_t queued_ = 0;  // bytes
   std::uint64_t dropped_ = 0;
+  std::string rest_;  // of a text that did not fit; comes before the lines
   std::string live_;
   bool live_changed_ = false;
   bool live_drawn_ = false;
@@ -212,7 +234,12 @@ class screen_writer::state : public std::enable_shared_from_this<state> {
   std::optional<std::uint64_t> stuck_at_;
 };
 
-screen_writer::screen_writer(int file) : state_(std::make_shared<state>(file)) {}
+screen_writer::screen_writer(int file, thread_start start)
+    : state_(std::make_shared<state>(file, std::move(start))) {}
+
+void screen_writer::start_detached(std::function<void()> work) {
+  std::thread(std::move(work)).detach();
+}
 
 screen_writer::~screen_writer() {
   state_->give_up();

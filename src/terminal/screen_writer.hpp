@@ -26,8 +26,11 @@ namespace sluice::cli {
 /// ending.
 class screen_writer {
  public:
+  /// Starts a function on a thread of its own. Throws std::system_error if there can be no thread.
+  using thread_start = std::function<void(std::function<void()> work)>;
+
   /// `file` is a descriptor that stays open until the process ends.
-  explicit screen_writer(int file);
+  explicit screen_writer(int file, thread_start start = start_detached);
   screen_writer(const screen_writer&) = delete;
   screen_writer& operator=(const screen_writer&) = delete;
   /// Drops everything that has not been written.
@@ -45,12 +48,15 @@ class screen_writer {
   void live(const std::string& text);
 
   /// Waits until everything is written: at most `patience` without progress, and at most five times
-  /// that in total. False if something is left.
+  /// that in total. Writes what is left itself if the thread got no time and the file takes text.
+  /// False if something is left.
   bool settle(std::chrono::milliseconds patience);
   /// The same, but returns at once if the last such wait failed and nothing was written since.
   bool settle_unless_stuck(std::chrono::milliseconds patience);
 
  private:
+  static void start_detached(std::function<void()> work);
+
   class state;
   std::shared_ptr<state> state_;
   std::mutex form_mutex_;

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -40,6 +41,12 @@ class small_pipe {
   void fill() const {
     const std::string page(4096, '.');
     EXPECT_EQ(::write(ends_[1], page.data(), page.size()), 4096);
+  }
+  // Number of bytes in the pipe.
+  int filled() const {
+    int bytes = -1;
+    ::ioctl(ends_[0], FIONREAD, &bytes);
+    return bytes;
   }
   // Reads from the pipe until the result contains the text.
   std::string read_until(const std::string& text) const {
@@ -171,6 +178,32 @@ TEST(screen_writer, a_reader_that_is_gone_is_no_trouble) {
   screen_writer writer(end);
   writer.line("to nobody");
   EXPECT_TRUE(writer.settle(patience));
+}
+
+// Stands for a thread that the system does not run.
+void never_run(const std::function<void()>&) {}
+
+TEST(screen_writer, writes_the_text_even_if_its_thread_never_runs) {
+  const small_pipe pipe;
+  screen_writer writer(pipe.writing_end(), never_run);
+  writer.line("sluice: why it ends");
+  writer.line(std::string(3000, 'x'));
+  ASSERT_TRUE(writer.settle(1ms));
+  EXPECT_EQ(pipe.read_until("x\n"), "sluice: why it ends\n" + std::string(3000, 'x') + "\n");
+  writer.line("more");
+  ASSERT_TRUE(writer.settle(1ms));
+  EXPECT_EQ(pipe.read_until("more\n"), "more\n");
+}
+
+TEST(screen_writer, does_not_block_if_its_thread_never_runs) {
+  const small_pipe pipe;
+  screen_writer writer(pipe.writing_end(), never_run);
+  writer.line(std::string(100'000, 'x'));
+  EXPECT_FALSE(writer.settle(1ms)) << "the pipe is full after its first page";
+  ASSERT_EQ(pipe.filled(), 4096);
+  EXPECT_EQ(pipe.read_until("x").size(), 4096U);
+  EXPECT_FALSE(writer.settle(1ms));
+  ASSERT_EQ(pipe.filled(), 4096) << "it goes on where it was";
 }
 
 }  // namespace
