@@ -246,6 +246,10 @@ inline constexpr translation chinese_texts[] = {
     {"{}: there is no {} {}; run the job first, or name the place of its results with --output-dir "
      "or -o",
      "{}：没有{} {}；请先运行任务，或用 --output-dir 或 -o 指明结果的位置"},
+    {"{}: is not a regular file; name the JSONL file of a job, or the document of a benchmark",
+     "{}：不是普通文件；请给出任务的 JSONL 文件，或基准测试的文档"},
+    {"{}: is not a regular file; move it away, and run the job again to write a new one",
+     "{}：不是普通文件；请把它移走，再运行任务以写出新的文件"},
     {"totals file", "汇总文件"},
     {"output file", "结果文件"},
     {"--base-url '{}' {}; write it like https://relay.example/v1",

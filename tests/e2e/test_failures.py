@@ -88,6 +88,11 @@ class CannotStart(Case):
         job = self.job(chats(1))
         pipe = self.folder / "pipe.jsonl"
         os.mkfifo(pipe)
+        self.refused("report", pipe, says=("pipe.jsonl", "not a regular file"))
+        (self.folder / "job.totals.json").unlink(missing_ok=True)
+        os.mkfifo(self.folder / "job.totals.json")
+        self.refused("report", job, says=("job.totals.json", "not a regular file"))
+        (self.folder / "job.totals.json").unlink()
         loop = self.folder / "loop"
         loop.symlink_to(loop)
         long = "n" * 300

@@ -70,6 +70,13 @@ void require_file(const std::string& job, const std::string& path, const wording
              job, what, path));
 }
 
+// To open a pipe would wait for its other end.
+bool is_pipe_or_device(const std::string& path) {
+  std::error_code unknown;
+  const auto found = fs::status(path, unknown);
+  return fs::exists(found) && !fs::is_regular_file(found) && !fs::is_directory(found);
+}
+
 double age_of(const std::string& path) {
   std::error_code unknown;
   const auto written = fs::last_write_time(path, unknown);
@@ -86,6 +93,12 @@ class looked_at_job {
   /// Reads the totals. If the run is not finished, or was killed, the results are counted instead.
   void look() {
     require_file(files.job, files.totals, worded("totals file"));
+    if (is_pipe_or_device(files.totals)) {
+      refuse(
+          worded("{}: is not a regular file; move it away, and run the job again to write a new "
+                 "one",
+                 files.totals));
+    }
     const std::ifstream file(files.totals, std::ios::binary);
     std::ostringstream text;
     text << file.rdbuf();
@@ -240,6 +253,12 @@ ordered_json page_document(const std::vector<job_files>& jobs,
 
 // The document of `sluice bench --json` in the file; nullopt if the file contains a job.
 std::optional<ordered_json> bench_document(const std::string& path) {
+  if (is_pipe_or_device(path)) {
+    refuse(
+        worded("{}: is not a regular file; name the JSONL file of a job, or the document of a "
+               "benchmark",
+               path));
+  }
   std::ifstream file(path, std::ios::binary);
   char first = 0;
   if (!(file >> first) || first != '{') return std::nullopt;
