@@ -241,6 +241,10 @@ inline constexpr translation chinese_texts[] = {
     {"{}: is not a file that a run has written, and would be overwritten; move it away, or choose "
      "another place with --output-dir or -o",
      "{}：不是 sluice 写的文件，继续会覆盖它；请移走，或用 --output-dir 或 -o 换个位置"},
+    {"{}: has {} result(s) that job {} in the store does not have, and that would be lost; choose "
+     "another place with --output-dir or -o, or move the file away",
+     "{}：其中 {} 个结果是数据库中的任务 {} 没有的，继续会丢失它们；请用 --output-dir 或 -o "
+     "换个位置，或把该文件移走"},
     {"{}: results cannot be written there; choose another place with --output-dir or -o",
      "{}：这里写不了结果；请用 --output-dir 或 -o 换个位置"},
     {"{}: there is no {} {}; run the job first, or name the place of its results with --output-dir "

@@ -5,11 +5,16 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 
-#include "base/refuse.hpp"
+#include "base/hash.hpp"
+#include "base/id_table.hpp"
+#include "base/translated_error.hpp"
+#include "jobs/output_file.hpp"
 #include "jobs/own_files.hpp"
 #include "jobs/stored_line.hpp"
+#include "json/text.hpp"
 #include "store/batch_record.hpp"
 
 namespace sluice::cluster {
@@ -66,50 +71,81 @@ class replacement {
 };
 
 // Locks a file if it exists, so that no run writes it meanwhile.
-std::unique_ptr<file> lock_existing(file_system& disk, const std::string& path) {
-  require_ours(disk, path, begins_as_results);
-  if (!disk.exists(path)) return nullptr;
-  std::error_code error;
-  auto opened = disk.open(path, file_system::open_as::existing, error);
-  if (!opened) refuse(open_fault_sentence(path, error));
-  if (opened->lock().is == file::lock_result::state::held) {
-    refuse(fmt::format("{}: is in use by a run or by another collect; wait for its end", path));
-  }
-  return opened;
+bool lock_existing(file_system& disk, output_file& lines) {
+  require_ours(disk, lines.path(), begins_as_results);
+  return lines.open_existing();
 }
+
+// The successes in the output file that is about to be replaced.
+class replaced_successes {
+ public:
+  explicit replaced_successes(const output_file& output) {
+    output.for_each_line([&](std::string_view text, std::uint64_t, bool whole) {
+      const auto stored = parse_stored_line(text);
+      if (!stored && !whole && json_fault(text)) return;  // torn by a crash
+      ids_.insert(stored ? id_of(*stored) : hash_of(text));
+    });
+  }
+  // Adds a success of the store.
+  void add(const stored_line& success) {
+    if (ids_.find(id_of(success)) != nullptr) ++found_;
+  }
+  // The number of successes that the store does not have.
+  std::uint64_t lost() const noexcept { return ids_.size() - found_; }
+
+ private:
+  static hash128 id_of(const stored_line& line) {
+    return hash_of(fmt::format("{} {} {}", line.digest, line.simulated, line.custom_id));
+  }
+
+  id_set ids_;
+  std::uint64_t found_ = 0;
+};
 
 }  // namespace
 
 job_totals collect(job_store& store, const job_record& job, const job_files& files,
                    file_system& disk) {
-  const std::string output = disk.resolved(files.output);
-  const std::string errors = disk.resolved(files.errors);
   if (disk.exists(files.state)) {
     refuse(fmt::format(
         "{}: belongs to a run that has not ended; choose another place with --output-dir",
         files.state));
   }
-  const auto output_lock = lock_existing(disk, output);
-  const auto errors_lock = lock_existing(disk, errors);
+  output_file output(disk, files.output);
+  output_file errors(disk, files.errors);
+  const bool has_output = lock_existing(disk, output);
+  lock_existing(disk, errors);
   require_ours(disk, files.totals, begins_as_totals);
+  std::optional<replaced_successes> replaced;
+  if (has_output) replaced.emplace(output);
   job_totals totals;
   totals.requests = job.lines;
   {
-    replacement succeeded(disk, output);
-    replacement failed(disk, errors);
+    replacement succeeded(disk, disk.resolved(files.output));
+    replacement failed(disk, disk.resolved(files.errors));
     for (std::uint64_t from = 0;;) {
-      const auto lines = store.read_results(job.id, from, lines_at_once);
+      auto lines = store.read_results(job.id, from, lines_at_once);
       if (lines.empty()) break;
-      for (const finished_line& one : lines) {
+      for (finished_line& one : lines) {
         const auto stored = parse_stored_line(one.text);
         if (!stored) {
           throw store::store_error(
               fmt::format("the store has a damaged result of line {} of {}", one.line, job.name));
         }
         totals.add(stored->facts);
+        if (one.succeeded && replaced) replaced->add(*stored);
         (one.succeeded ? succeeded : failed).add(one.text);
       }
       from = lines.back().line + 1;
+    }
+    if (replaced && replaced->lost() > 0) {
+      refuse(
+          worded("{}: has {} result(s) that job {} in the store does not have, and that would be "
+                 "lost; choose another place with --output-dir or -o, or move the file away",
+                 files.output, replaced->lost(), job.name));
+    }
+    if (!has_output && disk.exists(files.output)) {
+      refuse(files.output, "another run has made it meanwhile; run the same command again");
     }
     // Places the errors file first: if a request is in both files, the output counts.
     failed.place();

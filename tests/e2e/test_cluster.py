@@ -172,6 +172,31 @@ class Jobs(ClusterCase):
         self.assertEqual({line["custom_id"]: line for line in whole.output if line["custom_id"] in early}, early)
         self.assertEqual([line["sluice"]["line"] for line in whole.output], list(range(1, 151)))
 
+    def test_results_that_only_the_files_have_are_not_replaced(self) -> None:
+        relay = self.relay()
+        job = self.job(chats(20))
+        self.run_job(job, relay)
+        paid = {path: path.read_bytes() for path in self.results(job).paths if path.exists()}
+        self.enqueue(job)
+        for words in ((), ("--lang", "zh")):
+            self.assert_one_sentence(self.sluice("collect", job, "--store", self.store, *words, expect=2),
+                                     "job.output.jsonl", " 20 ", "--output-dir")
+            self.assertEqual({path: path.read_bytes() for path in paid}, paid)
+        self.run_job(job, relay)
+        self.assertEqual(relay.attempts, 20)
+        # With another place, and again and again.
+        self.assertEqual(self.worker("one", relay).wait().code, 0)
+        for _ in range(3):
+            self.collect(job)
+        whole = self.results(job)
+        self.one_each(job, whole)
+        # The store has lost them.
+        only_copy = whole.paths[0].read_bytes()
+        self.sluice("jobs", "--store", self.store, "--remove", "job")
+        self.enqueue(job)
+        self.assert_one_sentence(self.sluice("collect", job, "--store", self.store, expect=2), "20 result(s)")
+        self.assertEqual(whole.paths[0].read_bytes(), only_copy)
+
     def test_a_job_that_is_always_refused_does_not_end_the_others(self) -> None:
         refusal = {"error": {"message": "no such thing", "type": "invalid_request_error", "code": None}}
         relay = self.relay(script=[{"match": "refused", "times": None, "status": 400, "body": refusal}])

@@ -67,11 +67,12 @@ command collect_command() {
       .description =
           "Writes the same three files as 'sluice run': JOB.output.jsonl, JOB.errors.jsonl and "
           "JOB.totals.json, in the order of the job. While the job still runs it writes what "
-          "there is; each call replaces the files of the one before.",
+          "there is; each call replaces the files of the one before. Results that the store does "
+          "not have, for example those of 'sluice run', are never replaced.",
       .common_flags = {"store", "name", "output", "output-dir", "quiet"},
       .exit_statuses = {{0, "every request succeeded"},
                         {1, "finished, and some requests failed"},
-                        {2, "cannot start"},
+                        {2, "cannot start, or would replace results that the store does not have"},
                         {3, "some requests have no result yet; collect again later"},
                         {4, "results could not be written"}},
       .examples = {"sluice collect job.jsonl --store postgresql://db.example/sluice",
