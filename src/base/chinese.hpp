@@ -300,6 +300,8 @@ inline constexpr translation chinese_texts[] = {
     {"running (process {}, since {})", "运行中（进程 {}，开始于 {}）"},
     {"running, as of {} ago", "运行中（{}前的情况）"},
     {"killed {} ago; run the same command to go on", "{}前被强行结束；运行同一条命令即可继续"},
+    {"collected so far; 'sluice collect' gets more from the store",
+     "已取回目前的结果；再次运行 sluice collect 可从数据库取回更多"},
     {"completed", "已完成"},
     {"stopped", "已停止"},
     {"interrupted", "已中断"},

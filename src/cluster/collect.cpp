@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
@@ -164,9 +165,13 @@ job_totals collect(job_store& store, const job_record& job, const job_files& fil
   totals.max_requests_in_60s = store.most_in_a_minute(job.id);
   if (now.started_at && now.finished_at) totals.wall_s = *now.finished_at - *now.started_at;
   const bool complete = now.finished && totals.pending() == 0;
-  replace_file(disk, files.totals,
-               totals.to_json(files.job, complete ? job_status::completed : job_status::running),
-               begins_as_unplaced_totals);
+  auto document = nlohmann::ordered_json::parse(
+      totals.to_json(files.job, complete ? job_status::completed : job_status::stopped));
+  if (!complete) document["store_job"] = job.name;
+  replace_file(
+      disk, files.totals,
+      document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n",
+      begins_as_unplaced_totals);
   return totals;
 }
 

@@ -23,7 +23,7 @@ const totalOfJobs = (jobs, name) => sum(jobs.map((job) => job.totals[name]));
 function jobAnswer(job) {
   const { totals } = job;
   const words = [
-    `${job.shown} ${statusWords[totals.status] ?? totals.status}: ${count(totals.succeeded)} of ${plural(totals.requests, 'request')} succeeded` +
+    `${job.shown} ${totals.store_job ? 'was collected so far' : (statusWords[totals.status] ?? totals.status)}: ${count(totals.succeeded)} of ${plural(totals.requests, 'request')} succeeded` +
       `${totals.failed > 0 ? `, ${count(totals.failed)} failed` : ''}${totals.pending > 0 ? `, ${count(totals.pending)} are pending` : ''}.`,
   ];
   words.push(
@@ -58,7 +58,7 @@ function jobNotes(jobs) {
         totals.pending > 0 && totals.status !== 'running'
           ? note(
               'warn',
-              `${who}${plural(totals.pending, 'request')} have no result yet; the same command goes on with them.`,
+              `${who}${plural(totals.pending, 'request')} have no result yet; ${totals.store_job ? "'sluice collect' gets more from the store" : 'the same command goes on with them'}.`,
             )
           : null,
         totals.unpriced_requests > 0

@@ -104,11 +104,19 @@ class report {
     out_ += fmt::format("  {:<9} {}\n", name, words);
   }
 
+  std::string state() const {
+    // Only the totals of an incomplete 'sluice collect' name a job in the store.
+    if (life_.is == job_life::state::at_rest && !text_member(totals_, "store_job").empty()) {
+      return say(spoken_, "collected so far; 'sluice collect' gets more from the store");
+    }
+    return state_of(life_, text_member(totals_, "status"), spoken_);
+  }
+
   void head(const job_files& files) {
     out_ += say(spoken_, "{}: {}: {} of {} succeeded, {} failed, {} pending\n",
-                printable_text(files.job), state_of(life_, text_member(totals_, "status"), spoken_),
-                grouped_member(totals_, "succeeded"), grouped_member(totals_, "requests"),
-                grouped_member(totals_, "failed"), grouped_member(totals_, "pending"));
+                printable_text(files.job), state(), grouped_member(totals_, "succeeded"),
+                grouped_member(totals_, "requests"), grouped_member(totals_, "failed"),
+                grouped_member(totals_, "pending"));
   }
 
   void failures(const std::map<std::string, std::string>& reasons) {

@@ -81,6 +81,7 @@ struct stored_job {
     }
     return "collected";
   }
+  nlohmann::json totals() const { return nlohmann::json::parse(folder.read("job.totals.json")); }
 
   test::temp_dir folder;
   test::memory_job_store store;
@@ -153,6 +154,17 @@ TEST(Collect, ResultsOfARunThatBeganMeanwhileAreNotReplaced) {
   };
   EXPECT_THAT(job.refusal(), HasSubstr("job.output.jsonl: "));
   EXPECT_EQ(job.folder.read("job.output.jsonl"), success(1, "one") + "\n");
+}
+
+TEST(Collect, AnIncompleteJobIsNoRunThatWasKilled) {
+  stored_job job;
+  job.collect_it();
+  EXPECT_EQ(job.totals().at("status"), "stopped");
+  EXPECT_EQ(job.totals().at("store_job"), "job");
+  job.work({success(1, "one"), success(2, "two")});
+  job.collect_it();
+  EXPECT_EQ(job.totals().at("status"), "completed");
+  EXPECT_FALSE(job.totals().contains("store_job"));
 }
 
 // A line that cannot be sent has its result from the start, in the form that collect reads.

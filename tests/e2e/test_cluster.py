@@ -163,7 +163,7 @@ class Jobs(ClusterCase):
         worker = self.worker("one", relay, "--concurrency", 4)
         wait_until(lambda: self.done() > 20, "results are stored")
         part = self.collect(job, expect=3)
-        self.assertEqual(part.totals["status"], "running")
+        self.assertEqual((part.totals["status"], part.totals["store_job"]), ("stopped", "job"))
         early = {line["custom_id"]: line for line in part.output}
         self.assertGreater(len(early), 20)
         self.assertEqual(worker.wait().code, 0)
@@ -196,6 +196,21 @@ class Jobs(ClusterCase):
         self.enqueue(job)
         self.assert_one_sentence(self.sluice("collect", job, "--store", self.store, expect=2), "20 result(s)")
         self.assertEqual(whole.paths[0].read_bytes(), only_copy)
+
+    def test_a_partial_collect_is_not_taken_for_a_killed_run(self) -> None:
+        job = self.job(chats(6))
+        self.enqueue(job)
+        self.collect(job, expect=3)
+        report = self.sluice("report", job)
+        self.assertIn("job.jsonl: collected so far; 'sluice collect' gets more from the store: 0 of 6", report.out)
+        self.assertNotIn("run the same command", report.out)
+        self.assertEqual(json.loads(self.sluice("report", job, "--json").out)["status"], "stopped")
+        self.assertIn("collected so far", self.sluice("report", job, "--watch=100ms", expect=3).out)
+        # A run takes the files over.
+        relay = self.relay()
+        self.run_job(job, relay)
+        self.assertNotIn("store_job", self.results(job).totals)
+        self.assertIn("completed: 6 of 6", self.sluice("report", job).out)
 
     def test_a_job_that_is_always_refused_does_not_end_the_others(self) -> None:
         refusal = {"error": {"message": "no such thing", "type": "invalid_request_error", "code": None}}

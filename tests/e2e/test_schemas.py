@@ -31,8 +31,8 @@ UNITS = {"_ms": "millisecond", "wall_s": "second", "duration_s": "second", "step
 OPTIONAL = {"output-line": {"relay", "service_tier", "cache_write_tokens", "cache_write_1h_tokens", "reported_cost_usd",
                             "cache_saved_usd", "simulated"},
             "errors-line": {"relay", "service_tier", "simulated"},
-            "totals": {"cache_write", "reported_cost_usd", "kept_usd", "relays"},
-            "report": {"cache_write", "reported_cost_usd", "kept_usd", "relays"},
+            "totals": {"cache_write", "reported_cost_usd", "kept_usd", "relays", "store_job"},
+            "report": {"cache_write", "reported_cost_usd", "kept_usd", "relays", "store_job"},
             "check": {"likely"}, "quota": {"log"}, "bench": {"cache_write", "name", "comparison"},
             "ledger": {"cache_write", "$.requests"}}
 # Objects whose member names come from the user or the relay.

@@ -75,6 +75,16 @@ TEST(job_report, says_who_works_on_the_job) {
   EXPECT_THAT(words({.is = running, .process = 0}), HasSubstr("d/x.jsonl: running: 0 of 0"));
 }
 
+TEST(job_report, says_that_a_store_has_the_rest) {
+  const ordered_json totals = {{"status", "stopped"}, {"store_job", "x"}, {"pending", 4}};
+  EXPECT_THAT(job_report_lines(files, totals, {}, {}),
+              HasSubstr("d/x.jsonl: collected so far; 'sluice collect' gets more from the store: "
+                        "0 of 0 succeeded"));
+  EXPECT_THAT(
+      job_report_lines(files, totals, {}, {}, language::chinese),
+      HasSubstr("d/x.jsonl：已取回目前的结果；再次运行 sluice collect 可从数据库取回更多："));
+}
+
 TEST(job_report, words_of_others_are_made_harmless) {
   const auto totals = ordered_json::parse(
       R"({"status":"completed","errors":{"500":1},"models":{"m\u001b[2J":{"requests":1}}})");
