@@ -103,6 +103,12 @@ class replaced_successes {
   std::uint64_t found_ = 0;
 };
 
+// enqueue wrote the bad lines, and did not know whether the job would be simulated.
+void mark_as_simulated(std::string& text) {
+  constexpr std::string_view end = "}}";
+  if (text.ends_with(end)) text.insert(text.size() - end.size(), R"(,"simulated":true)");
+}
+
 }  // namespace
 
 job_totals collect(job_store& store, const job_record& job, const job_files& files,
@@ -135,6 +141,7 @@ job_totals collect(job_store& store, const job_record& job, const job_files& fil
         }
         totals.add(stored->facts);
         if (one.succeeded && replaced) replaced->add(*stored);
+        if (stored->of_bad_line && job.simulated.value_or(false)) mark_as_simulated(one.text);
         (one.succeeded ? succeeded : failed).add(one.text);
       }
       from = lines.back().line + 1;

@@ -167,6 +167,26 @@ TEST(Collect, AnIncompleteJobIsNoRunThatWasKilled) {
   EXPECT_FALSE(job.totals().contains("store_job"));
 }
 
+TEST(Collect, BadLinesOfASimulatedJobAreSimulated) {
+  for (const bool simulated : {false, true}) {
+    test::temp_dir folder;
+    test::memory_job_store store;
+    const std::string path = folder.write("job.jsonl", R"({"prompt":"a"})"
+                                                       "\nno json\n");
+    enqueue_options options;
+    options.lines.model = "gpt-4-1106-preview";
+    options.chunk_lines = 10;
+    enqueue(store, path, "job", options);
+    const auto got = store.claim({"w", 60s, simulated, 0, {}}).got;
+    ASSERT_TRUE(got);
+    const job_files files = name_job_files({path}, {}).front();
+    collect(store, *store.find_job("job"), files, *system_files(0600, [](const std::string&) {}));
+    const auto line = nlohmann::json::parse(folder.read("job.errors.jsonl"));
+    EXPECT_EQ(line.at("sluice").value("simulated", false), simulated);
+    EXPECT_EQ(line.at("error").at("code"), "invalid_json_line");
+  }
+}
+
 // A line that cannot be sent has its result from the start, in the form that collect reads.
 TEST(Collect, AJobThatEndsWhileItIsReadIsCompleted) {
   test::temp_dir folder;

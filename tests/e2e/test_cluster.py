@@ -212,6 +212,15 @@ class Jobs(ClusterCase):
         self.assertNotIn("store_job", self.results(job).totals)
         self.assertIn("completed: 6 of 6", self.sluice("report", job).out)
 
+    def test_a_simulated_job_with_a_bad_line_can_be_run_further(self) -> None:
+        job = self.job(jsonl(chats(2)) + b"no json\n")
+        self.enqueue(job, expect=1)
+        self.sluice("work", "--store", self.store, "--simulate")
+        collected = self.collect(job, expect=1)
+        self.assertEqual([line["sluice"].get("simulated") for line in collected.output + collected.errors], [True] * 3)
+        self.sluice("run", job, "--simulate", expect=1)
+        self.assert_one_sentence(self.sluice("run", job, "--base-url", "http://127.0.0.1:9", expect=2), "simulated")
+
     def test_a_job_that_is_always_refused_does_not_end_the_others(self) -> None:
         refusal = {"error": {"message": "no such thing", "type": "invalid_request_error", "code": None}}
         relay = self.relay(script=[{"match": "refused", "times": None, "status": 400, "body": refusal}])
