@@ -187,6 +187,7 @@ class Jobs(ClusterCase):
         # With another place, and again and again.
         self.assertEqual(self.worker("one", relay).wait().code, 0)
         for _ in range(3):
+            self.sluice("collect", job, "--store", self.store, "--output-dir", self.folder / "out")
             self.collect(job)
         whole = self.results(job)
         self.one_each(job, whole)

@@ -32,6 +32,12 @@ exit_status collect_job(const cluster_settings& chosen, const std::vector<std::s
     const auto disk = system_files(chosen.run.engine.output.mode, [&](const std::string& sentence) {
       shown.line("sluice: " + sentence);
     });
+    if (const std::string& folder = chosen.run.engine.output.directory; !folder.empty()) {
+      if (const auto error = disk->make_folders(folder)) {
+        refuse(fmt::format("--output-dir {}: cannot be made ({}); choose another place", folder,
+                           error.message()));
+      }
+    }
     const job_totals totals = cluster::collect(store, job, files, *disk);
     if (!chosen.run.quiet) {
       shown.line(fmt::format("{}: {} of {} request(s) done, {} failed, ${}; results in {}", name,
