@@ -183,6 +183,11 @@ inline constexpr translation chinese_texts[] = {
      "relay has), the job and --base-url, or send the rest all the same with --keep-going",
      "已停止：请求接连以同样的原因失败（{}）；没有为它们写下结果：请检查 --model（'sluice models' "
      "列出中转站有的模型）、任务和 --base-url，或加 --keep-going 照样发完"},
+    {"{}; besides, {}; nothing was written for them: check --model, the job and --base-url",
+     "{}；此外，请求接连以同样的原因失败（{}）；没有为它们写下结果：请检查 --model、任务和 "
+     "--base-url"},
+    {"{}; besides, a model had no upstream for as long as --give-up-after allows ({})",
+     "{}；此外，超过 --give-up-after 规定的时间，中转站没有提供某个模型的上游（{}）"},
     {"stopped: a model had no upstream for as long as --give-up-after allows ({}); its requests "
      "stay pending, run again to go on",
      "已停止：超过 --give-up-after 规定的时间，中转站没有提供某个模型的上游（{}）；"

@@ -58,8 +58,7 @@ void graceful_stop::leave() {
 }
 
 exit_status graceful_stop::status(exit_status ended) const noexcept {
-  const bool stronger = ended == cannot_start || ended == results_lost;
-  return signals_.came() && !stronger ? cli::interrupted : ended;
+  return signals_.came() ? stronger(ended, cli::interrupted) : ended;
 }
 
 }  // namespace sluice::cli

@@ -26,4 +26,8 @@ exit_status exit_status_of(stop_reason reason) {
   return success;
 }
 
+exit_status exit_status_of(const run_outcome& outcome) {
+  return stronger(exit_status_of(outcome.reason), exit_status_of(outcome.gave_up));
+}
+
 }  // namespace sluice::cli

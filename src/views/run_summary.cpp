@@ -234,6 +234,21 @@ wording stop_sentence(const run_outcome& outcome,
   return {};
 }
 
+wording with_given_up(wording sentence, const run_outcome& outcome) {
+  switch (outcome.gave_up) {
+    case stop_reason::refused_alike:
+      return worded(
+          "{}; besides, {}; nothing was written for them: check --model, the job and --base-url",
+          sentence, outcome.gave_up_message);
+    case stop_reason::model_out:
+      return worded(
+          "{}; besides, a model had no upstream for as long as --give-up-after allows ({})",
+          sentence, outcome.gave_up_message);
+    default:
+      return sentence;
+  }
+}
+
 namespace {
 
 // A budget that is likely enough for the rest of the jobs: it assumes the mean cost of finished
@@ -293,7 +308,8 @@ std::string next_command(const job_set& jobs, const run_outcome& outcome,
   if (outcome.reason == stop_reason::budget_spent && shortage) {
     next = again(command, fmt::format(" --budget {}", likely_budget(jobs, *shortage).to_string()),
                  spoken);
-  } else if (outcome.reason == stop_reason::refused_alike) {
+  } else if (outcome.reason == stop_reason::refused_alike ||
+             outcome.gave_up == stop_reason::refused_alike) {
     next = say(spoken, "correct --model or the job, then {}", again(command, {}, spoken));
   } else if (pending + retryable > 0) {
     next = again(command, {}, spoken);

@@ -29,5 +29,7 @@ std::string one_line_summary(const job_set& jobs, const wording& sentence,
 /// run whose budget is used up.
 wording stop_sentence(const run_outcome& outcome,
                       const std::optional<job_set::budget_shortage>& shortage = {});
+/// The sentence about the end of a run, with the job or model that the run had given up before.
+wording with_given_up(wording sentence, const run_outcome& outcome);
 
 }  // namespace sluice::cli

@@ -47,6 +47,16 @@ class StopRules(Case):
         self.run_job(job, good)
         self.assertEqual(self.counts(job), (500, 0, 0))
 
+    def test_a_later_stop_does_not_hide_a_refused_job(self) -> None:
+        refused = self.job([batch(f"c{i}", chat(f"mistyped row {i}")) for i in range(1, 31)], "refused.jsonl")
+        good = self.job(chats(200), "good.jsonl")
+        relay = self.relay(*QUICK, script=[always(404, MISSING, match="mistyped row"), always(402, SPENT, after=100)])
+        run = self.sluice("run", refused, good, "--base-url", relay.url, "--rpm", 0, "--concurrency", 4, expect=2)
+        for part in ("does not exist", "quota is used up", "correct --model or the job"):
+            self.assertIn(part, run.err)
+        self.assertEqual(self.counts(refused), (0, 0, 30))
+        self.assertEqual(self.results(good).errors, [])
+
     def test_keep_going(self) -> None:
         job = self.job(chats(60))
         relay = self.relay(*QUICK, script=[always(404, MISSING)])

@@ -179,5 +179,24 @@ TEST(stop_sentence, names_the_reason_and_the_next_step) {
   EXPECT_THAT(told, HasSubstr("max_tokens 500 or less"));
 }
 
+TEST(stop_sentence, names_what_was_given_up_before) {
+  const run_outcome plain{stop_reason::key_ended, "no"};
+  EXPECT_EQ(with_given_up(stop_sentence(plain), plain), stop_sentence(plain));
+  for (const auto gave_up : {stop_reason::refused_alike, stop_reason::model_out}) {
+    const run_outcome both{stop_reason::key_ended, "no", {}, gave_up, "the relay's words"};
+    const wording told = with_given_up(stop_sentence(both), both);
+    for (const std::string& text : {told.english, told.chinese}) {
+      EXPECT_THAT(text, HasSubstr("the relay's words"));
+    }
+    EXPECT_THAT(told.english, HasSubstr(stop_sentence(both).english + "; "));
+  }
+}
+
+TEST_F(run_summary_test, a_job_that_was_given_up_is_corrected_whatever_stopped_the_run) {
+  outcome = {stop_reason::key_ended, "no", {}, stop_reason::refused_alike, "unknown model"};
+  EXPECT_THAT(summary("pp"),
+              HasSubstr("next      correct --model or the job, then sluice run x.jsonl\n"));
+}
+
 }  // namespace
 }  // namespace sluice::cli

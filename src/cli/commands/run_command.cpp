@@ -210,10 +210,9 @@ job_status status_of(const run_outcome& outcome, const wording& closed) {
 
 exit_status exit_of(const run_outcome& outcome, const wording& closed, const graceful_stop& ending,
                     const job_set& jobs) {
-  if (!closed.empty()) return stopped;
-  const exit_status ended = exit_status_of(outcome.reason);
-  if (ended == stopped) return ending.status(stopped);
-  if (ended != success) return ended;
+  const exit_status ended =
+      closed.empty() ? exit_status_of(outcome) : stronger(stopped, exit_status_of(outcome.gave_up));
+  if (ended != success) return ending.status(ended);
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     if (jobs.totals(i).failed > 0) return some_failed;
   }
@@ -512,6 +511,7 @@ ended_run run_on_screen(screen& shown, run_settings& chosen, const settings& fla
   if (closed.empty() && outcome.reason == stop_reason::interrupted && ending.abandoned() > 0) {
     sentence = worded("interrupted; {} in flight abandoned", ending.abandoned());
   }
+  sentence = with_given_up(std::move(sentence), outcome);
   const language spoken = shown.spoken();
   if (!chosen.quiet) {
     if (!sentence.empty()) shown.line("sluice: " + sentence.in(spoken));

@@ -119,17 +119,16 @@ exit_status exit_of(const run_outcome& outcome, const leased_work& source,
       return cannot_start;
     case reason::database:
     case reason::budget:
-      return ending.status(stopped);
+      return stronger(ending.status(stopped), exit_status_of(outcome.gave_up));
     case reason::none:
     case reason::stopped:
     case reason::left_pending:
       break;
   }
-  const exit_status ended = exit_status_of(outcome.reason);
+  const exit_status ended = exit_status_of(outcome);
   const bool gave_up_jobs = source.ended_by() == reason::left_pending && !source.why().empty();
-  if (gave_up_jobs && ended != interrupted) return cannot_start;
-  if (ended == stopped) return ending.status(stopped);
-  if (ended != success) return ended;
+  if (gave_up_jobs) return cannot_start;
+  if (ended != success) return ending.status(ended);
   if (source.sums().unstored > 0) return ending.status(stopped);
   if (source.ended_by() == reason::left_pending) return stopped;
   return source.sums().failed > 0 ? some_failed : success;
@@ -327,7 +326,8 @@ exit_status work(cluster_settings& chosen) {
     const exit_status status = exit_of(outcome, here.done(), here.ending());
     const std::string& why = here.done().why();
     const std::string sentence =
-        why.empty() ? stop_sentence(outcome).in(shown.spoken()) : "stopped: " + why;
+        why.empty() ? with_given_up(stop_sentence(outcome), outcome).in(shown.spoken())
+                    : "stopped: " + why;
     if (!run.quiet || status != success) {
       if (!sentence.empty()) shown.line("sluice: " + sentence);
       shown.line(summary_of(here.done().sums(), here.seconds()));
