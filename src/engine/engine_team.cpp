@@ -117,6 +117,30 @@ void add(run_status& sum, const run_status& more) {
 
 }  // namespace
 
+run_outcome joined(const run_outcome& first, const run_outcome& second) {
+  run_outcome stop;
+  run_outcome job;
+  run_outcome model;
+  const auto note = [&](const run_outcome& why) {
+    run_outcome& known = why.reason == stop_reason::refused_alike ? job
+                         : why.reason == stop_reason::model_out   ? model
+                                                                  : stop;
+    if (known.reason == stop_reason::none) known = why;
+  };
+  for (const run_outcome* each : {&first, &second}) {
+    note(*each);
+    note({each->gave_up, each->gave_up_message});
+  }
+  const run_outcome none;
+  const bool stopped = stop.reason != stop_reason::none;
+  const bool lost_job = job.reason != stop_reason::none;
+  run_outcome both = stopped ? stop : lost_job ? job : model;
+  const run_outcome& beside = stopped && lost_job ? job : stopped || lost_job ? model : none;
+  both.gave_up = beside.reason;
+  both.gave_up_message = beside.message;
+  return both;
+}
+
 // An engine with its own thread.
 class threaded_engine {
  public:
@@ -322,7 +346,7 @@ struct team_run::parts {
       fault = std::move(thrown);
       each_run([](engine_run& run) { run.stop(); });
     }
-    if (outcome.reason == stop_reason::none) outcome = ended;
+    outcome = joined(outcome, ended);
     --active;
     changed.wake_all();
   }

@@ -15,6 +15,10 @@
 
 namespace sluice {
 
+/// The outcome of a run from those of two of its engines. A stop counts more than a job or a model
+/// that was given up, and a job more than a model; the first one counts where both are alike. Pure.
+run_outcome joined(const run_outcome& first, const run_outcome& second);
+
 /// Several engines that work on one job together, each with its own thread, event loop and
 /// connections. They keep one limit, by the shared windows (`pace.limit_folder`, or a private
 /// folder if that is empty or cannot be used), and share the concurrency evenly. What one engine

@@ -163,6 +163,45 @@ TEST(engine_team, keeps_one_limit_if_the_folder_of_the_limits_cannot_be_used) {
   EXPECT_THAT(notices.texts, testing::ElementsAre(testing::HasSubstr("limit is not shared")));
 }
 
+TEST(engine_team, joins_the_outcomes_of_its_threads) {
+  using enum stop_reason;
+  const auto reasons = [](const run_outcome& a, const run_outcome& b) {
+    const run_outcome both = joined(a, b);
+    return std::pair(both.reason, both.gave_up);
+  };
+  const run_outcome nothing;
+  const run_outcome key{.reason = key_ended, .message = "key"};
+  const run_outcome stopped{.reason = interrupted, .message = ""};
+  const run_outcome job{.reason = refused_alike, .message = "job"};
+  const run_outcome model{.reason = model_out, .message = "model"};
+  const run_outcome both{
+      .reason = refused_alike, .message = "job", .gave_up = model_out, .gave_up_message = "model"};
+  const run_outcome key_after_job{
+      .reason = key_ended, .message = "key", .gave_up = refused_alike, .gave_up_message = "job"};
+
+  EXPECT_EQ(reasons(nothing, nothing), std::pair(none, none));
+  EXPECT_EQ(reasons(nothing, key_after_job), std::pair(key_ended, refused_alike));
+  EXPECT_EQ(reasons(key_after_job, nothing), std::pair(key_ended, refused_alike));
+  EXPECT_EQ(reasons(stopped, key), std::pair(interrupted, none)) << "the first one counts";
+  EXPECT_EQ(reasons(job, job), std::pair(refused_alike, none));
+  for (const auto& [a, b] : {std::pair(&job, &key),
+                             {&key, &job},
+                             {&key_after_job, &key},
+                             {&key, &key_after_job},
+                             {&key_after_job, &model}}) {
+    EXPECT_EQ(reasons(*a, *b), std::pair(key_ended, refused_alike));
+    EXPECT_EQ(joined(*a, *b).gave_up_message, "job");
+  }
+  for (const auto& [a, b] :
+       {std::pair(&job, &model), {&model, &job}, {&both, &job}, {&both, &model}, {&model, &both}}) {
+    EXPECT_EQ(reasons(*a, *b), std::pair(refused_alike, model_out));
+    EXPECT_EQ(joined(*a, *b).message, "job");
+    EXPECT_EQ(joined(*a, *b).gave_up_message, "model");
+  }
+  EXPECT_EQ(reasons(key, both), std::pair(key_ended, refused_alike));
+  EXPECT_EQ(reasons(key, model), std::pair(key_ended, model_out));
+}
+
 TEST(engine_team, removes_its_private_folder) {
   simulator::relay relay(fast_relay());
   relay.start();
