@@ -13,6 +13,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+
 from postgres import PASSWORD_IN_URL, Postgres
 from support import ROOT, Case, Relay, Results, Run, Server, batch, chat, chats, jsonl, read_jsonl, wait_until
 from test_serve_postgres import forward
@@ -201,7 +203,8 @@ class Jobs(ClusterCase):
     def test_a_partial_collect_is_not_taken_for_a_killed_run(self) -> None:
         job = self.job(chats(6))
         self.enqueue(job)
-        self.collect(job, expect=3)
+        totals = self.collect(job, expect=3).totals
+        jsonschema.validate(totals, json.loads((ROOT / "docs/totals.schema.json").read_text("utf-8")))
         report = self.sluice("report", job)
         self.assertIn("job.jsonl: collected so far; 'sluice collect' gets more from the store: 0 of 6", report.out)
         self.assertNotIn("run the same command", report.out)
