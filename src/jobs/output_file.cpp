@@ -53,12 +53,13 @@ bool output_file::open_existing() {
           error == std::errc::operation_not_permitted) {
         throw fatal_error(fatal_error::kind::cannot_start, open_fault_sentence(path_, error));
       }
-      refuse(path_,
-             fmt::format("cannot open it to write ({}); choose another place with --output-dir",
-                         error.message()));
+      refuse(
+          path_,
+          fmt::format("cannot open it to write ({}); choose another place with -o or --output-dir",
+                      error.message()));
     }
     if (!file_->is_regular())
-      refuse(path_, "is not a regular file; choose another place with --output-dir");
+      refuse(path_, "is not a regular file; choose another place with -o or --output-dir");
     lock();
   } while (!files_.is_at(*file_, path_));  // the file was replaced between opening and locking
   size_ = file_->size();
@@ -76,7 +77,7 @@ void output_file::create() {
     refuse(path_, "another run has made it meanwhile; run the same command again");
   }
   if (!file_) {
-    refuse(path_, fmt::format("cannot create it ({}); choose another place with --output-dir",
+    refuse(path_, fmt::format("cannot create it ({}); choose another place with -o or --output-dir",
                               error.message()));
   }
   lock();

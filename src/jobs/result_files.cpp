@@ -46,7 +46,7 @@ void result_files::require_own_sidecars() const {
   for (const std::string& path : {job_.files.totals, job_.files.state}) {
     if (!job_.disk.is_folder(path)) continue;
     refuse(fmt::format(
-        "{}: is a directory; move it away, or choose another place with --output-dir", path));
+        "{}: is a directory; move it away, or choose another place with -o or --output-dir", path));
   }
   require_ours(job_.disk, job_.files.totals, begins_as_totals);
   for (const std::string& other : other_outputs(job_.files)) {
