@@ -60,6 +60,7 @@ void earlier_results::remember(const stored_line& line, bool success, std::uint6
   }
   const hash128 id = hash_of(line.custom_id);
   auto [known, fresh] = entries_.insert(id);
+  if (fresh) ++missing_;
   if (line.kept != usd{}) add_kept(id, *known, line.kept, success);
   count_attempts(*known, line.attempts);
   // A line in the output counts before one in the errors file, and the first line before the
@@ -238,6 +239,7 @@ void earlier_results::start_over(state_file& state) {
   state.start_over(fresh_identity(), carried_);
   totals_ = {};
   entries_ = {};
+  missing_ = 0;
   stored_bad_lines_.clear();
   error_names_.clear();
   models_.clear();
@@ -258,6 +260,7 @@ bool earlier_results::add(const request& next) {
   if (entry* known = entries_.find(id)) {
     if (known->is(seen)) return false;
     known->set(seen, true);
+    --missing_;
     if (known->is(done) && known->digest != short_digest(next.digest)) {
       if (job_.output.changed == on_change::refuse) refuse_changed(next.custom_id);
       if (job_.output.changed == on_change::redo) make_outdated(*known);
@@ -276,6 +279,13 @@ bool earlier_results::add(const bad_line& bad) {
   }
   errors_untidy_ = true;
   return false;
+}
+
+void earlier_results::add_behind_limit(const request_or_bad_line& line) {
+  entry* known = entries_.find(hash_of(line ? line->custom_id : line.error().custom_id));
+  if (known == nullptr || known->is(seen) || known->is(behind)) return;
+  known->set(behind, true);
+  --missing_;
 }
 
 void earlier_results::refuse_changed(const std::string& custom_id) const {
@@ -301,7 +311,7 @@ std::uint64_t earlier_results::add_end(std::uint64_t last_line, job_totals& tota
   std::uint64_t strays = 0;
   entries_.for_each([&](entry& known) {
     if (known.is(seen)) return;
-    if (limited) {  // its request is beyond the limit
+    if (known.is(behind)) {
       if (known.is(done) || known.is(failed)) ++totals.requests;
       return;
     }
@@ -328,7 +338,7 @@ std::uint64_t earlier_results::add_end(std::uint64_t last_line, job_totals& tota
   if (strays == 0 || job_.output.changed != on_change::refuse) return bad_lines;
   const std::string first = files.find_result([this](const std::string& custom_id) {
     const entry* known = entries_.find(hash_of(custom_id));
-    return known != nullptr && !known->is(seen);
+    return known != nullptr && !known->is(seen) && !known->is(behind);
   });
   refuse(fmt::format(
       "{} holds {} result(s) whose request is no longer in {}, \"{}\" first; put it back, or "
@@ -359,7 +369,7 @@ void earlier_results::for_each_rejected_of_gone(
     const auto* last = rejected_.find(id);
     if (last == nullptr || last->offset != offset) return;
     const entry* known = entries_.find(id);
-    if (known == nullptr || known->is(seen) || known->is(done)) return;
+    if (known == nullptr || known->is(seen) || known->is(behind) || known->is(done)) return;
     for (const rejected_reply& reply : line.facts.rejected) visit(line.facts.model, reply);
   });
 }

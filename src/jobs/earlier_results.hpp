@@ -13,6 +13,7 @@
 
 #include "base/hash.hpp"
 #include "base/id_table.hpp"
+#include "jobs/job_input.hpp"
 #include "jobs/job_line.hpp"
 #include "jobs/job_setup.hpp"
 #include "jobs/line_rejections.hpp"
@@ -52,10 +53,14 @@ class earlier_results {
   bool add(const request& next);
   /// Adds a bad line of the job. True: the errors file already contains the same message for it.
   bool add(const bad_line& bad);
-  /// Call it when every line of the job has been added. `last_line` is the last of them; with a
-  /// limit the job may have more. Corrects `totals`: requests beyond the limit are counted from
-  /// their stored lines, and failures of requests that no longer exist are removed. Returns the
-  /// number of stored bad lines beyond the limit. Throws if valid results exist whose requests no
+  /// Whether a stored line has an id that was not added yet.
+  bool misses_requests() const noexcept { return missing_ > 0; }
+  /// Adds a line behind the limit. Only its id counts. Needed while misses_requests().
+  void add_behind_limit(const request_or_bad_line& line);
+  /// Call it when every line of the job has been added. `last_line` is the last one within the
+  /// limit. Corrects `totals`: requests behind the limit are counted from their stored lines, and
+  /// failures of requests that no longer exist are removed. Returns the
+  /// number of stored bad lines behind the limit. Throws if valid results exist whose requests no
   /// longer do.
   std::uint64_t add_end(std::uint64_t last_line, job_totals& totals, const result_files& files);
 
@@ -107,14 +112,14 @@ class earlier_results {
     std::uint32_t packed = 0;  // attempts, index into error_names_, flags
 
     static constexpr std::uint32_t most_attempts = (1U << 12U) - 1;
-    static constexpr std::uint32_t most_errors = 1U << 13U;
+    static constexpr std::uint32_t most_errors = 1U << 12U;
     std::uint32_t attempts() const noexcept { return packed >> 20U; }
     void set_attempts(std::uint32_t count) noexcept {
       packed = (packed & 0xFFFFFU) | (std::min(count, most_attempts) << 20U);
     }
-    std::uint32_t error() const noexcept { return (packed >> 7U) & (most_errors - 1); }
+    std::uint32_t error() const noexcept { return (packed >> 8U) & (most_errors - 1); }
     void set_error(std::uint32_t index) noexcept {
-      packed = (packed & ~((most_errors - 1) << 7U)) | (index << 7U);
+      packed = (packed & ~((most_errors - 1) << 8U)) | (index << 8U);
     }
     bool is(std::uint32_t flag) const noexcept { return (packed & flag) != 0; }
     void set(std::uint32_t flag, bool on) noexcept { packed = on ? packed | flag : packed & ~flag; }
@@ -127,6 +132,7 @@ class earlier_results {
     replaced = 16,  // its errors line was replaced by a newer one, or is no longer true
     outdated = 32,  // its output line must be removed so that a new one can be written
     unpriced = 64,  // its output line has no cost, or only an estimated one
+    behind = 128,   // its request is in the job, behind the limit
   };
   // The content of a bad line's entry in the errors file.
   struct stored_bad_line {
@@ -152,8 +158,9 @@ class earlier_results {
   const job_setup& job_;
   const result_files& files_;
   id_table<entry> entries_;
-  id_set fresh_ids_;  // ids of the job that have no line yet
-  id_set digests_;    // of the results in the output, and of the requests read so far
+  std::uint64_t missing_ = 0;  // entries whose request was not found in the job yet
+  id_set fresh_ids_;           // ids of the job that have no line yet
+  id_set digests_;             // of the results in the output, and of the requests read so far
   std::map<std::uint64_t, stored_bad_line> stored_bad_lines_;  // in the errors file, by line
   // The stored bad lines that are still bad in the same way.
   std::set<std::uint64_t> current_bad_lines_;

@@ -45,6 +45,8 @@ class job_input {
   std::optional<request_or_bad_line> next();
   /// The offset in the file at which the last line from next() begins.
   std::uint64_t offset() const noexcept { return reader_.offset(); }
+  /// From now on next() also gives the lines behind the limit.
+  void read_on() { reader_.read_on(); }
   /// The request at this offset of the file, which next() has given before. Throws fatal_error if
   /// the file has changed.
   request read_again(std::uint64_t offset, std::uint64_t line);

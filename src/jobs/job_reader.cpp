@@ -21,13 +21,18 @@ line_reader open_job(const std::string& path, const job_options& options) {
 }
 
 job_reader::job_reader(const std::string& path, const job_options& options)
-    : options_(options), lines_(open_job(path, options)) {}
+    : options_(options), limit_(options.limit), lines_(open_job(path, options)) {}
+
+void job_reader::read_on() {
+  if (limit_ != 0 && given_ > limit_) ended_ = false;
+  limit_ = 0;
+}
 
 bool job_reader::skip_to(std::uint64_t first, std::uint64_t most) {
   std::optional<std::uint64_t> begin;
   while (!ended_ && (!is_waiting_ || line_.number < first)) {
     if (begin && line_.offset - *begin >= most) return false;
-    const bool is_at_limit = options_.limit != 0 && given_ >= options_.limit;
+    const bool is_at_limit = limit_ != 0 && given_ >= limit_;
     is_waiting_ = !is_at_limit && lines_.next(line_);
     ended_ = !is_waiting_;
     ++given_;

@@ -27,6 +27,8 @@ class job_reader {
   /// Skips lines before number `first` without parsing them, but not many more than `most` bytes.
   /// False: there are more of them.
   bool skip_to(std::uint64_t first, std::uint64_t most);
+  /// From now on next() also gives the lines behind the limit.
+  void read_on();
   /// The offset in the file at which the last line from next() begins.
   std::uint64_t offset() const noexcept { return offset_; }
   /// Ends a call of next() that waits for input. May be called from any thread.
@@ -34,11 +36,12 @@ class job_reader {
 
  private:
   const job_options& options_;
+  std::uint64_t limit_;
   line_reader lines_;
   line_reader::line line_;
   bool is_waiting_ = false;  // line_ was read by skip_to(), for next()
   bool ended_ = false;
-  std::uint64_t given_ = 0;
+  std::uint64_t given_ = 0;  // larger than the limit if the limit has ended the reading
   std::uint64_t offset_ = 0;
 };
 

@@ -67,6 +67,12 @@ void scan_file(job_parts& parts) {
         "{} line {}: {} ({} bad lines in all; without --strict they go to the errors file)",
         job.files.job, first_bad->line, first_bad->message, found.bad_lines));
   }
+  reader.read_on();
+  while (parts.earlier.misses_requests()) {
+    const auto line = reader.next();
+    if (!line) break;
+    parts.earlier.add_behind_limit(*line);
+  }
   found.bad_lines += parts.earlier.add_end(found.last_line, found.totals, parts.files);
 }
 

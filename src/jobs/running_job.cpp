@@ -67,6 +67,7 @@ std::optional<request> running_job::next_in_file() {
     hand_out(next);
     return std::move(next);
   }
+  if (parts_->setup.is_on_standard_input()) read_behind_limit();
   const std::lock_guard lock(mutex_);
   if (parts_->input->is_cancelled() || read_to_end_) return std::nullopt;
   if (parts_->setup.is_on_standard_input()) {
@@ -74,6 +75,22 @@ std::optional<request> running_job::next_in_file() {
   }
   read_to_end_ = true;
   return std::nullopt;
+}
+
+// Looks for the requests of earlier results that are still missing. The lines of a file were
+// already looked at by the scan.
+void running_job::read_behind_limit() {
+  parts_->input->read_on();
+  for (;;) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!parts_->earlier.misses_requests()) return;
+    }
+    const auto line = parts_->input->next();
+    if (!line) return;
+    const std::lock_guard lock(mutex_);
+    parts_->earlier.add_behind_limit(*line);
+  }
 }
 
 // Reads the whole job to find the bad lines and the offsets of the requests that are to be sent.

@@ -121,6 +121,7 @@ class running_job {
   void hand_out(request& next);
   bool is_finished_already() const;
   std::optional<request> next_in_file();
+  void read_behind_limit();
   std::optional<request> next_in_groups();
   void read_groups();
   bool begin_search(ahead_search& search);

@@ -204,6 +204,22 @@ class Finished(ResumeCase):
             self.assertEqual(len(results.errors), 1)
         self.assertEqual(relay.attempts, 4)
 
+    def test_a_limit_does_not_mix_two_jobs(self) -> None:
+        relay = self.relay()
+        first, second = self.job(chats(6)), self.job([batch(f"b{i}", chat("hi")) for i in range(4)], "second.jsonl")
+        results = Results(Path("res.jsonl"), self.out)
+        output = self.out / "res.output.jsonl"
+        self.out.mkdir()
+        self.run_job(first, relay, "-o", output)
+        before = results.bytes()
+        self.assert_one_sentence(self.run_job(second, relay, "-o", output, "--limit", 3, expect=2), "6 result(s)", "c1")
+        refused = self.run_job("-", relay, "-o", output, "--limit", 3, stdin=jsonl(chats(2)), expect=2)
+        self.assertIn("no longer in standard input", refused.err)
+        self.assertEqual(results.bytes(), before)
+        self.assertEqual(relay.attempts, 6)
+        self.run_job("-", relay, "-o", output, "--limit", 3, stdin=first.read_bytes())
+        self.assertEqual((results.totals["requests"], results.totals["succeeded"]), (6, 6))
+
     def test_fresh_renames_the_old_files(self) -> None:
         relay = self.relay()
         job = self.job(chats(4))

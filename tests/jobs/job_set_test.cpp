@@ -401,6 +401,7 @@ TEST_F(job_set_test, a_line_that_is_bad_in_other_words_is_told_in_those) {
       EXPECT_EQ(dir.read("x.errors.jsonl") == before, before.find(method) != std::string::npos)
           << "the same again is not written again";
     }
+    dir.write("x.jsonl", job_line("a"));
     output.fresh = true;
     run();
     output.fresh = false;
@@ -1086,6 +1087,16 @@ TEST_F(job_set_test, what_needs_the_job_as_a_file_says_so) {
                                              HasSubstr("decompress it first")));
 }
 
+// The files of a folder, with their content.
+std::map<std::string, std::string> content_of(const test::temp_dir& dir) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(dir.path())) {
+    const std::string name = entry.path().filename().string();
+    files[name] = dir.read(name);
+  }
+  return files;
+}
+
 // A pipe as the standard input of this process.
 class piped_input {
  public:
@@ -1605,6 +1616,63 @@ TEST_F(job_set_test, what_stands_behind_the_limit_is_not_forgotten) {
   EXPECT_FALSE(dir.has("x.state"));
 }
 
+TEST_F(job_set_test, a_limit_does_not_let_in_the_results_of_another_job) {
+  dir.write("x.jsonl", job_line("a1") + job_line("a2") + job_line("a3") + job_line("a4"));
+  run();
+  const auto before = content_of(dir);
+  // One job is longer than the other, one is shorter, and one shares a request with it.
+  for (const std::string& other :
+       {job_line("b1") + job_line("b2") + job_line("b3") + job_line("b4") + job_line("b5") +
+            job_line("b6"),
+        job_line("b1"), job_line("b1") + job_line("b2") + job_line("a3")}) {
+    dir.write("x.jsonl", other);
+    for (const std::uint64_t limit : {1U, 2U, 5U}) {
+      lines.limit = limit;
+      EXPECT_THAT(refused(), HasSubstr("no longer in"));
+    }
+    dir.write("x.jsonl", before.at("x.jsonl"));
+    EXPECT_EQ(content_of(dir), before);
+  }
+}
+
+TEST_F(job_set_test, with_a_limit_only_results_whose_request_is_gone_are_dropped) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + job_line("c"));
+  run();
+  dir.write("x.jsonl", job_line("c") + job_line("d") + job_line("a"));
+  lines.limit = 1;
+  output.changed = on_change::redo;
+  EXPECT_THAT(run(), IsEmpty());
+  EXPECT_THAT(ids_in("x.output.jsonl"), ElementsAre("a", "c"));
+  EXPECT_EQ(totals()["requests"], 2);
+  EXPECT_EQ(totals()["succeeded"], 2);
+}
+
+TEST_F(job_set_test, with_a_limit_failures_whose_request_is_gone_go_as_well) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + job_line("c"));
+  run([](const request& next) -> std::optional<boost::system::result<reply, failure>> {
+    if (next.custom_id == "a") return answer();
+    return permanent();
+  });
+  dir.write("x.jsonl", job_line("a") + job_line("d") + job_line("c"));
+  lines.limit = 1;
+  EXPECT_THAT(run(), IsEmpty());
+  EXPECT_THAT(ids_in("x.errors.jsonl"), ElementsAre("c"));
+  EXPECT_EQ(totals()["requests"], 2);
+  EXPECT_EQ(totals()["failed"], 1);
+}
+
+// What is not within the limit is left alone, even if it could not be sent.
+TEST_F(job_set_test, results_of_lines_behind_the_limit_stand_if_the_lines_are_bad_now) {
+  dir.write("x.jsonl", job_line("a") + job_line("b") + R"({"custom_id":"c","prompt":"hi"})" + "\n");
+  lines.model = "gpt-4o";
+  run();
+  lines.model.clear();
+  lines.limit = 1;
+  EXPECT_THAT(run(), IsEmpty());
+  EXPECT_EQ(totals()["succeeded"], 3);
+  EXPECT_EQ(totals()["status"], "completed");
+}
+
 TEST_F(job_set_test, attempts_of_a_request_that_is_gone_keep_no_state) {
   dir.write("x.jsonl", job_line("a") + job_line("b"));
   {
@@ -1708,16 +1776,6 @@ TEST_F(job_set_test, fresh_gives_up_no_file_before_it_is_moved_aside) {
   const job_set jobs({dir / "x.jsonl"}, lines, output, prices, disk);
   EXPECT_EQ(held, (std::map<std::string, bool>{{dir / "x.output.jsonl", true},
                                                {dir / "x.errors.jsonl", true}}));
-}
-
-// The files of a folder, with their content.
-std::map<std::string, std::string> content_of(const test::temp_dir& dir) {
-  std::map<std::string, std::string> files;
-  for (const auto& entry : std::filesystem::directory_iterator(dir.path())) {
-    const std::string name = entry.path().filename().string();
-    files[name] = dir.read(name);
-  }
-  return files;
 }
 
 // A fault of the second job's disk, after the files of the first job were moved aside.
