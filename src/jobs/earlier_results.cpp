@@ -292,7 +292,7 @@ void earlier_results::refuse_changed(const std::string& custom_id) const {
   refuse(worded(
       "{}: request \"{}\" has changed since its result was written to {}; undo the change, or "
       "decide with --changed redo (send it again) or --changed keep (let the result stand)",
-      job_.files.job, custom_id, job_.files.output));
+      job_.job_name(), custom_id, job_.files.output));
 }
 
 void earlier_results::make_outdated(entry& known) {
@@ -343,7 +343,7 @@ std::uint64_t earlier_results::add_end(std::uint64_t last_line, job_totals& tota
   refuse(fmt::format(
       "{} holds {} result(s) whose request is no longer in {}, \"{}\" first; put it back, or "
       "decide with --changed redo (drop them) or --changed keep (let them stand)",
-      job_.files.output, strays, job_.files.job, first));
+      job_.files.output, strays, job_.job_name(), first));
 }
 
 // Lines of the errors file are removed with their requests, but their rejected replies were paid

@@ -28,6 +28,8 @@ struct job_setup {
   std::function<void(const std::string& sentence)> warn;
 
   bool is_on_standard_input() const noexcept { return files.job == "-"; }
+  /// The job in a sentence for the user.
+  std::string job_name() const { return is_on_standard_input() ? "standard input" : files.job; }
   /// Whether the amounts that earlier runs spent count for the budget.
   bool counts_earlier_runs() const noexcept {
     return shared != nullptr && output.scope == budget_scope::job;

@@ -11,9 +11,7 @@ namespace sluice {
 namespace {
 
 [[noreturn]] void refuse_line(const request& next, const job_setup& job, const no_bound& without) {
-  refuse(fmt::format("{} line {}: {}",
-                     job.is_on_standard_input() ? "standard input" : job.files.job, next.line,
-                     without.why));
+  refuse(fmt::format("{} line {}: {}", job.job_name(), next.line, without.why));
 }
 
 bound_defaults defaults_of(const job_setup& job) {

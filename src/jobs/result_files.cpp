@@ -365,6 +365,12 @@ void result_files::put_bad_line(std::string_view line) {
   if (errors_.waiting.size() > most_kept_back) errors_.file.append(errors_.waiting);
 }
 
+void result_files::drop_bad_lines() {
+  const std::lock_guard lock(mutex_);
+  errors_.waiting.clear();
+  if (errors_.file.size() > errors_before_) errors_.file.truncate(errors_before_);
+}
+
 void result_files::flush() {
   const std::lock_guard lock(mutex_);
   std::exception_ptr fault;

@@ -83,6 +83,8 @@ class result_files {
   /// Adds the line of a request that was not sent. If there are many such lines, they are written
   /// at once.
   void put_bad_line(std::string_view line);
+  /// Removes the bad lines of this run. Only if it has no results.
+  void drop_bad_lines();
   void flush();
   void sync();
   /// Number of finished lines that could not be written so far.

@@ -36,7 +36,14 @@ std::optional<request> running_job::next_request() {
     read_to_end_ = true;
     return std::nullopt;
   }
-  return parts_->setup.lines.group_prefixes ? next_in_groups() : next_in_file();
+  if (parts_->setup.lines.group_prefixes) return next_in_groups();
+  try {
+    return next_in_file();
+  } catch (const fatal_error&) {
+    const std::lock_guard lock(mutex_);
+    is_refused_ = parts_->setup.is_on_standard_input();
+    throw;
+  }
 }
 
 // If true, a second reading of the job would find nothing to send or to write.
@@ -334,7 +341,7 @@ void running_job::warn_of_missing_rate(const std::string& model, const std::stri
   parts_->setup.warn(fmt::format(
       "{}: the price list has no rate of {} for {}, and a reply reported it: the cost of "
       "such replies is unknown; give the rate with --prices",
-      parts_->setup.files.job, model, missing));
+      parts_->setup.job_name(), model, missing));
 }
 
 void running_job::warn_of_stale_price(const std::string& model) {
@@ -343,7 +350,7 @@ void running_job::warn_of_stale_price(const std::string& model) {
       fmt::format("{}: the price of {} was promised until an earlier day, and may have changed: "
                   "check it, or give "
                   "it with --prices",
-                  parts_->setup.files.job, model));
+                  parts_->setup.job_name(), model));
 }
 
 result_price running_job::price(const result& finished) {
@@ -416,7 +423,7 @@ void running_job::warn_of_rejections(const std::string& reason) {
   parts_->setup.warn(
       fmt::format("{}: {} requests failed because of --expect, and no reply was accepted: {}; stop "
                   "the run if this is not what you expect",
-                  parts_->setup.files.job, enough, reason));
+                  parts_->setup.job_name(), enough, reason));
 }
 
 void running_job::left_pending(const request& left) {
@@ -479,6 +486,7 @@ void running_job::put(const result& finished) {
                                           : fmt::format("{}: {}", finished.model, why.message));
   }
   files.put(id, line, finished.outcome.has_value());
+  has_results_ = true;
   let_group_go(finished.line, finished.custom_id);
   --outstanding_;  // only now, so that a result that could not be taken leaves the job incomplete
 }
@@ -518,6 +526,8 @@ job_totals running_job::totals() const {
   now.wall_s = life.wall_s;
   now.rpm = life.rpm;
   now.kept = life.kept;
+  // Of standard input, not every line may have been read.
+  now.requests = std::max(now.requests, now.succeeded + now.failed);
   return now;
 }
 
@@ -619,6 +629,16 @@ bool running_job::put_copy(const request& next, std::size_t& bytes) {
   return true;
 }
 
+// A file is refused before its run starts, standard input while it is read. In both cases nothing
+// changes if nothing was sent.
+bool running_job::take_back_if_refused() {
+  const std::lock_guard lock(mutex_);
+  if (!is_refused_ || sent_ || has_results_) return false;
+  parts_->files.drop_bad_lines();
+  parts_->files.take_back();
+  return true;
+}
+
 void running_job::tidy() {
   const job_setup& job = parts_->setup;
   result_files& files = parts_->files;
@@ -641,6 +661,7 @@ void running_job::tidy() {
 }
 
 void finished_job::write(job_status status, double run_seconds, std::uint64_t most_in_a_minute) {
+  if (job_->take_back_if_refused()) return;
   std::exception_ptr fault;
   try {
     job_->tidy();

@@ -112,6 +112,7 @@ class running_job {
   friend class finished_job;  // ends it
   explicit running_job(std::unique_ptr<job_parts> created);
   bool is_complete() const;
+  bool take_back_if_refused();
   void tidy();
   void find_sources();
   void write_copies();
@@ -150,6 +151,8 @@ class running_job {
   std::set<std::string> missing_models_;
   std::size_t next_duplicate_ = 0;
   bool read_to_end_ = false;      // or to the limit
+  bool is_refused_ = false;       // a line of standard input does not let the run go on
+  bool has_results_ = false;      // this run has a result
   std::uint64_t last_line_ = 0;   // the last line that was read, or that will be read
   std::uint64_t last_given_ = 0;  // line of the last request that was given out in order
   // Lines that were given out before their turn by look_ahead().
@@ -170,7 +173,8 @@ class finished_job {
 
   /// Cleans up the errors file, so that every request has one line, and writes the remaining lines
   /// and the final totals. The status is `completed` if the job is complete, otherwise `status`. If
-  /// it throws, it has done as much as possible, and may be called again.
+  /// it throws, it has done as much as possible, and may be called again. If standard input was
+  /// refused before anything was sent, the files become as they were before the run instead.
   void write(job_status status, double run_seconds, std::uint64_t most_in_a_minute);
 
   const running_job& job() const noexcept { return *job_; }

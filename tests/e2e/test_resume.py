@@ -277,15 +277,25 @@ class Changed(ResumeCase):
         for name, lines_now, said in (("changed", changed, "c3"), ("gone", lines[:3], "c4")):
             with self.subTest(name):
                 self.run_job("-", relay, "--output-dir", self.out, "--fresh", stdin=jsonl(lines))
-                written = results.output_path.read_bytes()
+                written = results.bytes()
                 before = relay.attempts
                 refused = self.run_job("-", relay, "--output-dir", self.out, stdin=jsonl(lines_now), expect=2)
                 self.assertIn(said, refused.err)
-                self.assertEqual(results.totals["status"], "stopped")
-                self.assertEqual(results.output_path.read_bytes(), written)
+                self.assertIn("standard input", refused.err)
+                self.assertEqual(results.bytes(), written)
+                self.assertFalse(results.state_path.exists())
                 self.assertEqual(relay.attempts, before)
                 self.run_job("-", relay, "--output-dir", self.out, stdin=jsonl(lines))
                 self.assertEqual(results.totals["status"], "completed")
+
+    def test_the_totals_of_standard_input_that_is_refused_late_add_up(self) -> None:
+        relay = self.relay()
+        results = Results(Path("stdin.jsonl"), self.out)
+        self.run_job("-", relay, "--output-dir", self.out, stdin=jsonl(chats(5)))
+        new = [batch(f"new{i}", chat("new")) for i in range(2)]
+        self.run_job("-", relay, "--output-dir", self.out, stdin=jsonl([*new, *chats(1)]), expect=2)
+        totals = results.totals
+        self.assertEqual(totals["requests"], totals["succeeded"] + totals["failed"] + totals["pending"])
 
     def test_stream_or_not_is_no_change(self) -> None:
         relay = self.relay()

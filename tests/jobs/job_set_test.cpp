@@ -1111,11 +1111,17 @@ class piped_input {
       ::dup2(before_, STDIN_FILENO);
       ::close(before_);
     }
-    for (const int end : ends_) ::close(end);
+    for (const int end : ends_) {
+      if (end >= 0) ::close(end);
+    }
   }
 
   void write(const std::string& text) const {
     ASSERT_EQ(::write(ends_[1], text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  }
+  void end() {
+    ::close(ends_[1]);
+    ends_[1] = -1;
   }
   // Returns when everything has been read.
   void wait_until_read() const {
@@ -1671,6 +1677,51 @@ TEST_F(job_set_test, results_of_lines_behind_the_limit_stand_if_the_lines_are_ba
   EXPECT_THAT(run(), IsEmpty());
   EXPECT_EQ(totals()["succeeded"], 3);
   EXPECT_EQ(totals()["status"], "completed");
+}
+
+// Runs standard input to its end, or until it is refused. Nothing is sent.
+std::string refusal_of_input(const std::string& text, const job_options& lines,
+                             const output_options& output, const price_table& prices) {
+  piped_input input;
+  input.write(text);
+  input.end();
+  job_set jobs({"-"}, lines, output, prices);
+  std::string refusal;
+  try {
+    while (jobs.next()) {
+    }
+  } catch (const fatal_error& thrown) {
+    refusal = thrown.what();
+    jobs.flush();
+  }
+  const job_totals now = jobs.totals(0);
+  EXPECT_EQ(now.requests, now.succeeded + now.failed + now.pending());
+  jobs.finish(job_status::stopped, 1, 1);
+  return refusal;
+}
+
+TEST_F(job_set_test, standard_input_that_is_refused_before_anything_is_sent_changes_nothing) {
+  const std::string whole = job_line("a") + job_line("b") + "nonsense\n" + job_line("c");
+  dir.write("x.jsonl", whole);
+  output.output_file = dir / "x.output.jsonl";
+  const auto refused_input = [&](const std::string& text) {
+    return refusal_of_input(text, lines, output, prices);
+  };
+  const std::map<std::string, std::string> texts{
+      {"gone", job_line("a") + "{}\n"},
+      {"changed", job_line("a") + job_line("b", "other") + job_line("c")},
+      {"new and changed", job_line("new") + "worse\n" + job_line("b", "other")}};
+  for (const bool finished : {false, true}) {
+    run([&](const request& one) {
+      return finished || one.custom_id != "c" ? succeed(one) : std::nullopt;
+    });
+    EXPECT_EQ(dir.has("x.state"), !finished);
+    const auto before = content_of(dir);
+    for (const auto& [name, text] : texts) {
+      EXPECT_THAT(refused_input(text), HasSubstr("standard input")) << name;
+      EXPECT_EQ(content_of(dir), before) << name;
+    }
+  }
 }
 
 TEST_F(job_set_test, attempts_of_a_request_that_is_gone_keep_no_state) {
