@@ -36,16 +36,26 @@ std::string fresh_identity() {
 
 earlier_results::earlier_results(const job_setup& job, result_files& files)
     : job_(job), files_(files) {
-  // Results of earlier runs count for the budget even if they are removed for a fresh start.
-  // the old files are moved aside when the new ones are created
-  if (job.output.fresh && !job.counts_earlier_runs()) {
-    files.state().start_over(fresh_identity(), {});
-    return;
+  // A fresh start reads the old results, too: the budget of this run or of a later one counts what
+  // they cost. Without a budget it starts even if it cannot read them.
+  const bool is_essential = !job.output.fresh || job.counts_earlier_runs();
+  try {
+    files.read_lines([this](const stored_line& line, bool success, std::uint64_t offset) {
+      remember(line, success, offset);
+    });
+    load_life(files);
+  } catch (const result_files::other_kind&) {
+    if (is_essential) throw;
+    totals_ = {};  // money of another kind
+    files.state().counters() = {};
+  } catch (const fatal_error&) {
+    if (is_essential) throw;
+    load_life_from_totals(files);
+    job.warn(fmt::format(
+        "{}: the earlier results cannot be read whole; a budget of a later run counts only the "
+        "part of their cost that could be read",
+        job.files.output));
   }
-  files.read_lines([this](const stored_line& line, bool success, std::uint64_t offset) {
-    remember(line, success, offset);
-  });
-  load_life(files);
   if (job.output.fresh) start_over(files.state());
 }
 

@@ -84,10 +84,12 @@ void result_files::read_lines(const line_visitor& visit) {
 void result_files::require_same_kind(const std::string& path, bool simulated) const {
   const output_options& options = job_.output;
   if (simulated == options.simulated) return;
-  refuse(fmt::format(
-      "{} holds {} results, and this run is {}; give it another place with --output-dir{}", path,
-      simulated ? "simulated" : "real", options.simulated ? "simulated" : "real",
-      options.fresh ? "" : ", or start over with --fresh"));
+  throw other_kind(
+      fatal_error::kind::cannot_start,
+      fmt::format("{} holds {} results, and this run is {}; give it another place with -o or "
+                  "--output-dir{}",
+                  path, simulated ? "simulated" : "real", options.simulated ? "simulated" : "real",
+                  options.fresh ? "" : ", or start over with --fresh"));
 }
 
 // Changes nothing. Returns what must be truncated after the last complete line.

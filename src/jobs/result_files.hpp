@@ -16,6 +16,7 @@
 #include "jobs/output_file.hpp"
 #include "jobs/state_file.hpp"
 #include "jobs/stored_line.hpp"
+#include "sluice/error.hpp"
 #include "sluice/money.hpp"
 #include "sluice/result_sink.hpp"
 
@@ -42,6 +43,10 @@ class result_files {
       std::function<void(const stored_line& line, bool success, std::uint64_t offset)>;
   /// Visits every line of the output, then those of the errors file.
   void read_lines(const line_visitor& visit);
+  /// Thrown by read_lines(): the files hold simulated results and the run is real, or the reverse.
+  struct other_kind : fatal_error {
+    using fatal_error::fatal_error;
+  };
   /// Removes the results for which `stands` is false from the output. Their cost stays recorded.
   void drop_results(const std::function<bool(const stored_line& line)>& stands);
 

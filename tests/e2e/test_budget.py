@@ -71,6 +71,18 @@ class Budget(Case):
         unpaid = simulator.ledger["billed"]["requests"] - totals["succeeded"]
         self.assertGreaterEqual(totals["maybe_billed_attempts"], unpaid)
 
+    def test_it_counts_what_a_fresh_start_without_one_replaced(self) -> None:
+        simulator = self.simulator("--tokens", "20")
+        self.run_job(self.job(self.requests(5)), simulator, "--budget", "1")
+        job = self.job(self.requests(5))
+        self.run_job(job, simulator, "--fresh")
+        billed = self.billed(simulator)
+        totals = self.results(job).totals
+        self.assertEqual(Decimal(totals["cost_usd"]) + Decimal(totals["kept_usd"]), billed)
+        job = self.job(self.requests(6))
+        self.run_job(job, simulator, "--budget", billed, expect=3)
+        self.assertEqual(self.billed(simulator), billed)
+
     def test_all_jobs_of_a_command_share_it(self) -> None:
         simulator = self.simulator("--tokens", "20")
         jobs = [self.job(self.requests(60), name) for name in ("a.jsonl", "b.jsonl")]

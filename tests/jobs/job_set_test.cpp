@@ -1381,6 +1381,41 @@ TEST_F(budget_job_test, results_that_made_room_were_paid_all_the_same) {
   }
 }
 
+TEST_F(budget_job_test, what_a_fresh_start_without_a_budget_replaced_counts_for_a_later_one) {
+  const usd paid = *usd::parse("0.00105");  // three replies
+  output.budget.reset();
+  run();
+  output.fresh = true;
+  run();
+  EXPECT_EQ(totals()["kept_usd"], paid.to_string());
+  output.budget = paid;
+  output.scope = budget_scope::run;
+  run();
+  EXPECT_EQ(totals()["kept_usd"], (paid + paid).to_string());
+  output.fresh = false;
+  output.scope = budget_scope::job;
+  output.budget = paid + paid + paid;
+  append("x.jsonl", line("d"));
+  auto jobs = open();
+  EXPECT_EQ(jobs->reserve(*jobs->next()), funds::spent);
+}
+
+TEST_F(budget_job_test, a_fresh_start_without_a_budget_starts_whatever_is_there) {
+  const usd paid = *usd::parse("0.00105");  // three replies
+  output.budget.reset();
+  run();
+  append("x.output.jsonl", "nonsense\n" + dir.lines("x.output.jsonl").front() + "\n");
+  output.fresh = true;
+  {
+    const auto jobs = open();
+    EXPECT_THAT(jobs->warnings(), ElementsAre(HasSubstr("cannot be read whole")));
+    EXPECT_EQ(jobs->totals(0).kept, paid);
+    jobs->finish(job_status::interrupted, 1, 1);
+  }
+  output.simulated = true;
+  EXPECT_EQ(open()->totals(0).kept, usd{}) << "a simulated run costs no money";
+}
+
 TEST_F(budget_job_test, refuses_what_has_no_price_or_no_bound_before_anything_is_sent) {
   dir.write("x.jsonl", line("a") + R"({"model":"who","messages":[],"max_tokens":1})" + "\n");
   EXPECT_THAT(refused(), AllOf(HasSubstr("line 2"), HasSubstr("who"), HasSubstr("--prices")));

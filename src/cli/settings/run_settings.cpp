@@ -564,7 +564,7 @@ std::vector<setting> run_flags(run_settings& target) {
        .group = at_output,
        .short_help = "Move earlier results aside and start over",
        .long_help = "Renames the result files of an earlier run and sends every request again. "
-                    "Under a job's budget, the earlier cost still counts.",
+                    "The earlier cost still counts for a budget of the job.",
        .apply = on(output.fresh),
        .in_config = false},
       {.name = "retry-failed",
