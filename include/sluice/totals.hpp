@@ -101,6 +101,7 @@ class job_totals {
   std::uint64_t retryable_failures = 0;  ///< part of `failed`: a later run tries them again
   token_usage tokens;
   std::uint64_t estimated_requests = 0;  ///< successes whose tokens were counted here
+  bool simulated = false;                ///< a simulated relay has answered
   usd cost;
   std::optional<usd> reported_cost;
   /// Nothing if it is unknown for a reply that used the cache.

@@ -19,6 +19,7 @@ likely_replies likely_replies_of(std::string_view totals_document) {
   const json totals = json::parse(totals_document, nullptr, false);
   if (!totals.is_object() || !totals.contains("models") || !totals["models"].is_object())
     return told;
+  if (totals.value("simulated", json(false)) == true) return told;
   for (const auto& [model, share] : totals["models"].items()) {
     if (!share.is_object() || !share.contains("tokens") || !share["tokens"].is_object()) continue;
     const std::int64_t replies = count_at(share, "requests");

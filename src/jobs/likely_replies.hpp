@@ -21,7 +21,8 @@ struct likely_replies {
   }
 };
 
-/// The mean reply lengths in a totals document of the job; empty if it contains none. Pure.
+/// The mean reply lengths in a totals document of the job; empty if it contains none, or those of a
+/// simulated relay. Pure.
 likely_replies likely_replies_of(std::string_view totals_document);
 
 }  // namespace sluice

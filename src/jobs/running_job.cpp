@@ -519,6 +519,7 @@ job_totals running_job::totals() const {
   const life_counters life = parts_->files.counters();
   const std::lock_guard lock(mutex_);
   job_totals now = totals_;
+  now.simulated = parts_->setup.output.simulated;
   now.attempts = life.attempts;
   now.retries = life.retries;
   now.maybe_billed_attempts = life.maybe_billed_attempts;

@@ -178,6 +178,7 @@ std::string job_totals::to_json(std::string_view job, job_status status) const {
   ordered_json told;
   told["job"] = job;
   told["status"] = to_string(status);
+  if (simulated) told["simulated"] = true;
   told["requests"] = requests;
   told["succeeded"] = succeeded;
   told["failed"] = failed;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import unittest
 from decimal import Decimal
 from typing import Any
@@ -68,6 +69,19 @@ class Check(Case):
         likely = Decimal(self.document(job, "--rpm", 0, expect=1)["jobs"][0]["cost_usd"]["likely"])
         self.assertAlmostEqual(likely / Decimal(totals["cost_usd"]), 1, delta=Decimal("0.2"))
         self.assertIn("as long as those of the earlier run", self.check(job, expect=1).out)
+
+    def test_replies_of_a_rehearsal_say_nothing_about_those_of_a_run(self) -> None:
+        job = self.job([batch(f"c{i}", chat(f"question {i}", max_tokens=500)) for i in range(4)])
+        before = self.check(job).out
+        self.sluice("run", job, "--simulate")
+        self.assertIs(self.results(job).totals["simulated"], True)
+        self.assertEqual(self.check(job).out, before)
+
+    def test_totals_that_are_no_file_are_not_read(self) -> None:
+        job = self.job([batch("a", chat("hi"))])
+        before = self.check(job).out
+        os.mkfifo(self.results(job).totals_path)
+        self.assertEqual(self.check(job).out, before)
 
     def test_the_flags_of_a_run_have_the_same_meaning(self) -> None:
         job = self.job([{"prompt": "hi"}, {"model": "gpt-4", "input": "hi"}])

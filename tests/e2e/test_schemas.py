@@ -31,8 +31,8 @@ UNITS = {"_ms": "millisecond", "wall_s": "second", "duration_s": "second", "step
 OPTIONAL = {"output-line": {"relay", "service_tier", "cache_write_tokens", "cache_write_1h_tokens", "reported_cost_usd",
                             "cache_saved_usd", "simulated"},
             "errors-line": {"relay", "service_tier", "simulated"},
-            "totals": {"cache_write", "reported_cost_usd", "kept_usd", "relays", "store_job"},
-            "report": {"cache_write", "reported_cost_usd", "kept_usd", "relays", "store_job"},
+            "totals": {"cache_write", "reported_cost_usd", "kept_usd", "relays", "simulated", "store_job"},
+            "report": {"cache_write", "reported_cost_usd", "kept_usd", "relays", "simulated", "store_job"},
             "check": {"likely"}, "quota": {"log"}, "bench": {"cache_write", "name", "comparison"},
             "ledger": {"cache_write", "$.requests"}}
 # Objects whose member names come from the user or the relay.
@@ -324,6 +324,7 @@ class Runs(Held):
         results = self.results_held(job)
         self.assertGreater(len(results.errors), 1)
         self.assertEqual({line["sluice"]["simulated"] for line in results.output + results.errors}, {True})
+        self.assertIs(results.totals["simulated"], True)
         line = results.output[0]
         with changed(line["sluice"], "simulated", False):
             self.refuses("output-line", line, "a mark that says nothing")

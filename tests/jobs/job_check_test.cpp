@@ -85,7 +85,9 @@ TEST_F(job_check_test, a_likely_reply_is_the_mean_of_earlier_ones_within_its_lim
   EXPECT_EQ(output_cost(line("a", "gpt-4", "x")), "0.0006") << "its limit is lower";
   for (const char* odd : {"", "[]", "{}", R"({"models":[]})", R"({"models":{"gpt-4":3}})",
                           R"({"models":{"gpt-4":{"requests":"3","tokens":{"completion":1}}}})",
-                          R"({"models":{"gpt-4":{"requests":3,"tokens":[]}}})"}) {
+                          R"({"models":{"gpt-4":{"requests":3,"tokens":[]}}})",
+                          R"({"simulated":true,"models":{"gpt-4":{"requests":3,"tokens":)"
+                          R"({"completion":100}}}})"}) {
     EXPECT_TRUE(likely_replies_of(odd).by_model.empty()) << odd;
   }
 }

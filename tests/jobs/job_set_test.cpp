@@ -1543,11 +1543,13 @@ TEST_F(job_set_test, lines_may_be_added_to_a_job_and_change_their_order) {
 TEST_F(job_set_test, simulated_and_real_results_do_not_mix) {
   dir.write("x.jsonl", job_line("a"));
   run();
+  EXPECT_FALSE(totals().contains("simulated"));
   output.simulated = true;
   EXPECT_THAT(refused(), HasSubstr("simulated"));
   output.fresh = true;
   run();
   EXPECT_EQ(json::parse(dir.read("x.output.jsonl"))["sluice"]["simulated"], true);
+  EXPECT_EQ(totals()["simulated"], true);
   output.fresh = false;
   EXPECT_THAT(run(), IsEmpty());
   output.simulated = false;

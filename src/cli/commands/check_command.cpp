@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -119,7 +121,10 @@ void warn_of(const named_check& job, bool tells_bad_lines) {
 // The reply lengths from the totals of an earlier run of the job, if there was one.
 likely_replies replies_of_earlier_runs(const std::string& job) {
   if (job == "-") return {};
-  const std::ifstream file(name_job_files({job}, {}).front().totals, std::ios::binary);
+  const std::string path = name_job_files({job}, {}).front().totals;
+  std::error_code unreadable;
+  if (!std::filesystem::is_regular_file(path, unreadable)) return {};
+  const std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   text << file.rdbuf();
   return file ? likely_replies_of(text.str()) : likely_replies{};
