@@ -100,6 +100,8 @@ class Ask(Case):
 
     def test_what_is_no_prompt_is_refused(self) -> None:
         for words, stdin, named in (((), b" \n", "no prompt"), (("-f", "missing"), None, "--file missing"),
+                                    (("sum up", "-f", "."), None, "--file .: is a folder"),
+                                    (("sum up", "-f", "/dev/null"), None, "--file /dev/null: holds no text"),
                                     ((), b"\xff\xfe", "UTF-8")):
             self.assert_one_sentence(self.sluice("ask", *words, "--simulate", stdin=stdin, expect=2), named)
 

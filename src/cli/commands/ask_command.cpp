@@ -1,18 +1,20 @@
 #include "cli/commands/ask_command.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <cerrno>
 #include <chrono>
-#include <fstream>
-#include <iostream>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <random>
-#include <sstream>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -50,14 +52,40 @@ struct ask_settings {
   std::string file;
 };
 
-std::string read_all(std::istream& from, const std::string& name) {
-  std::ostringstream text;
-  text << from.rdbuf();
-  if (from.bad() || text.bad()) refuse(name, "cannot be read; check the path");
-  std::string read = std::move(text).str();
-  if (valid_utf8(read) != read)
+// All text of an open file. Without it, or with a part of it, the prompt would be another one.
+std::string read_all(int file, const std::string& name) {
+  constexpr std::size_t block = 65536;
+  std::string text;
+  for (;;) {
+    const std::size_t before = text.size();
+    text.resize(before + block);
+    const ssize_t n = ::read(file, text.data() + before, block);
+    const int error = errno;
+    text.resize(before + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+    if (n == 0) break;
+    if (n > 0 || error == EINTR) continue;
+    if (error == EISDIR) refuse(name, "is a folder; name a text file");
+    refuse(name, fmt::format("cannot be read ({})", std::strerror(error)));
+  }
+  if (valid_utf8(text) != text)
     refuse(name, "is not UTF-8 text; convert it, for example with iconv");
-  return read;
+  return text;
+}
+
+bool is_blank(std::string_view text) {
+  return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
+}
+
+std::string read_text_file(const std::string& path) {
+  const std::string name = "--file " + path;
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  if (file < 0)
+    refuse(name, fmt::format("cannot be read ({}); check the path", std::strerror(errno)));
+  const std::unique_ptr<const int, void (*)(const int*)> open_file(
+      &file, [](const int* opened) { ::close(*opened); });
+  std::string text = read_all(file, name);
+  if (is_blank(text)) refuse(name, "holds no text; name another file, or leave it out");
+  return text;
 }
 
 // The prompt: the words of the command line, followed by the file; without words, standard input.
@@ -70,15 +98,13 @@ std::string prompt_of(const ask_settings& chosen, const std::vector<std::string>
   const bool piped = words.empty() && chosen.file.empty() && ::isatty(STDIN_FILENO) == 0;
   if (from_input || piped) {
     require_standard_input({"-"});
-    prompt = read_all(std::cin, "standard input");
+    prompt = read_all(STDIN_FILENO, "standard input");
   }
   if (!chosen.file.empty()) {
-    std::ifstream file(chosen.file, std::ios::binary);
-    if (!file) refuse("--file " + chosen.file, "cannot be read; check the path");
-    const std::string text = read_all(file, "--file " + chosen.file);
+    const std::string text = read_text_file(chosen.file);
     prompt += prompt.empty() ? text : "\n\n" + text;
   }
-  if (prompt.find_first_not_of(" \t\r\n") == std::string::npos) {
+  if (is_blank(prompt)) {
     refuse("there is no prompt; write it behind the command, as in: sluice ask \"Hello\"");
   }
   return prompt;
