@@ -130,6 +130,8 @@ TEST(run_settings, values_that_cannot_be_used) {
                                                                 {"--endpoint", "images"},
                                                                 {"--durability", "often"},
                                                                 {"--max-tokens", "0"},
+                                                                {"--max-response-bytes", "0"},
+                                                                {"--max-line-bytes", "0"},
                                                                 {"--assume-max-tokens", "0"},
                                                                 {"--until", "6am"},
                                                                 {"--deadline", "0s"},

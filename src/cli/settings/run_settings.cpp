@@ -168,6 +168,13 @@ std::vector<setting> run_flags(run_settings& target) {
   const auto size = [](std::uint64_t& place) {
     return [&place](const std::string& given) { place = parse_count(given, most); };
   };
+  const auto size_above_zero = [](std::uint64_t& place) {
+    return [&place](const std::string& given) {
+      const std::uint64_t bytes = parse_count(given, most);
+      if (bytes == 0) throw bad_setting("takes a number above zero");
+      place = bytes;
+    };
+  };
 
   const auto headers = std::make_shared<header_taker>(relay);
 
@@ -280,7 +287,7 @@ std::vector<setting> run_flags(run_settings& target) {
        .long_help = "A longer reply fails with response_too_large. The default is 64 MiB. It "
                     "protects memory against a relay that never stops sending.",
        .default_value = "67108864",
-       .apply = size(relay.max_response_bytes)},
+       .apply = size_above_zero(relay.max_response_bytes)},
 
       {.name = "model",
        .value = "NAME",
@@ -406,7 +413,7 @@ std::vector<setting> run_flags(run_settings& target) {
        .long_help = "A longer line is a bad line. The default is 64 MiB. Raise it for lines with "
                     "very large images.",
        .default_value = "67108864",
-       .apply = size(job.max_line_bytes)},
+       .apply = size_above_zero(job.max_line_bytes)},
 
       {.name = "rpm",
        .value = "N",
