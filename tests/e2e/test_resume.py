@@ -297,6 +297,13 @@ class Changed(ResumeCase):
         totals = results.totals
         self.assertEqual(totals["requests"], totals["succeeded"] + totals["failed"] + totals["pending"])
 
+    def test_more_lines_of_standard_input_are_announced_as_sent(self) -> None:
+        relay = self.relay()
+        self.run_job("-", relay, "--output-dir", self.out, stdin=jsonl(chats(3)))
+        run = self.run_job("-", relay, "--output-dir", self.out, stdin=jsonl(chats(5)))
+        self.assertNotIn("nothing to send", run.err)
+        self.assertEqual(relay.attempts, 5)
+
     def test_stream_or_not_is_no_change(self) -> None:
         relay = self.relay()
         job = self.job(chats(4))

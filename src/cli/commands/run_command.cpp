@@ -323,12 +323,13 @@ notify::run_end failed_end_of(const job_set& jobs, const std::exception& thrown)
 void tell_if_nothing_to_send(const job_set& jobs) {
   std::uint64_t done = 0;
   std::uint64_t all = 0;
+  const auto summaries = jobs.summaries();
   for (std::size_t i = 0; i < jobs.size(); ++i) {
+    if (summaries[i].job == "-") return;  // its requests are not known yet
     const job_totals totals = jobs.totals(i);
     done += totals.succeeded + totals.failed;
     all += totals.requests;
   }
-  const auto summaries = jobs.summaries();
   const bool sends = std::any_of(summaries.begin(), summaries.end(),
                                  [](const auto& job) { return job.to_send > 0; });
   if (!sends && done > 0) spdlog::info("nothing to send: {} of {} done before", done, all);
