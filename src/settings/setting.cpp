@@ -396,8 +396,9 @@ namespace {
 // checked.
 class opened_config {
  public:
-  explicit opened_config(const std::string& path)
-      : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+  // `more`: O_NONBLOCK, so as not to wait for the writer of a FIFO; or 0.
+  opened_config(const std::string& path, int more)
+      : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | more)) {
     if (file_ < 0 && errno != ENOENT && errno != ENOTDIR) cannot_be_read();
     if (file_ >= 0 && ::fstat(file_, &info_) != 0) cannot_be_read();
   }
@@ -407,13 +408,17 @@ class opened_config {
     if (file_ >= 0) ::close(file_);
   }
 
+  bool is_there() const { return file_ >= 0; }
   bool is_file() const { return file_ >= 0 && S_ISREG(info_.st_mode); }
+  bool is_folder() const { return file_ >= 0 && S_ISDIR(info_.st_mode); }
 
   config_file content() const {
     constexpr std::size_t block = 65536;
+    constexpr std::size_t largest = std::size_t{16} << 20;  // a device may never end
     config_file config{path_, {}};
     for (;;) {
       const std::size_t before = config.text.size();
+      if (before > largest) refuse(fmt::format("{}: is too large for a config file", path_));
       config.text.resize(before + block);
       const ssize_t n = ::read(file_, config.text.data() + before, block);
       if (n < 0 && errno != EINTR) cannot_be_read();
@@ -463,7 +468,7 @@ class opened_config {
 std::optional<config_file> unnamed_config(const std::string& path, bool here) {
   std::error_code unreadable;  // a folder that cannot be read counts as empty
   if (!std::filesystem::is_regular_file(path, unreadable)) return std::nullopt;
-  const opened_config opened(path);
+  const opened_config opened(path, O_NONBLOCK);
   if (!opened.is_file()) return std::nullopt;
   opened.require_own(here);
   return opened.content();
@@ -474,9 +479,13 @@ std::optional<config_file> unnamed_config(const std::string& path, bool here) {
 std::optional<config_file> find_config(const std::string& named) {
   namespace fs = std::filesystem;
   if (!named.empty()) {
-    const opened_config opened(named);
-    if (!opened.is_file()) {
+    // It may be a pipe, like that of the shell's <(command), or /dev/null.
+    const opened_config opened(named, 0);
+    if (!opened.is_there()) {
       refuse(fmt::format("--config {}: there is no such file; check the path", named));
+    }
+    if (opened.is_folder()) {
+      refuse(fmt::format("--config {}: is a folder; name a TOML file", named));
     }
     return opened.content();
   }

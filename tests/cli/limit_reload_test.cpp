@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <filesystem>
 #include <iterator>
 
 #include "cli/settings/dataset_settings.hpp"
@@ -48,6 +50,13 @@ TEST_F(limit_reload_test, reads_the_limits_of_the_file) {
   EXPECT_EQ(read.limits.concurrency, 8U);
   EXPECT_EQ(chosen.engine.job.model, "m") << "nothing else changes";
   EXPECT_EQ(chosen.engine.pace.requests_per_minute, 60U);
+}
+
+TEST_F(limit_reload_test, a_config_that_can_be_read_once_changes_nothing) {
+  begin("rpm = 60\n");
+  std::filesystem::remove(dir / "sluice.toml");
+  ASSERT_EQ(::mkfifo((dir / "sluice.toml").c_str(), 0600), 0);
+  EXPECT_THROW(read_limits_again(flags, chosen, relays()), fatal_error);
 }
 
 TEST_F(limit_reload_test, what_the_file_no_longer_names_has_its_default) {

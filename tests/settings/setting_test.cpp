@@ -7,9 +7,11 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <optional>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "sluice/error.hpp"
@@ -304,6 +306,22 @@ TEST_F(setting_test, the_config_file_is_looked_for_in_order) {
   EXPECT_EQ(find_config(dir.write("own.toml", "a = 1"))->text, "a = 1");
   EXPECT_THROW(find_config(dir / "none.toml"), fatal_error);
   std::filesystem::current_path(here);
+}
+
+TEST_F(setting_test, a_named_config_may_be_a_pipe_or_a_device_but_no_folder) {
+  EXPECT_EQ(find_config("/dev/null")->text, "");
+  const std::string fifo = dir / "fifo";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  std::thread writer([&fifo] { std::ofstream(fifo) << "colour = \"pipe\"\n"; });
+  EXPECT_EQ(find_config(fifo)->text, "colour = \"pipe\"\n");
+  writer.join();
+  try {
+    find_config(dir.path());
+    ADD_FAILURE() << "a folder was taken";
+  } catch (const fatal_error& fault) {
+    EXPECT_THAT(fault.what(), HasSubstr("is a folder"));
+  }
+  EXPECT_THROW(find_config("/dev/zero"), fatal_error) << "it never ends";
 }
 
 // A config file that the user did not name, and the permissions of the file and its folder.

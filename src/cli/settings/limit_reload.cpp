@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "base/printable.hpp"
+#include "base/refuse.hpp"
 
 namespace sluice::cli {
 namespace {
@@ -37,6 +40,12 @@ run_settings read_anew(const settings& flags, run_settings& target) {
 
 reread_limits read_limits_again(const settings& flags, run_settings& target,
                                 const std::vector<relay_member>& relays) {
+  const std::string& config = target.config_file;
+  std::error_code unreadable;
+  if (std::filesystem::exists(config, unreadable) &&
+      !std::filesystem::is_regular_file(config, unreadable)) {
+    refuse(fmt::format("{}: is not a regular file, so it cannot be read again", config));
+  }
   const run_settings fresh = read_anew(flags, target);
   const pace_options& pace = fresh.engine.pace;
   reread_limits read{.limits = {.requests_per_minute = {},
