@@ -503,6 +503,10 @@ class Whole(TableCase):
         for words, expected in cases:
             with self.subTest(expected):
                 self.assertIn(expected, self.sluice(*words, "--base-url", relay.url, expect=CANNOT_START).err)
+        self.sluice("run", self.table, "--template", self.template, "-o", self.folder / "trial.csv", "--simulate")
+        self.assertIn("another place with -o or --output-dir", self.sluice(
+            "run", self.table, "--template", self.template, "-o", self.folder / "trial.csv", "--base-url", relay.url,
+            expect=CANNOT_START).err)
         self.answers.write_text("text\nmine\n")
         self.assertIn("so it is not replaced", self.go(relay=relay, expect=CANNOT_START).err)
         self.assertEqual(relay.attempts, 0)
