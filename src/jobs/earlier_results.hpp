@@ -59,9 +59,8 @@ class earlier_results {
   void add_behind_limit(const request_or_bad_line& line);
   /// Call it when every line of the job has been added. `last_line` is the last one within the
   /// limit. Corrects `totals`: requests behind the limit are counted from their stored lines, and
-  /// failures of requests that no longer exist are removed. Returns the
-  /// number of stored bad lines behind the limit. Throws if valid results exist whose requests no
-  /// longer do.
+  /// failures of requests that no longer exist are removed. Returns the number of stored bad lines
+  /// behind the limit. Throws if valid results exist whose requests no longer do.
   std::uint64_t add_end(std::uint64_t last_line, job_totals& totals, const result_files& files);
 
   /// The number of attempts that earlier lines of the request report, if the request must be sent.
