@@ -212,7 +212,7 @@ class Finished(ResumeCase):
         self.out.mkdir()
         self.run_job(first, relay, "-o", output)
         before = results.bytes()
-        self.assert_one_sentence(self.run_job(second, relay, "-o", output, "--limit", 3, expect=2), "6 result(s)", "c1")
+        self.assert_one_sentence(self.run_job(second, relay, "-o", output, "--limit", 3, expect=2), "6 result(s)")
         refused = self.run_job("-", relay, "-o", output, "--limit", 3, stdin=jsonl(chats(2)), expect=2)
         self.assertIn("no longer in standard input", refused.err)
         self.assertEqual(results.bytes(), before)
