@@ -175,14 +175,18 @@ TEST(stop_rules_test, with_keep_going_each_request_gets_a_line) {
   EXPECT_EQ(test.sink.results.size(), 200U);
 }
 
-TEST(stop_rules_test, a_refused_job_does_not_stop_the_others) {
-  engine_rig test;
+void add_two_jobs(engine_rig& test, std::uint64_t lines) {
   test.source.number_of_jobs = 2;
-  for (std::uint64_t line = 1; line <= 100; ++line) {
+  for (std::uint64_t line = 1; line <= lines; ++line) {
     for (const std::size_t job : {0U, 1U}) {
       test.source.requests.push_back(test::make_request(job, line));
     }
   }
+}
+
+TEST(stop_rules_test, a_refused_job_does_not_stop_the_others) {
+  engine_rig test;
+  add_two_jobs(test, 100);
   test.relay.plan = [](const exchange_call& call) {
     return job_of(call) == 0 ? completion_plan() : no_such_model();
   };
@@ -196,12 +200,7 @@ TEST(stop_rules_test, a_refused_job_does_not_stop_the_others) {
 // Both ends are told, so that the exit status can follow the stronger one.
 TEST(stop_rules_test, a_refused_job_is_told_beside_a_later_stop) {
   engine_rig test;
-  test.source.number_of_jobs = 2;
-  for (std::uint64_t line = 1; line <= 300; ++line) {
-    for (const std::size_t job : {0U, 1U}) {
-      test.source.requests.push_back(test::make_request(job, line));
-    }
-  }
+  add_two_jobs(test, 300);
   test.relay.plan = [](const exchange_call& call) {
     if (job_of(call) == 1) return no_such_model();
     return line_of(call) < 200 ? completion_plan() : refusal_plan(401, "bad key");
