@@ -57,7 +57,7 @@ void relay_health::trouble_time::ask(time_point begin, time_point end) {
 // The waits that the relay asks for are no trouble, but only up to `max_wait` in all: a relay that
 // asks again and again is down in the end.
 bool relay_health::gives_up(std::optional<time_point> hint, time_point now) {
-  if (!trouble_) trouble_.emplace().since = now;
+  if (!trouble_) trouble_ = trouble_time{now, now, duration{}, time_point{}};
   const duration asked = std::min(trouble_->asked, options_.max_wait);
   const bool ends = now - trouble_->since - asked >= options_.give_up_after;
   trouble_->last = now;

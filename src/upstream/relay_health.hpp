@@ -92,10 +92,10 @@ class relay_health {
   };
   // A time without success in which the relay gets one attempt at a time.
   struct trouble_time {
-    time_point since{};
-    time_point last{};         // its last failure
-    duration asked{};          // how long the relay asked to wait, in all
-    time_point asked_until{};  // end of the last of these waits
+    time_point since;
+    time_point last;         // its last failure
+    duration asked;          // how long the relay asked to wait, in all
+    time_point asked_until;  // end of the last of these waits
     void ask(time_point begin, time_point end);
   };
   bool gives_up(std::optional<time_point> hint, time_point now);
