@@ -197,8 +197,8 @@ TEST(stop_rules_test, a_refused_job_does_not_stop_the_others) {
   EXPECT_LT(test.relay.calls.size(), 100U + 20 + 64);
 }
 
-// Both ends are told, so that the exit status can follow the stronger one.
-TEST(stop_rules_test, a_refused_job_is_told_beside_a_later_stop) {
+// The outcome has both reasons, so that the exit status can follow the stronger one.
+TEST(stop_rules_test, a_refused_job_is_reported_beside_a_later_stop) {
   engine_rig test;
   add_two_jobs(test, 300);
   test.relay.plan = [](const exchange_call& call) {
@@ -850,7 +850,7 @@ TEST(stop_rules_test, a_relay_that_has_streamed_gets_no_trial_without_a_stream) 
   EXPECT_EQ(unstreamed, 0U);
 }
 
-// Its failure says nothing about streams, and it is held back like others: nobody may wait for it.
+// Its failure is not about streams. The run holds it like the others, so none may wait for it.
 TEST(stop_rules_test, a_refused_trial_without_a_stream_does_not_hold_up_the_run) {
   engine_rig test;
   add_streamed(test, 30);
