@@ -128,8 +128,9 @@ class system_file final : public file {
 
   lock_result lock() override {
     using state = lock_result::state;
-    if (lock_whole(file_)) return {state::ours, 0};
-    if (errno == EACCES || errno == EAGAIN) return {state::held, holder_of(file_)};
+    std::optional<lock_holder> holder;
+    if (lock_whole(file_, holder)) return {state::ours, 0};
+    if (errno == EACCES || errno == EAGAIN) return {state::held, holder ? holder->process : 0};
     warnings_->no_locks(path_);
     return {state::unknown, 0};
   }

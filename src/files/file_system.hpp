@@ -43,7 +43,8 @@ class file {
   /// False for a pipe or a device, which cannot be read again and so cannot hold results.
   virtual bool is_regular() const = 0;
   /// Locks the file for this object, against all other objects and processes that open it. The lock
-  /// lasts until the object is destroyed or the process ends. Never waits.
+  /// lasts until the object is destroyed or the process ends. If the holder is not visible, waits
+  /// for a tenth of a second: it may be a process that is ending.
   virtual lock_result lock() = 0;
   /// Allocates disk space after the end, so that `bytes` bytes can be appended even on a full disk.
   /// The file's size does not change; truncate() frees the space. Not an error if the file system

@@ -8,10 +8,12 @@
 
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <fstream>
 #include <memory>
 #include <sstream>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 namespace sluice {
@@ -130,14 +132,6 @@ lock_state lock_on(int file) noexcept {
   return lock_state::unknown;
 }
 
-pid_t holder_of(int file) {
-  struct flock whole = lock_of(F_WRLCK, 0, 0);
-  if (::fcntl(file, F_OFD_GETLK, &whole) != 0) ::fcntl(file, F_GETLK, &whole);
-  if (whole.l_type != F_UNLCK && whole.l_pid > 0) return whole.l_pid;  // an F_SETLK lock
-  const auto found = find_lock_holder(file);
-  return found ? found->process : 0;
-}
-
 std::optional<lock_holder> find_lock_holder(int file, off_t byte) {
   std::optional<lock_holder> found;
   struct stat wanted {};
@@ -153,6 +147,32 @@ std::optional<lock_holder> find_lock_holder(int file, off_t byte) {
   });
   if (found) describe(*found);
   return found;
+}
+
+std::optional<lock_holder> holder_of(int file) {
+  struct flock whole = lock_of(F_WRLCK, 0, 0);
+  if (::fcntl(file, F_OFD_GETLK, &whole) != 0) ::fcntl(file, F_GETLK, &whole);
+  if (whole.l_type == F_UNLCK || whole.l_pid <= 0) return find_lock_holder(file);
+  lock_holder found{.process = whole.l_pid, .name = {}, .stopped = false};  // an F_SETLK lock
+  describe(found);
+  return found;
+}
+
+void pause_shortly() {
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+}
+
+bool lock_whole(int file, std::optional<lock_holder>& holder, const std::function<void()>& pause) {
+  constexpr int most_tries = 20;
+  for (int tried = 0;; ++tried) {
+    if (lock_whole(file)) return true;
+    const int why = errno;
+    const bool held = why == EACCES || why == EAGAIN;
+    if (held) holder = holder_of(file);
+    errno = why;
+    if (!held || holder || tried == most_tries) return false;
+    pause();
+  }
 }
 
 }  // namespace sluice

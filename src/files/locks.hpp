@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -12,7 +13,8 @@ namespace sluice {
 // file, not to the process: two open files of one process exclude each other, and closing another
 // open file of the same name releases nothing. These locks and the older process locks (F_SETLK)
 // exclude each other. The kernel releases a lock when the last descriptor of the open file is
-// closed, however the process ends. All functions are thread safe, and none of them waits.
+// closed, however the process ends. All functions are thread safe, and none of them waits, except
+// where it says so.
 //
 // A `length` of 0 means: to the end of the file, even if it grows.
 
@@ -31,10 +33,6 @@ bool lock_whole(int file);
 /// Whether another open file has a lock on the file. unknown: it cannot have locks.
 enum class lock_state : std::uint8_t { free, held, unknown };
 lock_state lock_on(int file) noexcept;
-/// The process that has a lock on the file; 0 if it is not visible from here (another user or
-/// another machine).
-pid_t holder_of(int file);
-
 /// A process that holds a lock.
 struct lock_holder {
   pid_t process = 0;
@@ -47,5 +45,16 @@ struct lock_holder {
 /// from here: another user, another container or another machine. Reads the entries of all
 /// processes, so it takes milliseconds.
 std::optional<lock_holder> find_lock_holder(int file, off_t byte = 0);
+/// The process that holds a lock on the file, of either kind. Nothing as for find_lock_holder().
+std::optional<lock_holder> holder_of(int file);
+
+/// Sleeps for 5 ms.
+void pause_shortly();
+/// Locks the whole file as lock_whole() does. If another open file has a lock, `holder` is set to
+/// its process, if that is visible. If it is not, it may just be ending: the kernel removes the
+/// files of a process from /proc before it closes them. So this function tries again, at most 20
+/// times, and calls `pause` before each time.
+bool lock_whole(int file, std::optional<lock_holder>& holder,
+                const std::function<void()>& pause = pause_shortly);
 
 }  // namespace sluice

@@ -86,11 +86,13 @@ job_life life_of(const job_files& files, std::string_view status) {
   job_life life;
   life.quiet_s = seconds_since_written(files);
   const descriptor output(files.output);
-  const auto lock = output ? lock_on(*output) : lock_state::free;
+  auto lock = output ? lock_on(*output) : lock_state::free;
+  const auto holder = lock == lock_state::held ? holder_of(*output) : std::nullopt;
+  if (lock == lock_state::held && !holder) lock = lock_on(*output);  // it may have ended meanwhile
   if (lock == lock_state::held) {
     life.is = job_life::state::running;
-    life.process = std::max<pid_t>(holder_of(*output), 0);
-    if (life.process > 0) life.since = start_of(life.process);
+    life.process = holder ? holder->process : 0;
+    if (holder) life.since = start_of(holder->process);
   } else if (status == to_string(job_status::running)) {
     life.is = lock == lock_state::free ? job_life::state::killed : job_life::state::unknown;
   }

@@ -6,6 +6,8 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <optional>
+#include <string>
 #include <system_error>
 
 #include "files/file_system.hpp"
@@ -35,8 +37,7 @@ int open_private(const std::string& path) {
   return opened;
 }
 
-std::string user_of(int lock) {
-  const auto holder = find_lock_holder(lock);
+std::string name_of(const std::optional<lock_holder>& holder) {
   if (!holder) return "another process";
   return fmt::format("process {} ({}{})", holder->process, holder->name,
                      holder->stopped ? ", stopped" : "");
@@ -49,11 +50,12 @@ locked_file::locked_file(const std::string& path) {
   path_ = std::filesystem::absolute(files->resolved(path)).string();
   lock_ = open_private(path_ + ".lock");
   try {
-    if (!lock_whole(lock_)) {
+    std::optional<lock_holder> holder;
+    if (!lock_whole(lock_, holder)) {
       const int error = errno;
       if (error == EAGAIN || error == EACCES) {
         throw store_error(fmt::format("{}: {} uses it; end that process, or choose another folder",
-                                      path_, user_of(lock_)));
+                                      path_, name_of(holder)));
       }
       throw store_error(
           fmt::format("{}.lock: cannot be locked ({}); choose a folder on a local disk", path_,

@@ -3,13 +3,17 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 
@@ -126,6 +130,89 @@ TEST_F(locks_test, process_locks_and_open_file_locks_exclude_each_other) {
   const auto mine = open();
   EXPECT_EQ(mine->lock().is, state::ours);
   EXPECT_FALSE(other_process([&] { return lock_as_a_process(path); }).did());
+}
+
+// An open file that no process has while it is in a socket, like the files of a process that ends.
+class file_in_a_socket {
+ public:
+  explicit file_in_a_socket(int sent) {
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends_.data()), 0);
+    char byte = 0;
+    iovec data{&byte, 1};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> room{};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = room.data();
+    message.msg_controllen = room.size();
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(header), &sent, sizeof(int));
+    EXPECT_EQ(::sendmsg(ends_[0], &message, 0), 1);
+    ::close(sent);
+  }
+  file_in_a_socket(const file_in_a_socket&) = delete;
+  file_in_a_socket& operator=(const file_in_a_socket&) = delete;
+  ~file_in_a_socket() { close(); }
+  void close() {
+    for (int& end : ends_) {
+      if (end >= 0) ::close(end);
+      end = -1;
+    }
+  }
+
+ private:
+  std::array<int, 2> ends_{-1, -1};
+};
+
+struct hidden_holder_test : locks_test {
+  int lockable() const { return ::open(path.c_str(), O_RDWR | O_CLOEXEC); }
+  int locked() const {
+    const int file = lockable();
+    EXPECT_TRUE(lock_whole(file));
+    return file;
+  }
+};
+
+TEST_F(hidden_holder_test, a_holder_that_is_ending_is_waited_for) {
+  file_in_a_socket holder(locked());
+  const int file = lockable();
+  ASSERT_FALSE(holder_of(file));
+  std::optional<lock_holder> who;
+  int pauses = 0;
+  EXPECT_TRUE(lock_whole(file, who, [&] {
+    if (++pauses == 3) holder.close();
+  }));
+  EXPECT_EQ(pauses, 3);
+  ::close(file);
+}
+
+TEST_F(hidden_holder_test, a_holder_that_stays_is_not_waited_for_without_end) {
+  const file_in_a_socket holder(locked());
+  const int file = lockable();
+  std::optional<lock_holder> who;
+  int pauses = 0;
+  EXPECT_FALSE(lock_whole(file, who, [&] { ++pauses; }));
+  EXPECT_EQ(errno, EAGAIN);
+  EXPECT_FALSE(who);
+  EXPECT_EQ(pauses, 20);
+  ::close(file);
+  const auto refused = open()->lock();
+  EXPECT_EQ(refused.is, state::held);
+  EXPECT_EQ(refused.holder, 0);
+}
+
+TEST_F(hidden_holder_test, a_visible_holder_is_not_waited_for) {
+  const int other = locked();
+  const int file = lockable();
+  std::optional<lock_holder> who;
+  EXPECT_FALSE(lock_whole(file, who, [] { ADD_FAILURE() << "it must not wait"; }));
+  ASSERT_TRUE(who);
+  EXPECT_EQ(who->process, ::getpid());
+  ::close(file);
+  ::close(other);
 }
 
 TEST_F(locks_test, ranges_are_locked_independently) {
