@@ -664,16 +664,21 @@ class life {
     return true;
   }
 
+  // The lines that the next process finds. Like the program, this takes a whole last line whose
+  // newline was lost, and leaves out a torn one.
   std::vector<stored_line> lines_of(const std::string& path) const {
     std::vector<stored_line> lines;
     const std::string content = disk_.content(path).value_or("");
-    std::size_t begin = 0;
-    for (std::size_t end = 0; (end = content.find('\n', begin)) != std::string::npos;
-         begin = end + 1) {
+    std::string_view rest = content;
+    while (!rest.empty()) {
+      const std::size_t end = rest.find('\n');
+      const bool ended = end != std::string_view::npos;
+      const std::string_view text = rest.substr(0, end);
+      rest.remove_prefix(ended ? end + 1 : rest.size());
       stored_line line;
-      line.all = json::parse(content.begin() + static_cast<std::ptrdiff_t>(begin),
-                             content.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
+      line.all = json::parse(text, nullptr, false);
       if (!line.all.is_object()) {
+        if (!ended) break;
         line.all = {{"sluice", json::object()}};
         line.id = "not JSON";
         lines.push_back(std::move(line));
