@@ -64,6 +64,19 @@ openai::reply_reader::ending ending_of(how end) {
   }
 }
 
+void redact_names(std::map<std::string, std::uint64_t>& counts, const secrets& hidden) {
+  for (auto at = counts.begin(); at != counts.end();) {
+    const auto next = std::next(at);
+    std::string shown = at->first;
+    hidden.redact(shown);
+    if (shown != at->first) {
+      auto node = counts.extract(at);
+      counts[std::move(shown)] += node.mapped();
+    }
+    at = next;
+  }
+}
+
 }  // namespace
 
 attempt_outcome outcome_of(const exchange_end& end, openai::reply_reader& reader) {
@@ -93,13 +106,7 @@ void redact(attempt_outcome& outcome, const secrets& hidden) {
     if (outcome->service_tier) hidden.redact(*outcome->service_tier);
     hidden.redact(outcome->speed);
     hidden.redact(outcome->inference_geo);
-    std::map<std::string, std::uint64_t> reasons;
-    for (const auto& [reason, count] : outcome->finish_reasons) {
-      std::string shown = reason;
-      hidden.redact(shown);
-      reasons[std::move(shown)] += count;
-    }
-    outcome->finish_reasons = std::move(reasons);
+    redact_names(outcome->finish_reasons, hidden);
     return;
   }
   failure why = outcome.error();

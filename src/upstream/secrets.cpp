@@ -93,7 +93,8 @@ std::size_t match_at(std::string_view text, std::size_t at, std::string_view wor
 
 /// Whether the text may contain escapes or percent-encoding.
 bool has_escapes(std::string_view text) {
-  if (contains(text, "\\u00")) return true;
+  const std::size_t escape = text.find('\\');
+  if (escape != std::string_view::npos && contains(text.substr(escape), "\\u00")) return true;
   for (std::size_t at = text.find('%'); at != std::string_view::npos; at = text.find('%', at + 1)) {
     if (at + 2 < text.size() && is_hex(text[at + 1]) && is_hex(text[at + 2])) return true;
   }
@@ -480,7 +481,7 @@ void secrets::add(const std::string& word) {
 }
 
 void secrets::redact(std::string& text) const {
-  if (forms_.empty()) return;
+  if (forms_.empty() || text.size() < shortest_word) return;
   const bool escapes = has_escapes(text);
   for (const form& each : forms_) {
     const bool plain = may_hold_plain(text, each);

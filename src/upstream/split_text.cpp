@@ -129,10 +129,11 @@ void edit_sequence(const gatherer& walk, const std::vector<piece>& pieces,
 }  // namespace
 
 bool may_hold_split_text(std::string_view json) {
-  constexpr std::array<std::string_view, 3> lists{R"("token")", R"("tokens")",
-                                                  R"("reasoning_details")"};
-  return std::any_of(lists.begin(), lists.end(),
-                     [&](std::string_view name) { return contains(json, name); });
+  const std::size_t first = json.find_first_not_of(" \t\r\n");
+  if (first == std::string_view::npos || (json[first] != '{' && json[first] != '[')) return false;
+  const bool tokens = contains(json, R"("token)") &&
+                      (contains(json, R"("token")") || contains(json, R"("tokens")"));
+  return tokens || contains(json, R"("reasoning_details")");
 }
 
 void replace_in_split_text(std::string& json, std::string_view replacement,
