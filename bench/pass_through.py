@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Measures what `sluice serve` adds to an interactive call, compared with a direct call and with nginx as a proxy.
 
-The relay is an nginx that answers every call with the same completion. All three ways are measured in turn, round by
-round, on one machine: the median latency of one client that calls without a pause, and the CPU time of the proxy per
-request under 32 clients. Then the script opens 1,000 streams that send nothing more, and reads the memory of the
-server. Compare ratios: absolute times differ between machines. Needs wrk and nginx.
+The relay is an nginx that answers every call with the same completion. All ways are measured in turn, round by round,
+on one machine: the median latency of one client that calls without a pause, and the CPU time of the proxy per request
+under 32 clients. bench/minimal_proxy.cpp shows in the same rounds what the least work of a proxy on the same library
+(Asio) costs. Then the script opens 1,000 streams that send nothing more, and reads the memory of the server. Compare
+ratios: absolute times differ between machines. Needs wrk and nginx.
 
-    bench/pass_through.py [--binary build/release/sluice] [--rounds 5] [--seconds 2] [--streams 1000]
+    bench/pass_through.py [--binary build/release/sluice] [--minimal build/test/bench/minimal_proxy] [--rounds 5]
+                          [--seconds 2] [--streams 1000]
 """
 import argparse
 import json
@@ -107,6 +109,7 @@ def open_streams(port, count):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", default="build/release/sluice")
+    parser.add_argument("--minimal", default="build/test/bench/minimal_proxy")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--streams", type=int, default=1000)
@@ -126,7 +129,7 @@ function done(summary, latency, requests)
                       e.connect + e.read + e.write + e.status + e.timeout))
 end""")
     environment = {**os.environ, "OPENAI_API_KEY": "bench", "XDG_STATE_HOME": str(folder)}
-    relay_port, proxy_port, serve_port, stream_port = (free_port() for _ in range(4))
+    relay_port, proxy_port, serve_port, stream_port, minimal_port = (free_port() for _ in range(5))
     started = []
 
     def serve(port, base_url, *flags):
@@ -145,16 +148,23 @@ end""")
         wait_for(relay_port)
         wait_for(proxy_port)
         server = serve(serve_port, f"http://127.0.0.1:{relay_port}/v1")
+        proxies = {"nginx": proxy, "sluice": server}
         ways = {"direct": relay_port, "nginx": proxy_port, "sluice": serve_port}
+        if os.access(options.minimal, os.X_OK):
+            minimal = subprocess.Popen([options.minimal, "--port", str(minimal_port), "--relay", str(relay_port)])
+            started.append(minimal)
+            wait_for(minimal_port)
+            proxies["minimal"] = minimal
+            ways["minimal"] = minimal_port
         urls = {name: f"http://127.0.0.1:{port}/v1/chat/completions" for name, port in ways.items()}
         latency = {name: [] for name in ways}
-        cpu = {"nginx": [], "sluice": []}
+        cpu = {name: [] for name in proxies}
         for url in urls.values():
             wrk(url, script, 8, 1)
         for _ in range(options.rounds):
             for name, url in urls.items():
                 latency[name].append(wrk(url, script, 1, options.seconds)[1])
-            for name, process in (("nginx", proxy), ("sluice", server)):
+            for name, process in proxies.items():
                 before = cpu_seconds(process)
                 requests, _ = wrk(urls[name], script, 32, options.seconds)
                 cpu[name].append((cpu_seconds(process) - before) / requests * 1e6)
@@ -163,12 +173,12 @@ end""")
         for name, value in median.items():
             print(f"{name}: {value:.0f} us at the median ({min(latency[name])} to {max(latency[name])})")
         added = {name: median[name] - median["direct"] for name in cpu}
-        print(f"added: nginx {added['nginx']:.0f} us, sluice {added['sluice']:.0f} us "
-              f"({added['sluice'] / added['nginx']:.2f} times)")
-        print(f"whole call: {median['sluice'] / median['nginx']:.2f} times that of nginx")
+        for name, value in added.items():
+            ratios = f"{value / added['nginx']:.2f} times nginx, whole call {median[name] / median['nginx']:.2f} times"
+            print(f"added by {name}: {value:.0f} us ({ratios})")
         used = {name: statistics.median(values) for name, values in cpu.items()}
-        print(f"CPU per request: nginx {used['nginx']:.1f} us, sluice {used['sluice']:.1f} us "
-              f"({used['sluice'] / used['nginx']:.2f} times)")
+        for name, value in used.items():
+            print(f"CPU per request: {name} {value:.1f} us ({value / used['nginx']:.2f} times nginx)")
         started.append(subprocess.Popen([options.binary, "simulate", "--port", str(stream_port), "--ttft", "0",
                                          "--itl", "600s", "--rpm", "0"], stderr=subprocess.DEVNULL))
         wait_for(stream_port)
