@@ -1,7 +1,6 @@
 #include "upstream/split_text.hpp"
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <optional>
 

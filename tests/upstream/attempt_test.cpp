@@ -19,6 +19,7 @@ namespace {
 using namespace std::chrono_literals;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Pair;
 
 std::string chunk(std::string_view delta, std::string_view finish = "null") {
   return R"(data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[)"
@@ -284,6 +285,16 @@ TEST_F(attempt_test, a_reply_is_limited_by_the_relays_max_response_bytes) {
   make();
   ASSERT_FALSE(outcome->has_value());
   EXPECT_EQ(outcome->error().code, errc::response_too_large);
+}
+
+TEST(redact_outcome, finish_reasons_that_become_the_same_are_added_up) {
+  relay_options relay;
+  relay.api_key = "sk-0123456789";
+  reply came;
+  came.finish_reasons = {{"by sk%2D0123456789", 3}, {"by sk-0123456789", 2}, {"stop", 1}};
+  attempt_outcome outcome = std::move(came);
+  redact(outcome, secrets(relay));
+  EXPECT_THAT(outcome->finish_reasons, ElementsAre(Pair("by [key]", 5), Pair("stop", 1)));
 }
 
 TEST_F(attempt_test, a_redacted_outcome_contains_the_address_and_no_key) {
