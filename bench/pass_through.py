@@ -7,8 +7,10 @@ under 32 clients. bench/minimal_proxy.cpp shows in the same rounds what the leas
 (Asio) costs. Then the script opens 1,000 streams that send nothing more, and reads the memory of the server. Compare
 ratios: absolute times differ between machines. Needs wrk and nginx.
 
-    bench/pass_through.py [--binary build/release/sluice] [--minimal build/test/bench/minimal_proxy] [--rounds 5]
+    bench/pass_through.py [--binary build/release/sluice ...] [--minimal build/test/bench/minimal_proxy] [--rounds 5]
                           [--seconds 2] [--streams 1000]
+
+With several binaries, all of them run in the same rounds, and the first one opens the streams.
 """
 import argparse
 import json
@@ -67,12 +69,9 @@ def processes_of(process):
 
 
 def cpu_seconds(process):
-    """The CPU seconds of the process and its workers."""
-    ticks = 0
-    for pid in processes_of(process):
-        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    """The CPU seconds of the process and its workers, counted by the scheduler in nanoseconds."""
+    tasks = [task for pid in processes_of(process) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
 def resident_mib(process):
@@ -108,7 +107,7 @@ def open_streams(port, count):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--binary", default="build/release/sluice")
+    parser.add_argument("--binary", nargs="+", default=["build/release/sluice"])
     parser.add_argument("--minimal", default="build/test/bench/minimal_proxy")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2)
@@ -129,12 +128,12 @@ function done(summary, latency, requests)
                       e.connect + e.read + e.write + e.status + e.timeout))
 end""")
     environment = {**os.environ, "OPENAI_API_KEY": "bench", "XDG_STATE_HOME": str(folder)}
-    relay_port, proxy_port, serve_port, stream_port, minimal_port = (free_port() for _ in range(5))
+    relay_port, proxy_port, stream_port, minimal_port = (free_port() for _ in range(4))
     started = []
 
-    def serve(port, base_url, *flags):
+    def serve(binary, port, base_url, *flags):
         process = subprocess.Popen(
-            [options.binary, "serve", "--listen", f"127.0.0.1:{port}", "--data", str(folder / f"data{port}"), "--rpm",
+            [binary, "serve", "--listen", f"127.0.0.1:{port}", "--data", str(folder / f"data{port}"), "--rpm",
              "0", "--concurrency", "2048", "-q", "--base-url", base_url, *flags], env=environment,
             stderr=subprocess.DEVNULL)
         started.append(process)
@@ -147,9 +146,12 @@ end""")
         started.append(proxy)
         wait_for(relay_port)
         wait_for(proxy_port)
-        server = serve(serve_port, f"http://127.0.0.1:{relay_port}/v1")
-        proxies = {"nginx": proxy, "sluice": server}
-        ways = {"direct": relay_port, "nginx": proxy_port, "sluice": serve_port}
+        proxies = {"nginx": proxy}
+        ways = {"direct": relay_port, "nginx": proxy_port}
+        for binary in options.binary:
+            name = "sluice" if len(options.binary) == 1 else binary
+            ways[name] = free_port()
+            proxies[name] = serve(binary, ways[name], f"http://127.0.0.1:{relay_port}/v1")
         if os.access(options.minimal, os.X_OK):
             minimal = subprocess.Popen([options.minimal, "--port", str(minimal_port), "--relay", str(relay_port)])
             started.append(minimal)
@@ -176,14 +178,16 @@ end""")
         for name, value in added.items():
             ratios = f"{value / added['nginx']:.2f} times nginx, whole call {median[name] / median['nginx']:.2f} times"
             print(f"added by {name}: {value:.0f} us ({ratios})")
-        used = {name: statistics.median(values) for name, values in cpu.items()}
-        for name, value in used.items():
-            print(f"CPU per request: {name} {value:.1f} us ({value / used['nginx']:.2f} times nginx)")
-        started.append(subprocess.Popen([options.binary, "simulate", "--port", str(stream_port), "--ttft", "0",
+        for name, values in cpu.items():
+            at_median = statistics.median(own / theirs for own, theirs in zip(values, cpu["nginx"]))
+            at_least = min(values) / min(cpu["nginx"])
+            print(f"CPU per request: {name} {statistics.median(values):.1f} us at the median ({min(values):.1f} to "
+                  f"{max(values):.1f}), {at_median:.2f} times nginx, {at_least:.2f} times by the minima")
+        started.append(subprocess.Popen([options.binary[0], "simulate", "--port", str(stream_port), "--ttft", "0",
                                          "--itl", "600s", "--rpm", "0"], stderr=subprocess.DEVNULL))
         wait_for(stream_port)
         idle_port = free_port()
-        idle = serve(idle_port, f"http://127.0.0.1:{stream_port}/v1")
+        idle = serve(options.binary[0], idle_port, f"http://127.0.0.1:{stream_port}/v1")
         empty = resident_mib(idle)
         clients = open_streams(idle_port, options.streams)
         time.sleep(1)
