@@ -140,7 +140,11 @@ void write_relays(metrics_text& to, const metrics_facts& facts) {
   const run_status& runs = facts.runs;
   to.family(gauge, "sluice_relay_starts_last_minute",
             "Requests to the relays that count for the limit of 60 s now.");
-  to.sample({}, runs.started_last_minute);
+  to.sample({}, runs.started_last_minute + runs.started_by_others);
+  to.family(gauge, "sluice_relay_starts_of_others",
+            "The part of sluice_relay_starts_last_minute that other processes have sent, or this "
+            "server before a restart.");
+  to.sample({}, runs.started_by_others);
   to.family(gauge, "sluice_relay_starts_limit", "The limit of it; absent: there is none.");
   if (facts.requests_per_minute > 0) to.sample({}, std::uint64_t{facts.requests_per_minute});
   to.family(gauge, "sluice_relay_in_flight", "Requests to the relays without a complete answer.");

@@ -276,6 +276,7 @@ ordered_json status_report(const status_facts& facts) {
            {{"requests_per_minute", or_null(facts.requests_per_minute)},
             {"tokens_per_minute", or_null(facts.tokens_per_minute)},
             {"started_last_minute", facts.runs.started_last_minute},
+            {"started_by_others", facts.runs.started_by_others},
             {"most_in_a_minute", facts.runs.most_in_a_minute}}},
           {"in_flight", facts.runs.in_flight},
           {"own_in_flight", facts.own.in_flight + calls.in_flight},

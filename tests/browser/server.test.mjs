@@ -158,7 +158,9 @@ test('a job is uploaded by hand, runs, shows its failed lines and is retried', a
 });
 
 test('interactive calls are counted beside batches', async () => {
-  const server = await new Server('calls', relay, '--rpm', 500).start();
+  // A relay of its own: requests of other tests would count in its last minute.
+  const own = await startRelay('--ttft', '20ms', '--itl', 0);
+  const server = await new Server('calls', own, '--rpm', 500).start();
   await server.ended((await server.create(lines(3))).id);
   const statuses = [];
   for (const more of [{}, {}, { model: 'gpt-4o' }, { model: 'no-such-model' }]) {
@@ -261,6 +263,25 @@ test('a server that is killed is missed, and the page goes on with the truth', a
     page.refused.every((said) => said.includes('ERR_CONNECTION_REFUSED')),
     page.refused.join('\n'),
   );
+  assert.deepEqual(await page.leave(), []);
+  await server.kill();
+});
+
+test('the last minute includes the requests of a killed server', async () => {
+  const own = await startRelay('--ttft', '100ms', '--itl', 0);
+  const server = await new Server('minute', own, '--concurrency', 4, '--rpm', 1000).start();
+  const batch = await server.create(lines(60));
+  await until(async () => (await server.batch(batch.id)).request_counts.completed >= 20);
+  await server.kill();
+  await server.start();
+  await server.ended(batch.id);
+  const { attempts } = await (await fetch(own.replace(/v1$/, 'simulator/ledger'))).json();
+  const page = await visit(server);
+  await until(async () => (await figure(page, 'minute')) === `${attempts} of 1,000`);
+  await sees(page, /by another process or before a restart: [2-6]\d/);
+  const used = () => page.locator('.gauge').evaluate((node) => node.style.getPropertyValue('--part'));
+  assert.equal(await used(), `${attempts / 10}%`);
+  await shoot(page, 'after-a-kill');
   assert.deepEqual(await page.leave(), []);
   await server.kill();
 });

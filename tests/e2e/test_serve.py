@@ -327,6 +327,22 @@ class Kills(Case):
         # Only requests that were in flight at a kill are sent again.
         self.assertLessEqual(relay.attempts, 300 + 3 * 8)
 
+    def test_the_last_minute_includes_the_starts_of_a_killed_server(self) -> None:
+        relay = self.relay("--delay-max", "0.02")
+        server = self.serve(relay.url, "--rpm", "1000", "--concurrency", "4")
+        made = server.start_batch(chats(60))
+        wait_until(lambda: server.batch(made["id"])["request_counts"]["completed"] >= 20, "20 are done")
+        server.kill()
+        server = self.serve(relay.url, "--rpm", "1000", "--concurrency", "4")
+        self.assertEqual(server.ended_batch(made["id"])["request_counts"]["completed"], 60)
+        limit = server.call("GET", "/sluice/status").json["limit"]
+        metrics = dict(line.rsplit(" ", 1) for line in server.call("GET", "/metrics").body.decode().splitlines()
+                       if line.startswith("sluice_relay_"))
+        self.assertGreaterEqual(limit["started_by_others"], 20)
+        self.assertEqual(limit["started_last_minute"] + limit["started_by_others"], relay.attempts)
+        self.assertEqual(metrics["sluice_relay_starts_last_minute"], str(relay.attempts))
+        self.assertEqual(metrics["sluice_relay_starts_of_others"], str(limit["started_by_others"]))
+
     def test_a_batch_that_was_cancelled_before_a_kill_ends_with_the_sums_of_its_lines(self) -> None:
         relay = self.relay("--delay-min", "0.2", "--delay-max", "0.4")
         sent = chats(60)

@@ -106,6 +106,7 @@ TEST(server_metrics, has_the_figures_of_all_parts) {
   figures.call_ended(figures.call_began("", "x", time_point{}), {.status = 429, .error = "429"}, 1);
   run_status runs;
   runs.started_last_minute = 7;
+  runs.started_by_others = 5;
   runs.in_flight = 2;
   runs.waiting_for_budget = 1;
   relay_status relay;
@@ -145,7 +146,8 @@ TEST(server_metrics, has_the_figures_of_all_parts) {
         "sluice_call_first_byte_seconds_bucket{le=\"0.005\"} 1\n",
         "sluice_call_first_byte_seconds_count 1\n",
         "sluice_relay_requests_total 1\n",
-        "sluice_relay_starts_last_minute 7\n",
+        "sluice_relay_starts_last_minute 12\n",
+        "sluice_relay_starts_of_others 5\n",
         "sluice_relay_starts_limit 200\n",
         "sluice_requests_waiting{for=\"budget\"} 1\n",
         "sluice_relay_up{relay=\"blue\"} 0\n",

@@ -283,16 +283,23 @@ export function overviewView() {
     },
   );
 
-  function fill(status) {
-    const { limit } = status;
+  // Starts of other processes use up the cap, too. `most_in_a_minute` does not include them.
+  function fillMinute({ requests_per_minute: most, started_last_minute, started_by_others, most_in_a_minute }) {
+    const started = started_last_minute + started_by_others;
+    const under = () => {
+      if (started_by_others > 0) return t('cap_others', { n: count(started_by_others) });
+      return most === null ? t('no_cap') : t('cap_under', { most: count(most_in_a_minute) });
+    };
     figures.fill(
       'minute',
-      limit.requests_per_minute === null
-        ? count(limit.started_last_minute)
-        : t('of_cap', { n: count(limit.started_last_minute), cap: count(limit.requests_per_minute) }),
-      limit.requests_per_minute === null ? t('no_cap') : t('cap_under', { most: count(limit.most_in_a_minute) }),
+      most === null ? count(started) : t('of_cap', { n: count(started), cap: count(most) }),
+      under(),
     );
-    cap.fill(limit.started_last_minute, limit.requests_per_minute ?? 0);
+    cap.fill(started, most ?? 0);
+  }
+
+  function fill(status) {
+    fillMinute(status.limit);
     figures.fill(
       'flight',
       count(status.in_flight),

@@ -45,6 +45,7 @@ export const words = {
   last_minute: ['Requests in the last minute', '最近一分钟的请求'],
   of_cap: ['{n} of {cap}', '{n} / {cap}'],
   cap_under: ['most in any minute: {most}', '任意一分钟最多：{most}'],
+  cap_others: ['by another process or before a restart: {n}', '其他进程或重启之前：{n}'],
   no_cap: ['no limit is set', '未设上限'],
   in_flight: ['In flight', '处理中的请求'],
   in_flight_own: ['of your batches: {n}', '其中你的批次：{n}'],
