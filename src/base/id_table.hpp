@@ -62,14 +62,19 @@ class id_table {
     explicit stored_hash(const hash128& id)
         : words{static_cast<std::uint32_t>(id.low >> 32U), static_cast<std::uint32_t>(id.low),
                 static_cast<std::uint32_t>(id.high >> 24U)} {
-      if (*this == stored_hash()) words[1] = 1;
+      if (is_none()) words[1] = 1;
     }
-    friend bool operator==(const stored_hash&, const stored_hash&) = default;
+    bool is_none() const noexcept { return (words[0] | words[1] | words[2]) == 0; }
+    // Not the default comparison, which calls memcmp() for each slot that is looked at.
+    friend bool operator==(const stored_hash& one, const stored_hash& other) noexcept {
+      return ((one.words[0] ^ other.words[0]) | (one.words[1] ^ other.words[1]) |
+              (one.words[2] ^ other.words[2])) == 0;
+    }
   };
   struct slot {
     stored_hash key;
     [[no_unique_address]] Value value{};
-    bool empty() const noexcept { return key == stored_hash(); }
+    bool empty() const noexcept { return key.is_none(); }
   };
   struct shard {
     std::vector<slot> slots;
