@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "json/object.hpp"
+#include "json/same_key.hpp"
 #include "json/walk.hpp"
 #include "openai/error_body.hpp"
 #include "openai/finish_reason.hpp"
@@ -249,7 +250,7 @@ class line_walk : public json_walk<line_walk> {
     for (std::size_t i = 0; i < in.members.size(); ++i, ++at) {
       if (at >= in.members.size()) at = 0;
       const known_member& member = in.members[at];
-      if (member.name != key) continue;
+      if (!same_key(member.name, key)) continue;
       in.next = at + 1;
       std::fill(values_.begin() + index(member.which), values_.begin() + index(member.last) + 1,
                 std::string_view());

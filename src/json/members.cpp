@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "json/same_key.hpp"
 #include "json/text.hpp"
 #include "json/walk.hpp"
 
@@ -45,13 +46,6 @@ class outermost : public json_walk<outermost, json_trust::is_valid> {
   std::vector<std::string_view> elements_;
 };
 
-// Compares the key as it is written. Nearly all keys of the same length differ in their first
-// character.
-inline bool has_key(const json_member& member, std::string_view key) {
-  return member.key.size() == key.size() &&
-         (key.empty() || (member.key.front() == key.front() && member.key == key));
-}
-
 std::optional<std::string> unquoted(std::string_view text, bool keep_lone_surrogates) {
   if (text.size() < 2 || text.front() != '"' || text.back() != '"') return std::nullopt;
   text = text.substr(1, text.size() - 2);
@@ -72,12 +66,12 @@ std::string member_name(const json_member& member) {
 }
 
 bool is_named(const json_member& member, std::string_view name) {
-  return has_key(member, name) || (member.escaped && member_name(member) == name);
+  return same_key(member.key, name) || (member.escaped && member_name(member) == name);
 }
 
 const json_member* find_member(const std::vector<json_member>& members, std::string_view key) {
   const auto found = std::find_if(members.rbegin(), members.rend(), [&](const json_member& member) {
-    return has_key(member, key) || (member.escaped && member_name(member) == key);
+    return same_key(member.key, key) || (member.escaped && member_name(member) == key);
   });
   return found == members.rend() ? nullptr : &*found;
 }

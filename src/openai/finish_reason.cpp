@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "json/members.hpp"
+#include "json/same_key.hpp"
 
 namespace sluice::openai {
 namespace {
@@ -52,16 +53,16 @@ void finish_reason_counter::on_open(std::size_t depth, char kind) {
 auto finish_reason_counter::named(bracket in, std::string_view key) -> member {
   switch (in) {
     case bracket::body:
-      if (key == "choices") return member::choices;
-      if (key == "data") return member::data;
-      if (key == "status") return member::status;
-      if (key == "incomplete_details") return member::incomplete_details;
+      if (same_key(key, "choices")) return member::choices;
+      if (same_key(key, "data")) return member::data;
+      if (same_key(key, "status")) return member::status;
+      if (same_key(key, "incomplete_details")) return member::incomplete_details;
       break;
     case bracket::choice:
-      if (key == "finish_reason") return member::finish_reason;
+      if (same_key(key, "finish_reason")) return member::finish_reason;
       break;
     case bracket::incomplete_details:
-      if (key == "reason") return member::reason;
+      if (same_key(key, "reason")) return member::reason;
       break;
     case bracket::choices:
     case bracket::other:

@@ -8,6 +8,7 @@
 
 #include "base/ascii.hpp"
 #include "json/members.hpp"
+#include "json/same_key.hpp"
 #include "openai/chunk.hpp"
 
 namespace sluice::openai {
@@ -74,15 +75,17 @@ count reported_counts::read(ondemand::value& value) {
 
 /// Tokens written to the cache, in the names of OpenAI, LiteLLM and new-api.
 bool names_cache_write(std::string_view key) {
-  return key == "cache_write_tokens" || key == "cache_creation_tokens" ||
-         key == "cached_creation_tokens" || key == "cache_creation_input_tokens";
+  return same_key(key, "cache_write_tokens") || same_key(key, "cache_creation_tokens") ||
+         same_key(key, "cached_creation_tokens") || same_key(key, "cache_creation_input_tokens");
 }
 
 /// Claude's split of the tokens written to the cache, in Claude's names and in those of new-api.
 void read_cache_part(std::string_view key, ondemand::value value, reported_counts& counts) {
-  if (key == "ephemeral_5m_input_tokens" || key == "claude_cache_creation_5_m_tokens") {
+  if (same_key(key, "ephemeral_5m_input_tokens") ||
+      same_key(key, "claude_cache_creation_5_m_tokens")) {
     counts.take_larger(counts.cache_creation_5m, value);
-  } else if (key == "ephemeral_1h_input_tokens" || key == "claude_cache_creation_1_h_tokens") {
+  } else if (same_key(key, "ephemeral_1h_input_tokens") ||
+             same_key(key, "claude_cache_creation_1_h_tokens")) {
     counts.take_larger(counts.cache_creation_1h, value);
   }
 }
@@ -99,17 +102,17 @@ void read_details(ondemand::value& value, reported_counts& counts, count& audio,
   if (value.type() != ondemand::json_type::object) return;
   for (ondemand::field field : value.get_object()) {
     const std::string_view key = field.unescaped_key();
-    if (key == "cached_tokens") {
+    if (same_key(key, "cached_tokens")) {
       counts.take_larger(counts.cached, field.value());
-    } else if (key == "reasoning_tokens") {
+    } else if (same_key(key, "reasoning_tokens")) {
       counts.take_larger(counts.reasoning, field.value());
     } else if (names_cache_write(key)) {
       counts.take_larger(counts.cache_creation, field.value());
-    } else if (key == "cache_creation_token_details") {  // LiteLLM
+    } else if (same_key(key, "cache_creation_token_details")) {  // LiteLLM
       read_cache_parts(field.value(), counts);
-    } else if (key == "audio_tokens") {
+    } else if (same_key(key, "audio_tokens")) {
       counts.take_larger(audio, field.value());
-    } else if (key == "image_tokens") {
+    } else if (same_key(key, "image_tokens")) {
       counts.take_larger(image, field.value());
     }
   }
@@ -120,32 +123,32 @@ void read_field(std::string_view key, ondemand::value& value, reported_counts& c
     into = counts.read(value);
     counts.garbled = counts.garbled || (!into && !is_null(value));
   };
-  if (key == "prompt_tokens")
+  if (same_key(key, "prompt_tokens"))
     billed(counts.prompt);
-  else if (key == "completion_tokens")
+  else if (same_key(key, "completion_tokens"))
     billed(counts.completion);
-  else if (key == "total_tokens")
+  else if (same_key(key, "total_tokens"))
     counts.total = counts.read(value);
-  else if (key == "input_tokens")
+  else if (same_key(key, "input_tokens"))
     billed(counts.input);
-  else if (key == "output_tokens")
+  else if (same_key(key, "output_tokens"))
     billed(counts.output);
-  else if (key == "prompt_cache_hit_tokens")
+  else if (same_key(key, "prompt_cache_hit_tokens"))
     counts.cache_hit = counts.read(value);
-  else if (key == "cached_tokens")
+  else if (same_key(key, "cached_tokens"))
     counts.cached_at_top = counts.read(value);
-  else if (key == "cache_read_input_tokens")
+  else if (same_key(key, "cache_read_input_tokens"))
     counts.cache_read = counts.read(value);
-  else if (key == "reasoning_tokens")
+  else if (same_key(key, "reasoning_tokens"))
     counts.take_larger(counts.reasoning, value);  // SGLang, Perplexity
   else if (names_cache_write(key))
     counts.take_larger(counts.cache_creation, value);
-  else if (key == "cache_creation")
+  else if (same_key(key, "cache_creation"))
     read_cache_parts(value, counts);
-  else if (key == "completion_tokens_details" || key == "output_tokens_details")
+  else if (same_key(key, "completion_tokens_details") || same_key(key, "output_tokens_details"))
     read_details(value, counts, counts.audio_completion, counts.image_completion);
-  else if (key == "prompt_tokens_details" || key == "input_tokens_details") {
-    counts.has_input_details = counts.has_input_details || key == "input_tokens_details";
+  else if (same_key(key, "prompt_tokens_details") || same_key(key, "input_tokens_details")) {
+    counts.has_input_details = counts.has_input_details || same_key(key, "input_tokens_details");
     read_details(value, counts, counts.audio_prompt, counts.image_prompt);
   } else {
     read_cache_part(key, value, counts);
@@ -239,14 +242,15 @@ usage_report read_usage(ondemand::object usage, endpoint target) {
   reported_counts counts;
   for (ondemand::field field : usage) {
     const std::string_view key = field.unescaped_key();
-    if (key == "cost") {
+    if (same_key(key, "cost")) {
       const auto cost = usd::nearest(number_text(field.value()));
       if (cost && *cost <= dearest_reply) report.cost = cost;
-    } else if (key == "service_tier" || key == "speed" || key == "inference_geo") {
+    } else if (same_key(key, "service_tier") || same_key(key, "speed") ||
+               same_key(key, "inference_geo")) {
       ondemand::value value = field.value();
-      std::string& into = key == "service_tier" ? report.service_tier
-                          : key == "speed"      ? report.speed
-                                                : report.inference_geo;
+      std::string& into = same_key(key, "service_tier") ? report.service_tier
+                          : same_key(key, "speed")      ? report.speed
+                                                        : report.inference_geo;
       into = json_string(raw_json(value)).value_or(std::string());
     } else {
       ondemand::value value = field.value();

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "json/same_key.hpp"
 #include "json/text.hpp"
 #include "openai/chunk.hpp"
 #include "openai/error_body.hpp"
@@ -50,7 +51,7 @@ bool says_something(ondemand::object message) {
     const std::string_view key = field.unescaped_key();
     for (const std::string_view part : {"content", "refusal", "reasoning_content", "reasoning",
                                         "tool_calls", "function_call", "audio"}) {
-      if (key == part) speaks = is_truthy(raw_json(field.value())) || speaks;
+      if (same_key(key, part)) speaks = is_truthy(raw_json(field.value())) || speaks;
     }
   }
   return speaks;
@@ -65,20 +66,20 @@ void read_choice(ondemand::object choice, endpoint target, findings& found) {
   for (ondemand::field field : choice) {
     const std::string_view key = field.unescaped_key();
     ondemand::value value = field.value();
-    if (key == "finish_reason") {
+    if (same_key(key, "finish_reason")) {
       const std::string reason = string_or_empty(value);
       ended = is_finish_reason(reason);
       if (ended) ++found.finish_reasons[reason];
-    } else if (key == "message" && is_object(value)) {
+    } else if (same_key(key, "message") && is_object(value)) {
       shaped = true;
       speaks = says_something(value.get_object()) || speaks;
-    } else if (key == "message" || key == "delta") {
+    } else if (same_key(key, "message") || same_key(key, "delta")) {
       empty = empty || is_null(value);
       in_pieces = in_pieces || !is_null(value);
-    } else if (key == "text") {
+    } else if (same_key(key, "text")) {
       shaped = true;
       speaks = is_truthy(raw_json(value)) || speaks;
-    } else if (key == "usage" && is_object(value) && !found.choice_usage.tokens) {
+    } else if (same_key(key, "usage") && is_object(value) && !found.choice_usage.tokens) {
       found.choice_usage = read_usage(value.get_object(), target);
     }
   }
@@ -107,7 +108,7 @@ void read_groq(ondemand::object extra, endpoint target, findings& found) {
   for (ondemand::field field : extra) {
     const std::string_view key = field.unescaped_key();
     ondemand::value value = field.value();
-    if (key == "usage" && is_object(value))
+    if (same_key(key, "usage") && is_object(value))
       found.groq_usage = read_usage(value.get_object(), target);
   }
 }
@@ -116,7 +117,7 @@ void read_incomplete_details(ondemand::value& details, findings& found) {
   if (!is_object(details)) return;
   for (ondemand::field field : details.get_object()) {
     const std::string_view key = field.unescaped_key();
-    if (key == "reason") found.incomplete_reason = string_or_empty(field.value());
+    if (same_key(key, "reason")) found.incomplete_reason = string_or_empty(field.value());
   }
 }
 
@@ -125,27 +126,27 @@ findings walk(ondemand::object root, endpoint target) {
   for (ondemand::field field : root) {
     const std::string_view key = field.unescaped_key();
     ondemand::value value = field.value();
-    if (key == "error") {
+    if (same_key(key, "error")) {
       found.refused = found.refused || says_error(raw_json(value));
-    } else if (key == "success") {
+    } else if (same_key(key, "success")) {
       found.refused = found.refused || raw_json(value) == "false";
-    } else if (key == "choices") {
+    } else if (same_key(key, "choices")) {
       read_choices(value, target, found);
-    } else if (key == "data") {
+    } else if (same_key(key, "data")) {
       if (is_array(value)) found.data = is_truthy(raw_json(value)) ? 1 : 0;
-    } else if (key == "output") {
+    } else if (same_key(key, "output")) {
       found.has_output = is_array(value) && is_truthy(raw_json(value));
-    } else if (key == "status") {
+    } else if (same_key(key, "status")) {
       found.status = string_or_empty(value);
-    } else if (key == "id") {
+    } else if (same_key(key, "id")) {
       found.id = string_or_empty(value);
-    } else if (key == "incomplete_details") {
+    } else if (same_key(key, "incomplete_details")) {
       read_incomplete_details(value, found);
-    } else if (key == "usage") {
+    } else if (same_key(key, "usage")) {
       if (is_object(value)) found.usage = read_usage(value.get_object(), target);
-    } else if (key == "x_groq") {
+    } else if (same_key(key, "x_groq")) {
       if (is_object(value)) read_groq(value.get_object(), target, found);
-    } else if (key == "service_tier") {
+    } else if (same_key(key, "service_tier")) {
       found.service_tier = string_or_empty(value);
     }
   }
