@@ -116,12 +116,13 @@ class Bench:
             for lines in (few, many):
                 self.run(self.job(lines), url, "--no-stream")
                 size = (self.folder / "out" / f"{lines}.output.jsonl").stat().st_size + self.job(lines).stat().st_size
-                cpu, _, mb = self.run(self.job(lines), url, "--no-stream", keep=True)
-                found[lines] = cpu, mb, size
-        cpu, mb, size = (found[many][i] - found[few][i] for i in range(3))
+                cpu, wall, mb = self.run(self.job(lines), url, "--no-stream", keep=True)
+                found[lines] = cpu, wall, mb, size
+        cpu, wall, mb, size = (found[many][i] - found[few][i] for i in range(4))
         more = many - few
         print(f"resume over a finished job: {cpu / more * 1e6:.1f} µs of CPU and {mb * (1 << 20) / more:.0f} bytes "
-              f"per line; {size / cpu / 1e6:.0f} MB of job and output per second of CPU")
+              f"per line; {size / wall / 1e6:.0f} MB of job and output per second, "
+              f"{size / cpu / 1e6:.0f} MB per second of CPU")
 
     def start(self):
         with Relay(self.binary, "--ttft", "0", "--tokens", "5") as url:

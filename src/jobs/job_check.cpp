@@ -3,55 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <deque>
-#include <future>
 #include <utility>
 
 #include "base/id_table.hpp"
-#include "jobs/job_line.hpp"
-#include "jobs/job_reader.hpp"
+#include "base/ordered_tasks.hpp"
+#include "jobs/job_blocks.hpp"
 
 namespace sluice {
 namespace {
-
-constexpr std::size_t block_bytes = std::size_t{1} << 20;
-
-// Lines that one thread checks.
-struct block {
-  struct piece {
-    std::uint64_t number = 0;
-    std::size_t begin = 0;
-    std::size_t size = 0;
-    bool too_long = false;
-  };
-  std::string text;
-  std::vector<piece> lines;
-};
-
-class block_reader {
- public:
-  block_reader(const std::string& path, const job_options& options)
-      : lines_(open_job(path, options)), limit_(options.limit) {}
-
-  // Returns false at the end.
-  bool next(block& out) {
-    out.text.clear();
-    out.lines.clear();
-    line_reader::line line;
-    while (out.text.size() < block_bytes && (limit_ == 0 || given_ < limit_) && lines_.next(line)) {
-      const std::string_view text = line.too_long ? std::string_view() : line.text;
-      out.lines.push_back({line.number, out.text.size(), text.size(), line.too_long});
-      out.text += text;
-      ++given_;
-    }
-    return !out.lines.empty();
-  }
-
- private:
-  line_reader lines_;
-  const std::uint64_t limit_;
-  std::uint64_t given_ = 0;
-};
 
 struct checked_line {
   boost::system::result<checked_request, bad_line> told;
@@ -110,16 +69,11 @@ checked_request check_request(request&& asked, const check_options& options) {
   return told;
 }
 
-std::vector<checked_line> check_block(const block& lines, const check_options& options) {
+std::vector<checked_line> check_block(const job_block& block, const check_options& options) {
   std::vector<checked_line> told;
-  told.reserve(lines.lines.size());
-  for (const block::piece& piece : lines.lines) {
-    if (piece.too_long) {
-      told.push_back({line_too_long(piece.number, options.lines), {}});
-      continue;
-    }
-    const std::string_view text(lines.text.data() + piece.begin, piece.size);
-    auto parsed = parse_job_line(text, piece.number, options.lines);
+  told.reserve(block.lines().size());
+  for (const job_block::line& line : block.lines()) {
+    auto parsed = block.parse(line, options.lines);
     if (!parsed) {
       told.push_back({parsed.error(), {}});
       continue;
@@ -209,20 +163,14 @@ job_check check_job(const std::string& path, const check_options& options,
     }
   };
 
-  // The blocks in order; each is checked on its own thread.
-  block_reader reader(path, options.lines);
-  std::deque<std::future<std::vector<checked_line>>> ahead;
-  const auto take_first = [&] {
-    for (const checked_line& line : ahead.front().get()) take(line);
-    ahead.pop_front();
-  };
-  for (block next; reader.next(next); next = {}) {
-    if (ahead.size() > options.threads) take_first();
-    ahead.push_back(std::async(std::launch::async, [&options, lines = std::move(next)] {
-      return check_block(lines, options);
-    }));
-  }
-  while (!ahead.empty()) take_first();
+  ordered_tasks<job_block, std::vector<checked_line>> check(
+      options.threads, [&options](const job_block& block) { return check_block(block, options); },
+      [&take](const std::vector<checked_line>& lines) {
+        for (const checked_line& line : lines) take(line);
+      });
+  job_blocks reader(path, options.lines);
+  for (job_block next; reader.next(next);) check.add(std::move(next));
+  check.finish();
   if (sum.lines() == 0) {
     throw fatal_error(fatal_error::kind::cannot_start,
                       fmt::format("{}: is empty; a job has one JSON object a line",

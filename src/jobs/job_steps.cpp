@@ -3,8 +3,12 @@
 #include <fmt/format.h>
 
 #include <optional>
+#include <utility>
+#include <vector>
 
+#include "base/ordered_tasks.hpp"
 #include "base/translated_error.hpp"
+#include "jobs/job_blocks.hpp"
 #include "jobs/request_bound.hpp"
 #include "jobs/running_job.hpp"
 #include "sluice/error.hpp"
@@ -20,58 +24,82 @@ std::optional<bad_line> fault_of(const request_or_bad_line& line, job_parts& par
   return duplicate_line(line->line, line->custom_id);
 }
 
-void scan_file(job_parts& parts) {
-  const job_setup& job = parts.setup;
-  job_scan& found = parts.scan;
+// What the scan of a job has found so far.
+struct scan_state {
   std::optional<bad_line> first_bad;
   std::uint64_t without_model = 0;  // number of lines
   std::uint64_t first_without_model = 0;
-  found.fingerprint = job_fingerprint::begin(job.files.job);
-  job_reader reader(job.files.job, job.lines);
-  while (auto line = reader.next()) {
-    ++found.totals.requests;
-    found.last_line = line_number(*line);
-    found.fingerprint.add(*line);
-    if (auto bad = fault_of(*line, parts)) {
-      ++found.bad_lines;
-      if (bad->lacks_model && without_model++ == 0) first_without_model = bad->line;
-      if (!first_bad) first_bad = std::move(bad);
-      continue;
-    }
-    const request& next = **line;
-    if (found.models.size() < 2) found.models.insert(next.model);
-    const bool is_copy = job.lines.dedup && parts.earlier.is_copy(next);
-    if (!parts.earlier.to_be_sent(next)) continue;
-    if (is_copy) {
-      found.copies.add(next);
-      continue;
-    }
-    ++found.to_send;
-    if (job.shared != nullptr) {
-      require_bound(next, job);
-    } else if (!job.prices.find({}, next.model, next.target)) {
-      ++found.unpriced[next.model];
-    }
+};
+
+void scan_line(job_parts& parts, const request_or_bad_line& line, scan_state& so_far) {
+  const job_setup& job = parts.setup;
+  job_scan& found = parts.scan;
+  ++found.totals.requests;
+  found.last_line = line_number(line);
+  found.fingerprint.add(line);
+  if (auto bad = fault_of(line, parts)) {
+    ++found.bad_lines;
+    if (bad->lacks_model && so_far.without_model++ == 0) so_far.first_without_model = bad->line;
+    if (!so_far.first_bad) so_far.first_bad = std::move(bad);
+    return;
   }
+  const request& next = *line;
+  if (found.models.size() < 2) found.models.insert(next.model);
+  const bool is_copy = job.lines.dedup && parts.earlier.is_copy(next);
+  if (!parts.earlier.to_be_sent(next)) return;
+  if (is_copy) {
+    found.copies.add(next);
+    return;
+  }
+  ++found.to_send;
+  if (job.shared != nullptr) {
+    require_bound(next, job);
+  } else if (!job.prices.find({}, next.model, next.target)) {
+    ++found.unpriced[next.model];
+  }
+}
+
+std::vector<request_or_bad_line> parse_block(const job_block& block, const job_options& options) {
+  std::vector<request_or_bad_line> lines;
+  lines.reserve(block.lines().size());
+  for (const job_block::line& line : block.lines()) {
+    lines.push_back(block.parse(line, options));
+  }
+  return lines;
+}
+
+void scan_file(job_parts& parts) {
+  const job_setup& job = parts.setup;
+  job_scan& found = parts.scan;
+  scan_state so_far;
+  found.fingerprint = job_fingerprint::begin(job.files.job);
+  ordered_tasks<job_block, std::vector<request_or_bad_line>> parse(
+      reading_threads(), [&job](const job_block& block) { return parse_block(block, job.lines); },
+      [&](const std::vector<request_or_bad_line>& lines) {
+        for (const auto& line : lines) scan_line(parts, line, so_far);
+      });
+  job_blocks reader(job.files.job, job.lines);
+  for (job_block next; reader.next(next);) parse.add(std::move(next));
+  parse.finish();
   parts.earlier.forget_digests();
   if (found.totals.requests == 0)
     refuse(job.files.job, worded("is empty; a job has one JSON object a line"));
-  if (without_model > 0) {
-    refuse(worded(
-        "{} line {}: names no model{}; give --model, or write the model into the job",
-        job.files.job, first_without_model,
-        without_model > 1 ? worded(" (nor do {} other lines)", without_model - 1) : wording()));
+  if (const std::uint64_t lines = so_far.without_model; lines > 0) {
+    refuse(worded("{} line {}: names no model{}; give --model, or write the model into the job",
+                  job.files.job, so_far.first_without_model,
+                  lines > 1 ? worded(" (nor do {} other lines)", lines - 1) : wording()));
   }
-  if (job.lines.strict && first_bad) {
+  if (const auto& first_bad = so_far.first_bad; job.lines.strict && first_bad) {
     refuse(fmt::format(
         "{} line {}: {} ({} bad lines in all; without --strict they go to the errors file)",
         job.files.job, first_bad->line, first_bad->message, found.bad_lines));
   }
   reader.read_on();
-  while (parts.earlier.misses_requests()) {
-    const auto line = reader.next();
-    if (!line) break;
-    parts.earlier.add_behind_limit(*line);
+  for (job_block more; parts.earlier.misses_requests() && reader.next(more);) {
+    for (const job_block::line& line : more.lines()) {
+      if (!parts.earlier.misses_requests()) break;
+      parts.earlier.add_behind_limit(more.parse(line, job.lines));
+    }
   }
   found.bad_lines += parts.earlier.add_end(found.last_line, found.totals, parts.files);
 }

@@ -102,36 +102,35 @@ std::string output_file::begin() const {
   return bytes;
 }
 
-void output_file::for_each_line(
-    const std::function<void(std::string_view, std::uint64_t, bool)>& visit) const {
-  std::vector<char> buffer(
-      std::size_t{1} << (size_ < 60'000 ? 16U : 20U));  // a small file needs only a small buffer
-  std::size_t filled = 0;
-  std::uint64_t offset = 0;  // of the buffer's start in the file
+void output_file::for_each_block(const std::function<void(file_block)>& take) const {
+  // Large enough that a thread is worth its work on a block, and small enough that a few of them
+  // need little memory.
+  constexpr std::size_t usual = std::size_t{64} << 10U;
+  file_block next;
   for (;;) {
-    if (filled == buffer.size()) buffer.resize(buffer.size() * 2);
+    std::vector<char>& bytes = next.bytes;
+    const std::size_t filled = bytes.size();
+    bytes.resize(filled + usual);
     std::error_code error;
-    const std::size_t n =
-        file_->read_at(offset + filled, buffer.data() + filled, buffer.size() - filled, error);
+    const std::size_t n = file_->read_at(next.offset + filled, bytes.data() + filled, usual, error);
     if (error) refuse(path_, fmt::format("cannot be read ({})", error.message()));
-    std::size_t searched = filled;
-    filled += n;
-    std::size_t begin = 0;
-    const std::string_view bytes(buffer.data(), filled);
-    for (;;) {
-      const std::size_t newline = bytes.find('\n', searched);
-      if (newline == std::string_view::npos) break;
-      visit(bytes.substr(begin, newline - begin), offset + newline + 1, true);
-      begin = searched = newline + 1;
-    }
+    bytes.resize(filled + n);
     if (n == 0) {
-      if (begin < filled) visit(bytes.substr(begin), offset + filled, false);
+      if (!bytes.empty()) take(std::move(next));
       return;
     }
-    std::memmove(buffer.data(), buffer.data() + begin, filled - begin);
-    filled -= begin;
-    offset += begin;
+    const std::size_t newline = std::string_view(bytes.data() + filled, n).rfind('\n');
+    if (newline == std::string_view::npos) continue;
+    const auto end = bytes.begin() + static_cast<std::ptrdiff_t>(filled + newline + 1);
+    file_block rest{{end, bytes.end()}, next.offset + filled + newline + 1};
+    bytes.erase(end, bytes.end());
+    take(std::exchange(next, std::move(rest)));
   }
+}
+
+void output_file::for_each_line(
+    const std::function<void(std::string_view, std::uint64_t, bool)>& visit) const {
+  for_each_block([&visit](const file_block& block) { block.for_each_line(visit); });
 }
 
 std::string output_file::line_at(std::uint64_t offset) const {

@@ -15,6 +15,27 @@
 
 namespace sluice {
 
+/// A part of a file that ends with a whole line, or with the file.
+struct file_block {
+  std::vector<char> bytes;
+  std::uint64_t offset = 0;  ///< in the file
+
+  /// Visits every line. Bytes after the last newline are given last, with `whole` false. `end` is
+  /// the offset at which the line ends in the file. The views are valid as long as `bytes`, also
+  /// after it was moved.
+  template <typename Visit>
+  void for_each_line(const Visit& visit) const {
+    const std::string_view all(bytes.data(), bytes.size());
+    for (std::size_t begin = 0; begin < all.size();) {
+      const std::size_t newline = all.find('\n', begin);
+      const bool whole = newline != std::string_view::npos;
+      const std::size_t end = whole ? newline : all.size();
+      visit(all.substr(begin, end - begin), offset + end + (whole ? 1 : 0), whole);
+      begin = end + 1;
+    }
+  }
+};
+
 /// A file of finished lines. Lines are appended to it, and it is locked for this process while it
 /// is open. Throws fatal_error whose message names the file. If another process holds the lock, the
 /// message contains its process id.
@@ -32,8 +53,9 @@ class output_file {
   /// The beginning of the file, about 64 KiB.
   std::string begin() const;
 
-  /// Visits every line. Bytes after the last newline are given last, with `whole` false. `end` is
-  /// the offset at which the line ends in the file.
+  /// Reads the file in blocks of some hundred kilobytes, or larger ones for longer lines.
+  void for_each_block(const std::function<void(file_block block)>& take) const;
+  /// Visits every line, as file_block::for_each_line() does.
   void for_each_line(
       const std::function<void(std::string_view line, std::uint64_t end, bool whole)>& visit) const;
   /// The line that begins at this offset.

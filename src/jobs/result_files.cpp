@@ -5,9 +5,12 @@
 #include <algorithm>
 #include <exception>
 #include <filesystem>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "base/id_table.hpp"
+#include "base/ordered_tasks.hpp"
 #include "base/translated_error.hpp"
 #include "jobs/own_files.hpp"
 #include "json/text.hpp"
@@ -21,6 +24,27 @@ constexpr std::size_t most_kept_back = std::size_t{1} << 20;  // bytes of lines 
 std::uint64_t count_lines(const std::string& text) {
   return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
 }
+
+// A block and its lines, parsed.
+class parsed_block {
+ public:
+  explicit parsed_block(file_block block) : block_(std::move(block)) {
+    block_.for_each_line([this](std::string_view text, std::uint64_t end, bool whole) {
+      lines_.push_back({text, end, whole, parse_stored_line(text)});
+    });
+  }
+  struct line {
+    std::string_view text;
+    std::uint64_t end = 0;  // in the file
+    bool whole = false;     // it has a newline
+    std::optional<stored_line> parsed;
+  };
+  const std::vector<line>& lines() const { return lines_; }
+
+ private:
+  file_block block_;
+  std::vector<line> lines_;  // with views into block_
+};
 
 }  // namespace
 
@@ -104,24 +128,39 @@ result_files::torn_end result_files::read(const output_file& file, bool successe
         "{} line {} is damaged; repair or delete that line{}", file.path(), line,
         options.fresh ? ": what it cost counts for the budget" : ", or start over with --fresh"));
   };
-  file.for_each_line([&](std::string_view text, std::uint64_t line_end, bool whole) {
+  const auto take_line = [&](const parsed_block::line& at) {
     ++number;
-    const auto line = parse_stored_line(text);
+    const auto& line = at.parsed;
     if (!line) {
-      if (!whole && json_fault(text)) return;  // torn by a crash; its request is sent again
+      if (!at.whole && json_fault(at.text)) return;  // torn by a crash; its request is sent again
       // After a power failure the last blocks of the file may exist without their content.
       if (first_damaged == 0) first_damaged = number;
-      if (text.find('\0') != std::string_view::npos) return;
-      if (number == 1 && !json_fault(text)) refuse(foreign_file_sentence(file.path()));
+      if (at.text.find('\0') != std::string_view::npos) return;
+      if (number == 1 && !json_fault(at.text)) refuse(foreign_file_sentence(file.path()));
     }
     if (first_damaged != 0) refuse_damaged(first_damaged);
     if (line->facts.succeeded != successes) refuse_damaged(number);
     require_same_kind(file.path(), line->simulated);
     visit(*line, successes, end.good);
-    end.good = line_end;
+    end.good = at.end;
     ++end.lines;
-    end.lacks_newline = !whole;
-  });
+    end.lacks_newline = !at.whole;
+  };
+  bool taking = false;  // after an exception: a line was refused
+  ordered_tasks<file_block, parsed_block> parse(
+      reading_threads(), [](file_block block) { return parsed_block(std::move(block)); },
+      [&](const parsed_block& block) {
+        taking = true;
+        for (const parsed_block::line& line : block.lines()) take_line(line);
+        taking = false;
+      });
+  try {
+    file.for_each_block([&](file_block block) { parse.add(std::move(block)); });
+  } catch (const fatal_error&) {
+    if (!taking) parse.finish();  // the lines before the part that cannot be read count
+    throw;
+  }
+  parse.finish();
   return end;
 }
 

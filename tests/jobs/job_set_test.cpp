@@ -459,6 +459,84 @@ TEST_F(job_set_test, a_damaged_line_in_the_middle_is_named) {
   EXPECT_EQ(dir.read("x.output.jsonl"), damaged);
 }
 
+// A job and an output of many blocks, which are parsed on several threads.
+struct large_job_test : job_set_test {
+  static constexpr int count = 9000;
+  static std::string id(int number) { return "request-" + std::to_string(number); }
+
+  large_job_test() {
+    std::string text;
+    for (int n = 1; n <= count; ++n) text += job_line(id(n));
+    dir.write("x.jsonl", text);
+    run();
+    stored = dir.read("x.output.jsonl");
+    EXPECT_GT(text.size(), std::size_t{3} << 18U);
+    EXPECT_GT(stored.size(), std::size_t{9} << 18U);
+  }
+  // Damages the stored lines with these numbers.
+  void damage(std::initializer_list<int> numbers) const {
+    std::string text;
+    int number = 0;
+    for (const auto& line : dir.lines("x.output.jsonl")) {
+      const bool is_hit = std::count(numbers.begin(), numbers.end(), ++number) > 0;
+      text += (is_hit ? line.substr(0, 40) : line) + "\n";
+    }
+    dir.write("x.output.jsonl", text);
+  }
+
+  std::string stored;
+};
+
+TEST_F(large_job_test, is_resumed_with_the_same_lines_and_totals) {
+  const json before = totals();
+  EXPECT_THAT(run(), IsEmpty());
+  EXPECT_EQ(dir.read("x.output.jsonl"), stored);
+  EXPECT_EQ(totals()["succeeded"], count);
+  for (const char* same : {"attempts", "cost_usd", "tokens", "models", "finish_reasons"}) {
+    EXPECT_EQ(totals()[same], before[same]) << same;
+  }
+}
+
+TEST_F(large_job_test, the_first_of_several_damaged_lines_is_named) {
+  damage({count - 1, 4000, 8000});
+  EXPECT_THAT(refused(), HasSubstr("x.output.jsonl line 4000 is damaged"));
+}
+
+TEST_F(large_job_test, a_torn_last_line_is_sent_again) {
+  dir.write("x.output.jsonl", stored.substr(0, stored.size() - 20));
+  EXPECT_THAT(run(), ElementsAre(id(count)));
+  EXPECT_EQ(ids_in("x.output.jsonl").size(), std::size_t{count});
+}
+
+TEST_F(large_job_test, a_duplicate_is_found_in_another_block) {
+  append("x.jsonl", job_line(id(1)) + job_line("new"));
+  EXPECT_EQ(open()->summaries()[0].bad_lines, 1U);
+  EXPECT_THAT(run(), ElementsAre("new"));
+  EXPECT_THAT(dir.read("x.errors.jsonl"), HasSubstr(R"("line":9001)"));
+}
+
+TEST_F(large_job_test, a_limit_ends_the_job_in_a_later_block) {
+  append("x.jsonl", job_line("new"));
+  lines.limit = 5000;
+  EXPECT_THAT(run(), IsEmpty());
+  lines.limit = count + 1;
+  EXPECT_THAT(run(), ElementsAre("new"));
+}
+
+TEST_F(large_job_test, a_damaged_line_is_named_before_a_part_that_cannot_be_read) {
+  test::faulty_files disk;
+  disk.read_fault = [](const std::string& path, std::uint64_t offset) {
+    const bool is_hit = path.ends_with("x.output.jsonl") && offset > std::uint64_t{1} << 20U;
+    return is_hit ? test::faulty_files::broken() : std::error_code();
+  };
+  const auto told = [&] {
+    return refusal([&] { job_set({dir / "x.jsonl"}, lines, output, prices, disk); });
+  };
+  EXPECT_THAT(told(), HasSubstr("x.output.jsonl: cannot be read (Input/output error)"));
+  damage({100});
+  EXPECT_THAT(told(), HasSubstr("x.output.jsonl line 100 is damaged"));
+}
+
 TEST_F(job_set_test, a_changed_request_is_refused_by_name) {
   dir.write("x.jsonl", job_line("a") + job_line("b"));
   run();

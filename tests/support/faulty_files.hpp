@@ -20,6 +20,10 @@ class faulty_files final : public file_system {
   std::function<std::error_code(std::string_view what, const std::string& path)> fault =
       [](std::string_view, const std::string&) { return std::error_code(); };
 
+  /// Returns the error of a read, if any.
+  std::function<std::error_code(const std::string& path, std::uint64_t offset)> read_fault =
+      [](const std::string&, std::uint64_t) { return std::error_code(); };
+
   /// What file::keeps_unsynced() answers.
   bool keeps_unsynced = false;
   /// If true, background work runs at once, so that tests in virtual time are repeatable.
@@ -84,6 +88,8 @@ class faulty_files final : public file_system {
 
     std::size_t read_at(std::uint64_t offset, char* into, std::size_t size,
                         std::error_code& error) override {
+      error = owner_.read_fault(path_, offset);
+      if (error) return 0;
       return behind_->read_at(offset, into, size, error);
     }
     std::size_t append(std::string_view bytes, std::error_code& error) override {
