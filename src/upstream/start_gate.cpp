@@ -7,6 +7,8 @@ namespace sluice {
 
 namespace {
 
+constexpr std::size_t most_at_once = std::size_t{1} << 16U;
+
 std::uint64_t count(const start_gate::token_count& tokens) {
   return tokens ? tokens() : 0;
 }
@@ -31,10 +33,13 @@ start_gate::~start_gate() {
   if (pause_alarm_ != 0) clock_.cancel(pause_alarm_);
 }
 
-bool start_gate::has_place(unsigned spare) const noexcept {
-  if (is_full(in_flight_, concurrency_, spare)) return false;
-  return std::any_of(lanes_.begin(), lanes_.end(),
-                     [&](const lane_state& one) { return one.takes(spare); });
+std::size_t start_gate::free_places(unsigned spare) const noexcept {
+  const std::size_t together = free_of(in_flight_, concurrency_, spare);
+  std::size_t of_lanes = 0;
+  for (const lane_state& one : lanes_) {
+    of_lanes += std::min(one.free_places(spare), together - of_lanes);
+  }
+  return of_lanes;
 }
 
 // The time when a lane has room for the first waiter.
@@ -93,7 +98,7 @@ std::optional<start_gate::permit> start_gate::start(group& of, std::optional<std
 }
 
 start_gate::waiter::waiter(start_gate& at, group& owner, const token_count& estimate)
-    : gate(at), of(owner), tokens(estimate) {
+    : gate(at), of(owner), tokens(estimate), number_(gate.waiters_++) {
   ++of.waiting_;
 }
 
@@ -104,9 +109,14 @@ start_gate::waiter::~waiter() {
   if (in_line_ || called_) gate.wake_next();  // the next one may have its turn
 }
 
-void start_gate::waiter::line_up(bool first) {
+void start_gate::waiter::line_up(bool again) {
   line& own = gate.line_of(of);
-  place_ = own.insert(first ? own.begin() : own.end(), this);
+  auto before = own.end();
+  if (again) {
+    before = std::find_if(own.begin(), own.end(),
+                          [this](const waiter* other) { return other->number_ > number_; });
+  }
+  place_ = own.insert(before, this);
   in_line_ = true;
 }
 
@@ -140,11 +150,11 @@ boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter(
   if (of.closed_) co_return std::nullopt;
   if (const auto turn = try_enter(of, avoided, tokens)) co_return turn;
   waiter mine(*this, of, tokens);
-  // A waiter that was called but cannot start (a pause began, another process was faster) goes back
-  // to the head of the queue.
-  for (bool first = false;; first = true) {
-    mine.line_up(first);
-    // A waiter that was called calls the next one when it resumes.
+  // A waiter that was called but cannot start (a pause began, another process was faster, no slot
+  // is left) goes back to its place in the queue.
+  for (bool again = false;; again = true) {
+    mine.line_up(again);
+    // A waiter that was called calls the next ones when it resumes.
     if (called_ == 0 && has_place(spare_of_first())) {
       const time_point now = clock_.now();
       const time_point next = next_start(now);
@@ -155,26 +165,29 @@ boost::asio::awaitable<std::optional<start_gate::permit>> start_gate::enter(
     std::optional<permit> turn;
     if (!of.closed_) turn = start(of, avoided, count(tokens));
     mine.resume();
+    most_called_ = turn ? std::min(2 * most_called_, most_at_once) : 1;
     wake_next();
     if (turn || of.closed_) co_return turn;
   }
 }
 
-// Calls the first waiter if it can start now; else sets the alarm for the time when it can.
+// Calls the first waiters if they can start now; else sets the alarm for the time when the first
+// one can.
 void start_gate::wake_next() {
-  if (called_ > 0) return;
-  waiter* const one = first();
-  if (one == nullptr || !has_place(spare_of(one->of))) {  // leave() calls this again
-    held_ = false;
-    return;
-  }
-  const time_point now = clock_.now();  // read once: next_start() may return exactly this time
-  const time_point next = next_start(now);
-  if (next <= now) {
+  while (called_ < most_called_) {
+    waiter* const one = first();
+    if (one == nullptr || free_places(spare_of(one->of)) <= called_) {
+      if (called_ == 0) held_ = false;
+      return;  // leave() calls this again
+    }
+    const time_point now = clock_.now();  // read once: next_start() may return exactly this time
+    const time_point next = next_start(now);
+    if (next > now) {
+      if (called_ > 0) return;  // the waiters that were called come first
+      held_ = true;
+      return arm(now, next);
+    }
     one->call();
-  } else {
-    held_ = true;
-    arm(now, next);
   }
 }
 

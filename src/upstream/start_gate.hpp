@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <list>
 #include <memory>
 #include <optional>
@@ -171,6 +172,7 @@ class start_gate {
   status now();
 
  private:
+  static constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
   struct lane_state {
     std::size_t window = 0;
     // Start-time fair queueing (Goyal, Vin, Cheng 1996): the tag of the lane's next start, and what
@@ -185,9 +187,11 @@ class start_gate {
     bool open = true;
 
     bool full(unsigned spare) const noexcept { return is_full(in_flight, most, spare); }
-    bool takes(unsigned spare) const noexcept {
-      return open && !full(spare) && (!trial || trials == 0);
+    std::size_t free_places(unsigned spare) const noexcept {
+      if (!open || (trial && trials > 0)) return 0;
+      return std::min<std::size_t>(free_of(in_flight, most, spare), trial ? 1 : no_limit);
     }
+    bool takes(unsigned spare) const noexcept { return free_places(spare) > 0; }
   };
 
   // One waiting attempt; lives in the frame of its coroutine.
@@ -198,8 +202,8 @@ class start_gate {
     waiter& operator=(const waiter&) = delete;
     ~waiter();
 
-    /// `first`: at the head of the queue; for a waiter that was called but could not start.
-    void line_up(bool first);
+    /// `again`: it was called but could not start. It takes its old place, near the head.
+    void line_up(bool again);
     /// Takes it out of the queue and wakes it.
     void call();
     void resume() noexcept {
@@ -213,15 +217,21 @@ class start_gate {
     wait_queue turn;
 
    private:
+    const std::uint64_t number_;  // in the order of their coming
     std::list<waiter*>::iterator place_;
     bool in_line_ = false;
     bool called_ = false;  // it was called and has not resumed yet
   };
 
-  // Whether no place is free for a usual attempt. `most`: number of places, 0: no limit; `spare`:
+  // The places that are free for a usual attempt. `most`: number of places, 0: no limit; `spare`:
   // places to leave free.
+  static std::size_t free_of(std::size_t taken, std::size_t most, unsigned spare) noexcept {
+    if (most == 0) return no_limit;
+    const std::size_t usual = most - std::min<std::size_t>(spare, most - 1);
+    return usual - std::min(taken, usual);
+  }
   static bool is_full(std::size_t taken, std::size_t most, unsigned spare) noexcept {
-    return most != 0 && taken + std::min<std::size_t>(spare, most - 1) >= most;
+    return free_of(taken, most, spare) == 0;
   }
   using line = std::list<waiter*>;
   line& line_of(const group& of) noexcept { return lines_[static_cast<std::size_t>(of.urgency_)]; }
@@ -247,7 +257,8 @@ class start_gate {
   std::optional<permit> start(group& of, std::optional<std::size_t> avoided, std::uint64_t tokens);
   status now(bool waiting);
   bool is_idle() const noexcept { return open_groups_ == 0 && in_flight_ == 0; }
-  bool has_place(unsigned spare) const noexcept;
+  std::size_t free_places(unsigned spare) const noexcept;
+  bool has_place(unsigned spare) const noexcept { return free_places(spare) > 0; }
   struct next_turn {
     rate_limiter::wait wait{wait_cause::limit, time_point::max()};
     std::size_t lane = 0;
@@ -274,6 +285,11 @@ class start_gate {
   std::array<line, 2> lines_;  // of waiters, by urgency
   unsigned spare_ = 0;         // see set_reserve()
   std::size_t called_ = 0;     // waiters that were woken and have not resumed yet
+  // How many waiters may be called before the first of them resumes. It doubles with each start and
+  // is one again after a waiter could not start. So all places are taken within a few turns of the
+  // loop, and few waiters are called in vain where a limit leaves one place at a time.
+  std::size_t most_called_ = 1;
+  std::uint64_t waiters_ = 0;  // so far
   bool held_ = false;  // the queue has a place, and waits for the limit, the pacing or a pause
   clock::timer alarm_ = 0;
   time_point alarm_at_{};

@@ -8,7 +8,9 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <vector>
 
@@ -364,6 +366,44 @@ TEST_F(start_gate_test, a_waiter_that_was_called_but_cannot_start_stays_first) {
   EXPECT_TRUE(entered.empty());
   advance(5s);
   EXPECT_EQ(entered, (std::vector{1, 2, 3}));
+}
+
+TEST_F(start_gate_test, waiters_that_were_called_together_and_cannot_start_keep_their_order) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 1);
+  for (int name = 0; name <= 20; ++name) enter(gate, name);
+  gate.set_concurrency(8);
+  poll();
+  ASSERT_EQ(entered, (std::vector{0, 1, 2, 3, 4, 5, 6, 7}));
+  // Now several are called at once.
+  gate.set_concurrency(12);
+  gate.pause(time.now() + 5s);
+  poll();
+  EXPECT_EQ(entered.size(), 8U);
+  gate.set_concurrency(0);
+  advance(5s);
+  std::vector<int> all(21);
+  std::iota(all.begin(), all.end(), 0);
+  EXPECT_EQ(entered, all);
+}
+
+TEST_F(start_gate_test, free_places_are_taken_within_a_few_turns_of_the_loop) {
+  start_gate gate(time, {0, 1s, pacing::burst}, 1);
+  enter(gate, 0);
+  for (int name = 1; name < 64; ++name) enter(gate, name);
+  gate.set_concurrency(64);
+  // Each turn of a loop with other work, such as replies that come, lets the waiters that were
+  // called resume.
+  int turns = 0;
+  while (entered.size() < 64U && turns < 64) {
+    ++turns;
+    bool turned = false;
+    asio::post(loop, [&] { turned = true; });
+    loop.restart();
+    while (!turned) loop.poll_one();
+  }
+  EXPECT_EQ(entered.size(), 64U);
+  EXPECT_LE(turns, 16);
+  clear_out(gate);
 }
 
 TEST_F(start_gate_test, a_trial_is_one_at_a_time) {
