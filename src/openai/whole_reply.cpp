@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "json/same_key.hpp"
@@ -44,13 +46,16 @@ std::string string_or_empty(ondemand::value& value) {
   return is_string(value) ? std::string(value.get_string().value()) : std::string();
 }
 
+/// The members of a message that hold its content.
+constexpr std::array<std::string_view, 7> contents = {
+    "content", "refusal", "reasoning_content", "reasoning", "tool_calls", "function_call", "audio"};
+
 /// Whether a message has content in any form.
 bool says_something(ondemand::object message) {
   bool speaks = false;
   for (ondemand::field field : message) {
     const std::string_view key = field.unescaped_key();
-    for (const std::string_view part : {"content", "refusal", "reasoning_content", "reasoning",
-                                        "tool_calls", "function_call", "audio"}) {
+    for (const std::string_view part : contents) {
       if (same_key(key, part)) speaks = is_truthy(raw_json(field.value())) || speaks;
     }
   }
