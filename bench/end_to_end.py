@@ -58,24 +58,22 @@ class Simulator:
         self.process.wait()
 
 
-def cpu_of(command):
-    """Runs a command. Returns the resource usage of all children so far, its output, and its time in seconds."""
-    started = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               env={**os.environ, "OPENAI_API_KEY": "bench"})
-    out, err = process.communicate()
-    # communicate() reaps the child, so wait4 cannot return its usage: callers subtract two values.
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if process.returncode != 0:
-        raise SystemExit(f"{' '.join(command)} failed:\n{err}")
-    return used, out, time.monotonic() - started
-
-
-def measured(command):
+def measured(*commands):
+    """Runs the commands at the same time. Returns their CPU time in seconds, the output of the first one, and the
+    time until the last one has ended."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    after, out, seconds = cpu_of(command)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return cpu, out, seconds
+    started = time.monotonic()
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                env={**os.environ, "OPENAI_API_KEY": "bench"}) for command in commands]
+    outputs = []
+    for command, process in zip(commands, running):
+        out, err = process.communicate()
+        if process.returncode != 0:
+            raise SystemExit(f"{' '.join(command)} failed:\n{err}")
+        outputs.append(out)
+    seconds = time.monotonic() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, outputs[0], seconds
 
 
 def run_command(binary, job, url, out, *flags):
@@ -105,8 +103,9 @@ def minimal_cpu(options, folder, job, lines, url, *flags):
 
 
 def compare_with_wrk(name, options, folder, url):
-    """Alternates wrk and sluice on the same server, and prints the CPU time of both per request."""
-    job = os.path.join(folder, f"{name}.jsonl")
+    """Alternates wrk and sluice on the same server, and prints the CPU time of both per request. Returns the smallest of
+    each, in µs."""
+    job = os.path.join(folder, f"{name.replace(' ', '-')}.jsonl")
     write_job(job, options.lines, 20)
     script = os.path.join(folder, "post.lua")
     with open(script, "w") as lua:
@@ -130,6 +129,7 @@ def compare_with_wrk(name, options, folder, url):
     print(f"{name}: median ratio {statistics.median(map(operator.truediv, own, theirs)):.2f}, "
           f"ratio of the minima {min(own) / min(theirs):.2f}"
           + (f"; sluice to the minimal client {min(own) / min(least):.2f}" if least else ""))
+    return min(theirs), min(own)
 
 
 def unstreamed(options, folder):
@@ -138,15 +138,15 @@ def unstreamed(options, folder):
 
 
 def tls(options, folder):
-    """Like unstreamed(), over TLS: an nginx with a certificate of its own answers every call at once."""
+    """Like unstreamed(), over TLS and without it: an nginx with a certificate of its own answers every call at once."""
     if not shutil.which("nginx"):
         return print("tls: skipped, because nginx is not installed")
     certificate, key = os.path.join(folder, "relay.pem"), os.path.join(folder, "relay.key")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                     "-days", "1", "-subj", "/CN=relay", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key,
                     "-out", certificate], check=True, stderr=subprocess.DEVNULL)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as other:
+        port, plain = free.getsockname()[1], other.getsockname()[1]
     reply = json.dumps({"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini",
                         "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello! " * 10},
                                      "finish_reason": "stop"}],
@@ -158,6 +158,8 @@ def tls(options, folder):
 events {{ worker_connections 1024; }}
 http {{ access_log off; {temporary} keepalive_requests 100000000;
   server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {certificate}; ssl_certificate_key {key};
+    default_type application/json; location / {{ return 200 '{reply}'; }} }}
+  server {{ listen 127.0.0.1:{plain};
     default_type application/json; location / {{ return 200 '{reply}'; }} }} }}
 """)
     server = subprocess.Popen(["nginx", "-c", settings, "-p", folder], stderr=subprocess.DEVNULL)
@@ -170,7 +172,10 @@ http {{ access_log off; {temporary} keepalive_requests 100000000;
                 raise SystemExit("nginx does not start")
             time.sleep(0.02)
         os.environ["SSL_CERT_FILE"] = certificate
-        compare_with_wrk("tls", options, folder, f"https://127.0.0.1:{port}/v1")
+        secret = compare_with_wrk("tls", options, folder, f"https://127.0.0.1:{port}/v1")
+        least = compare_with_wrk("the same without tls", options, folder, f"http://127.0.0.1:{plain}/v1")
+        print(f"tls adds {secret[0] - least[0]:.1f} us to a request of wrk, and {secret[1] - least[1]:.1f} us to one of "
+              "sluice (of the minima)")
     finally:
         os.environ.pop("SSL_CERT_FILE", None)
         server.terminate()
@@ -189,18 +194,30 @@ def streamed(options, folder):
             with open(os.path.join(folder, "out", "streamed.output.jsonl")) as results:
                 chunks = sum(json.loads(line)["sluice"]["usage"]["completion_tokens"]
                              for line in results)
-            minimal = minimal_cpu(options, folder, job, lines, relay.url, "--stream")
-            print(f"streamed: {cpu / chunks * 1e6:.2f} us of CPU per chunk "
-                  f"({chunks / lines:.0f} chunks per reply)"
-                  + (f"; minimal client {minimal * lines / chunks:.2f} us" if minimal else ""))
+            own = cpu / chunks * 1e6
+            text = f"streamed: {own:.2f} us of CPU per chunk ({chunks / lines:.0f} chunks per reply)"
+            for name, *flags in (("minimal client", "--stream"), ("a client that only splits lines", "--stream", "--split")):
+                least = minimal_cpu(options, folder, job, lines, relay.url, *flags)
+                if least:
+                    least *= lines / chunks
+                    text += f"; {name} {least:.2f} us, ratio {own / least:.2f}"
+            print(text)
 
 
 def threads(options, folder):
-    """One thread and two, in the same rounds. The server runs on the same machine, so the requests per second grow only
-    if the machine has cores that are free: one for each thread, and the cores that the server uses."""
+    """One thread and two, and two programs with half of the job each, in the same rounds. What two programs cost more
+    than one comes from the machine, because they share only the limit. The server runs on the same machine, so the
+    requests per second grow only if the machine has cores that are free: one for each thread, and the cores that the
+    server uses."""
     job = os.path.join(folder, "threads.jsonl")
     write_job(job, options.lines, 20)
-    cpu_ratios, speed_ratios = [], []
+    halves = [os.path.join(folder, f"half-{number}.jsonl") for number in (1, 2)]
+    with open(job) as whole:
+        lines = whole.readlines()
+    for half, part in zip(halves, (lines[::2], lines[1::2])):
+        with open(half, "w") as file:
+            file.writelines(part)
+    cpu_ratios, speed_ratios, apart_ratios = [], [], []
     with Simulator(options.binary, 20) as relay:
         for _ in range(options.rounds):
             cpu, seconds = {}, {}
@@ -210,11 +227,17 @@ def threads(options, folder):
                                 "--threads", str(count)))
             cpu_ratios.append(cpu[2] / cpu[1])
             speed_ratios.append(seconds[1] / seconds[2])
+            apart, _, _ = measured(*(run_command(options.binary, half, relay.url, f"{half}.out", "--no-stream")
+                                     for half in halves))
+            apart_ratios.append(apart / cpu[1])
             print(f"threads: {cpu[1] / options.lines * 1e6:.1f} us of CPU per request with one, "
                   f"{cpu[2] / options.lines * 1e6:.1f} us with two, ratio {cpu_ratios[-1]:.2f}; "
+                  f"two programs with half of the job each {apart / options.lines * 1e6:.1f} us, "
+                  f"ratio {apart_ratios[-1]:.2f}; "
                   f"{options.lines / seconds[1]:,.0f} and {options.lines / seconds[2]:,.0f} requests/s, "
                   f"ratio {speed_ratios[-1]:.2f}")
-    print(f"threads: median ratio of the CPU time {statistics.median(cpu_ratios):.2f}, "
+    print(f"threads: median ratio of the CPU time {statistics.median(cpu_ratios):.2f} "
+          f"(of two programs {statistics.median(apart_ratios):.2f}), "
           f"of the requests per second {statistics.median(speed_ratios):.2f}")
 
 

@@ -78,8 +78,9 @@ struct totals {
 
 class client {
  public:
-  client(const std::string& job, const std::string& out, std::uint16_t port, bool streams)
-      : job_(job), port_(port), streams_(streams) {
+  client(const std::string& job, const std::string& out, std::uint16_t port, bool streams,
+         bool only_splits)
+      : job_(job), port_(port), streams_(streams), only_splits_(only_splits) {
     constexpr int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
     if (!job_) throw std::runtime_error("cannot open " + job);
     output_ = checked(::open(out.c_str(), flags, 0644), "open");
@@ -255,6 +256,7 @@ class client {
       if (!line.starts_with(field) || line.ends_with("[DONE]")) continue;
       line.remove_prefix(field.size());
       ++sums_.chunks;
+      if (only_splits_) continue;
       // Behind the line are more bytes of the reply, or the padding of the buffer.
       const simdjson::dom::element event = reply_parser_.parse(line.data(), line.size(), false);
       for (const simdjson::dom::element choice : event["choices"].get_array()) {
@@ -306,6 +308,7 @@ class client {
   std::ifstream job_;
   const std::uint16_t port_;
   const bool streams_;
+  const bool only_splits_;
   int output_ = -1;
   int state_ = -1;
   int events_ = -1;
@@ -330,15 +333,18 @@ int main(int argc, char** argv) {
   std::uint16_t port = 0;
   std::size_t connections = 64;
   bool streams = false;
+  bool only_splits = false;
   CLI::App app("The least work that a client can do for a job: a bound for bench/end_to_end.py");
   app.add_option("job", job)->required();
   app.add_option("--port", port, "of `sluice simulate` on this machine")->required();
   app.add_option("--output", out)->required();
   app.add_option("--connections", connections);
   app.add_flag("--stream", streams, "the job asks for streams");
+  app.add_flag("--split", only_splits, "only split streams into their lines: do not parse these")
+      ->needs("--stream");
   CLI11_PARSE(app, argc, argv);
   try {
-    const totals sums = client(job, out, port, streams).run(connections);
+    const totals sums = client(job, out, port, streams, only_splits).run(connections);
     std::cout << sums.replies << " replies, " << sums.chunks << " chunks, " << sums.prompt_tokens
               << " + " << sums.completion_tokens << " tokens\n";
   } catch (const std::exception& fault) {
