@@ -340,8 +340,7 @@ int main(int argc, char** argv) {
   app.add_option("--output", out)->required();
   app.add_option("--connections", connections);
   app.add_flag("--stream", streams, "the job asks for streams");
-  app.add_flag("--split", only_splits, "only split streams into their lines: do not parse these")
-      ->needs("--stream");
+  app.add_flag("--split", only_splits, "with --stream: only split the replies into lines");
   CLI11_PARSE(app, argc, argv);
   try {
     const totals sums = client(job, out, port, streams, only_splits).run(connections);
