@@ -204,10 +204,11 @@ bool beast_client::sets(std::string_view name) const {
 
 // The head of a request, followed by `body_begin`.
 std::string beast_client::head_and(std::string_view body_begin, const outgoing& request) const {
-  constexpr std::size_t words = 224;  // estimated size of the texts below
+  constexpr std::size_t words = 256;  // estimated size of the texts below
   const bool posts = request.method == verb::post;
   std::string head;
-  head.reserve(request_prefix_.size() + fixed_headers_.size() + words + body_begin.size());
+  head.reserve(words + request_prefix_.size() + request.path.size() + fixed_headers_.size() +
+               request.idempotency_key.size() + body_begin.size());
   head.append(posts ? "POST " : "GET ")
       .append(request_prefix_)
       .append(url_.target(request.path, !posts))

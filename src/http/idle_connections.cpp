@@ -6,22 +6,23 @@
 namespace sluice {
 
 void idle_connections::put(std::unique_ptr<connection> link) {
-  drop_after_sleep();
+  const time_point now = time_.now();
+  drop_after_sleep(now);
   link->limit.lift();
   link->filled = 0;
-  const time_point now = time_.now();
   const time_point until = std::min(now + longest, link->retire_at);
   all_.push_back({std::move(link), until});
   look_at(std::min(until, now + look_interval));
 }
 
 std::unique_ptr<connection> idle_connections::take() {
-  drop_after_sleep();
+  const time_point now = time_.now();
+  drop_after_sleep(now);
   std::unique_ptr<connection> found;
   while (!found && !all_.empty()) {
     idle last = std::move(all_.back());
     all_.pop_back();
-    if (time_.now() < last.until && last.link->is_silent()) found = std::move(last.link);
+    if (now < last.until && last.link->is_silent()) found = std::move(last.link);
   }
   if (all_.empty()) look_.cancel();
   return found;
@@ -33,8 +34,8 @@ void idle_connections::clear() {
 }
 
 // The steady clock stands still while the machine sleeps.
-void idle_connections::drop_after_sleep() {
-  const auto before = std::exchange(slept_, sleep_meter_(slept_));
+void idle_connections::drop_after_sleep(time_point now) {
+  const auto before = std::exchange(slept_, sleep_meter_(slept_, now));
   if (slept_ - before > longest_sleep) all_.clear();
 }
 

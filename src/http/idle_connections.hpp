@@ -30,7 +30,8 @@ class idle_connections {
   static constexpr duration look_interval = std::chrono::seconds{10};
 
   /// As machine_slept().
-  using sleep_meter = std::function<std::chrono::nanoseconds(std::chrono::nanoseconds known)>;
+  using sleep_meter =
+      std::function<std::chrono::nanoseconds(std::chrono::nanoseconds known, time_point steady)>;
   /// Connections survive a shorter sleep.
   static constexpr duration longest_sleep = std::chrono::seconds{5};
 
@@ -53,7 +54,7 @@ class idle_connections {
     time_point until;
   };
 
-  void drop_after_sleep();
+  void drop_after_sleep(time_point now);
   void look();
   void look_at(time_point when);
 

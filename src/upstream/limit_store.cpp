@@ -471,7 +471,7 @@ void limit_store::note_busy(moment now) {
 
 limit_store::hold::hold(limit_store& store, time_point now) : store_(store) {
   // A private window uses the same time base, since it may replace a shared one.
-  if (store_.sleep_meter_) store_.slept_ = store_.sleep_meter_(store_.slept_);
+  if (store_.sleep_meter_) store_.slept_ = store_.sleep_meter_(store_.slept_, now);
   offset_ = store_.slept_;
   now_ = now.time_since_epoch() + offset_;
   held_ = store_.take_hold(now_);

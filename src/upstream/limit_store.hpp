@@ -50,7 +50,8 @@ struct host_id {
 class limit_store {
  public:
   /// As machine_slept().
-  using sleep_meter = std::function<limit_window::moment(limit_window::moment known)>;
+  using sleep_meter =
+      std::function<limit_window::moment(limit_window::moment known, time_point steady)>;
 
   /// Callbacks for things that the user should know. Each is called at most once for one cause.
   struct reports {

@@ -254,14 +254,14 @@ void relays::abort() {
 
 void relays::answered(const start_gate::permit& turn, time_point started, bool streamed) {
   auto& one = relays_[turn.lane];
-  one.health.answered(started, time_.now(), turn.held);
-  one.refusal_cap.served(turn.beside, turn.spread, time_.now());
+  const time_point now = time_.now();
+  one.health.answered(started, now, turn.held);
+  one.refusal_cap.served(turn.beside, turn.spread, now);
   follow_health(turn.lane);
   const auto& limits = one.options.relay;
   const std::size_t in_flight = gate_->in_flight(turn.lane);
-  one.latency_cap.answered(started, time_.now(),
-                           streamed ? limits.first_byte_timeout : limits.total_timeout,
-                           turn.beside + 1);
+  one.latency_cap.answered(
+      started, now, streamed ? limits.first_byte_timeout : limits.total_timeout, turn.beside + 1);
   follow_in_flight(turn.lane, in_flight, started);
 }
 
@@ -289,7 +289,7 @@ void relays::follow_rate(std::size_t relay) {
   auto& one = relays_[relay];
   const adaptive_rate& rate = one.health.rate();
   const unsigned limit = one.requests_per_minute;
-  if (!one.reported.slower && rate.settled(time_.now())) {
+  if (!one.reported.slower && rate.limits() && rate.settled(time_.now())) {
     one.reported.slower = true;
     tell(severity::warning,
          fmt::format(

@@ -129,7 +129,7 @@ TEST_F(idle_connections_test, a_connection_that_cannot_be_reused_is_not_returned
 
 TEST_F(idle_connections_test, after_the_machine_has_slept_no_connection_is_reused) {
   std::chrono::nanoseconds slept = 24h;
-  idle_connections tired(time, [&](std::chrono::nanoseconds) { return slept; });
+  idle_connections tired(time, [&](std::chrono::nanoseconds, time_point) { return slept; });
   tired.put(connected());
   slept += idle_connections::longest_sleep;
   tired.put(connected());

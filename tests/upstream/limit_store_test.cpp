@@ -507,7 +507,8 @@ TEST_F(limit_store_test, a_window_that_cannot_be_shared_reports_why_and_still_li
 TEST_F(limit_store_test, a_private_window_also_counts_the_time_asleep) {
   duration slept = 24h;
   limit_store store(dir.write("file", "") + "/limits/one", this_host, margin,
-                    {[](const std::string&) {}}, [&](limit_window::moment) { return slept; });
+                    {[](const std::string&) {}},
+                    [&](limit_window::moment, time_point) { return slept; });
   auto alone = limiter(store, 3);
   EXPECT_EQ(starts(alone, noon), 3U);
   EXPECT_LE(alone.next_start(noon), noon + window + margin + step);
@@ -521,7 +522,7 @@ TEST_F(limit_store_test, a_window_that_can_no_longer_be_shared_reports_why_and_s
   std::vector<std::string> reasons;
   limit_store store(base, this_host, margin,
                     {[&](const std::string& why) { reasons.push_back(why); }},
-                    [](limit_window::moment) { return 24h; });
+                    [](limit_window::moment, time_point) { return 24h; });
   auto left = limiter(store, 3);
   EXPECT_EQ(starts(left, noon), 3U);
   ASSERT_TRUE(reasons.empty());
