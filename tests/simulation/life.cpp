@@ -543,7 +543,12 @@ class life {
     if (!loop.stopped()) violated("nothing is left waiting", "the event loop still has work");
     results_ = std::move(sink.results);
     for (const auto& [number, at] : sink.rejected) {
-      if (!disk_.dead() || at < died_at_) rejected_.insert(number);
+      if (!disk_.dead() || at < died_at_) {
+        rejected_.insert(number);
+      } else {
+        // The rejection may be on record or not, and the key depends on it.
+        forget_keys(relay_.attempts()[number].id);
+      }
     }
     if (disk_.dead()) return;
     if (thrown) fault = thrown;

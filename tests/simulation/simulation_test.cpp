@@ -65,6 +65,8 @@ TEST_F(simulation_test, seeds_that_broke_a_rule) {
        {1795944310392850540U, 1795945113585517325U, 1796015140325001741U}) {
     EXPECT_THAT(violations(live(seed, folder.path())), IsEmpty()) << seed;
   }
+  constexpr std::uint64_t of_shapes = 1796043462584817037U;
+  EXPECT_THAT(violations(live(of_shapes, folder.path(), false, {}, theme::shapes)), IsEmpty());
 }
 
 // The nightly tests run ten thousand seeds.
