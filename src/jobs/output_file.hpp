@@ -53,7 +53,7 @@ class output_file {
   /// The beginning of the file, about 64 KiB.
   std::string begin() const;
 
-  /// Reads the file in blocks of some hundred kilobytes, or larger ones for longer lines.
+  /// Reads the file in blocks of about 64 KiB, or larger ones for longer lines.
   void for_each_block(const std::function<void(file_block block)>& take) const;
   /// Visits every line, as file_block::for_each_line() does.
   void for_each_line(
