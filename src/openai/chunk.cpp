@@ -13,6 +13,11 @@ namespace dom = simdjson::dom;
 
 namespace {
 
+// simdjson 3 looks at the byte behind the text, and compares the numbers of opening and closing
+// brackets only if it is a closing one.
+constexpr char count_brackets = '}';
+constexpr char skip_count = ' ';
+
 /// Whether the value contains any information: a non-blank string, a number other than 0, or true.
 /// Objects and arrays are searched.
 bool says_anything(dom::element value) {
@@ -40,14 +45,20 @@ bool says_anything(dom::element value) {
 }  // namespace
 
 ondemand::object chunk_reader::object(std::string_view text) {
-  load(text);
+  load(text, count_brackets);
   auto document = parser_.iterate(padded_.data(), text.size(), padded_.size());
   if (document.error() == simdjson::UTF8_ERROR) {
     const std::string repaired = valid_utf8(std::string(text));
-    load(repaired);
+    load(repaired, count_brackets);
     document = parser_.iterate(padded_.data(), repaired.size(), padded_.size());
   }
   document_ = std::move(document).value();
+  return document_.get_object();
+}
+
+ondemand::object chunk_reader::checked_object(std::string_view text) {
+  load(text, skip_count);
+  document_ = parser_.iterate(padded_.data(), text.size(), padded_.size()).value();
   return document_.get_object();
 }
 
@@ -73,7 +84,7 @@ std::size_t chunk_reader::held() const noexcept {
 
 /// Copies the text into the padded buffer. The buffer grows by doubling, since each chunk of a
 /// stream may be a little longer than the one before.
-void chunk_reader::load(std::string_view text) {
+void chunk_reader::load(std::string_view text, char behind) {
   const std::size_t needed = text.size() + simdjson::SIMDJSON_PADDING;
   if (padded_.size() < needed) {
     padded_.resize(std::bit_ceil(needed));
@@ -81,9 +92,7 @@ void chunk_reader::load(std::string_view text) {
   }
   size_ = text.size();
   text.copy(padded_.data(), text.size());  // not memcpy: the view may be empty with a null pointer
-  // simdjson 3 looks at the byte behind the text, and compares the numbers of opening and closing
-  // brackets only if it is a closing one.
-  padded_[text.size()] = '}';
+  padded_[text.size()] = behind;
 }
 
 std::string_view raw_json(ondemand::value& value) {

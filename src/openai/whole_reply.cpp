@@ -230,10 +230,10 @@ std::string fault_without_place(std::string_view fault) {
   return std::string(fault.substr(0, fault.rfind(" at byte ")));
 }
 
-/// Reads a text that is a JSON object.
-findings findings_in(std::string_view object, endpoint target) {
+/// Reads a text that is a JSON object. `checked`: json_fault() has accepted it.
+findings findings_in(std::string_view object, endpoint target, bool checked) {
   static thread_local chunk_reader reader;  // keeps its buffers for the next call
-  findings found = walk(reader.object(object), target);
+  findings found = walk(checked ? reader.checked_object(object) : reader.object(object), target);
   reader.let_go();
   return found;
 }
@@ -244,7 +244,7 @@ findings findings_in(std::string_view object, endpoint target) {
 failure background_failure(std::string_view response) {
   findings found;
   try {
-    found = findings_in(response, endpoint::responses);
+    found = findings_in(response, endpoint::responses, false);
   } catch (const simdjson::simdjson_error&) {
     // In this case it has no id.
   }
@@ -289,7 +289,7 @@ boost::system::result<reply, failure> read_whole_reply(std::string text, endpoin
   if (!whole.body.starts_with('{')) {
     return invalid_body(whole.body, {"the reply is not a JSON object", true}, now_unix);
   }
-  findings found = findings_in(whole.body, target);
+  findings found = findings_in(whole.body, target, true);
   const bool goes_on = found.status == "queued" || found.status == "in_progress";
   if (target == endpoint::responses && goes_on && !found.refused) {
     return background_failure(whole.body);
