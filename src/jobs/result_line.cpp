@@ -17,6 +17,9 @@
 namespace sluice {
 namespace {
 
+// Most texts below have the suffix sv, so that their lengths are not counted for each line.
+using namespace std::string_view_literals;
+
 constexpr std::size_t longest_shown_text = 4096;  // of an error body that is not JSON
 
 bool is_bad_line(errc code) {
@@ -45,7 +48,7 @@ constexpr std::array<std::pair<std::string_view, std::int64_t token_usage::*>, 4
 
 void append_usage(std::string& out, const std::optional<token_usage>& usage) {
   if (!usage) {
-    out += "null";
+    out += "null"sv;
     return;
   }
   append_number(out, R"({"prompt_tokens":)", usage->prompt_tokens);
@@ -75,7 +78,7 @@ void append_fixed(std::string& out, double value, int decimals) {
 
 void append_string_or_null(std::string& out, std::string_view text) {
   if (text.empty()) {
-    out += "null";
+    out += "null"sv;
   } else {
     append_json_quoted(out, text);
   }
@@ -84,14 +87,14 @@ void append_string_or_null(std::string& out, std::string_view text) {
 // The facts besides the usage and the times that a price depends on.
 void append_service(std::string& out, std::string_view tier, std::string_view speed,
                     std::string_view geo) {
-  out += ",\"service_tier\":";
+  out += ",\"service_tier\":"sv;
   append_string_or_null(out, tier);
   if (!speed.empty()) {
-    out += ",\"speed\":";
+    out += ",\"speed\":"sv;
     append_json_quoted(out, speed);
   }
   if (!geo.empty()) {
-    out += ",\"inference_geo\":";
+    out += ",\"inference_geo\":"sv;
     append_json_quoted(out, geo);
   }
 }
@@ -99,9 +102,9 @@ void append_service(std::string& out, std::string_view tier, std::string_view sp
 void append_response(std::string& out, int status, std::string_view request_id,
                      std::string_view body_json) {
   append_number(out, R"({"status_code":)", status);
-  out += ",\"request_id\":";
+  out += ",\"request_id\":"sv;
   append_json_quoted(out, request_id);
-  out += ",\"body\":";
+  out += ",\"body\":"sv;
   out += body_json;
   out += '}';
 }
@@ -126,9 +129,9 @@ void append_failure(std::string& out, const failure& why) {
     append_response(out, why.http_status, why.request_id,
                     is_json ? without_lone_surrogates(json_compact(body))
                             : json_quote(utf8_prefix(body, longest_shown_text)));
-    out += ",\"error\":null";
+    out += ",\"error\":null"sv;
   } else {
-    out += "null,";
+    out += "null,"sv;
     append_error(out, why);
   }
 }
@@ -139,41 +142,41 @@ bool uses_cache(const std::optional<token_usage>& usage) {
 }
 
 void append_rejected(std::string& out, const rejected_reply& rejected) {
-  out += R"({"reason":)";
+  out += R"({"reason":)"sv;
   append_json_quoted(out, rejected.reason);
   if (!rejected.relay.empty()) {
-    out += ",\"relay\":";
+    out += ",\"relay\":"sv;
     append_json_quoted(out, rejected.relay);
   }
-  out += ",\"usage\":";
+  out += ",\"usage\":"sv;
   append_usage(out, rejected.usage);
-  out += ",\"usage_source\":\"";
+  out += ",\"usage_source\":\""sv;
   out += to_string(!rejected.usage      ? usage_source::none
                    : rejected.estimated ? usage_source::estimated
                                         : usage_source::reported);
-  out += "\",\"cost_usd\":";
+  out += "\",\"cost_usd\":"sv;
   append_string_or_null(out, rejected.cost ? rejected.cost->to_string() : std::string());
   if (uses_cache(rejected.usage)) {
-    out += ",\"cache_saved_usd\":";
+    out += ",\"cache_saved_usd\":"sv;
     append_string_or_null(out,
                           rejected.cache_saved ? rejected.cache_saved->to_string() : std::string());
   }
   if (rejected.reported_cost) {
-    out += ",\"reported_cost_usd\":\"";
+    out += ",\"reported_cost_usd\":\""sv;
     out += rejected.reported_cost->to_string();
     out += '"';
   }
   append_service(out, rejected.service_tier.value_or(""), rejected.speed, rejected.inference_geo);
-  out += ",\"started_at\":";
+  out += ",\"started_at\":"sv;
   append_fixed(out, rejected.started_at, 3);
-  out += ",\"latency_ms\":";
+  out += ",\"latency_ms\":"sv;
   append_fixed(out, rejected.latency_ms, 1);
   out += '}';
 }
 
 void append_rejected_list(std::string& out, const std::vector<rejected_reply>& rejected) {
   if (rejected.empty()) return;
-  out += ",\"rejected\":";
+  out += ",\"rejected\":"sv;
   char before = '[';
   for (const rejected_reply& one : rejected) {
     out += before;
@@ -253,15 +256,15 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
   const bool bad = !finished.outcome && is_bad_line(finished.outcome.error().code);
   std::string out;
   out.reserve(finished.outcome ? finished.outcome->body.size() + 768 : 1024);
-  out += R"({"id":"batch_req_)";
+  out += R"({"id":"batch_req_)"sv;
   out += id_of(finished);
-  out += R"(","custom_id":)";
+  out += R"(","custom_id":)"sv;
   append_json_wtf8(out, finished.custom_id);
-  out += ",\"response\":";
+  out += ",\"response\":"sv;
   if (finished.outcome) {
     append_response(out, finished.outcome->http_status, finished.outcome->request_id,
                     finished.outcome->body);
-    out += ",\"error\":null";
+    out += ",\"error\":null"sv;
   } else {
     append_failure(out, finished.outcome.error());
   }
@@ -271,48 +274,49 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
   if (!bad) {
     const reply* whole = finished.outcome ? &*finished.outcome : nullptr;
     if (!finished.relay.empty()) {
-      out += ",\"relay\":";
+      out += ",\"relay\":"sv;
       append_json_quoted(out, finished.relay);
     }
-    out += ",\"model\":";
+    out += ",\"model\":"sv;
     append_json_quoted(out, finished.model);
     const bool streamed = whole != nullptr ? whole->streamed : finished.streamed;
-    out += streamed ? ",\"streamed\":true,\"started_at\":" : ",\"streamed\":false,\"started_at\":";
+    out +=
+        streamed ? ",\"streamed\":true,\"started_at\":"sv : ",\"streamed\":false,\"started_at\":"sv;
     append_fixed(out, finished.started_at, 3);
-    out += ",\"latency_ms\":";
+    out += ",\"latency_ms\":"sv;
     append_fixed(out, finished.latency_ms, 1);
-    out += ",\"ttft_ms\":";
+    out += ",\"ttft_ms\":"sv;
     if (finished.ttft_ms) {
       append_fixed(out, *finished.ttft_ms, 1);
     } else {
-      out += "null";
+      out += "null"sv;
     }
-    out += ",\"usage\":";
+    out += ",\"usage\":"sv;
     const std::optional<token_usage> usage = whole == nullptr ? std::nullopt
                                              : whole->usage   ? whole->usage
                                                               : whole->estimated_usage;
     append_usage(out, usage);
-    out += ",\"usage_source\":\"";
+    out += ",\"usage_source\":\""sv;
     out += to_string(whole == nullptr ? usage_source::none : source_of(*whole));
-    out += "\",\"cost_usd\":";
+    out += "\",\"cost_usd\":"sv;
     const std::optional<usd> whole_cost_of_line = whole_cost(whole != nullptr, cost, rejected);
     append_string_or_null(out, whole_cost_of_line ? whole_cost_of_line->to_string() : "");
     if (whole != nullptr && !rejected.empty()) {
-      out += ",\"reply_cost_usd\":";
+      out += ",\"reply_cost_usd\":"sv;
       append_string_or_null(out, cost ? cost->to_string() : "");
     }
     append_rejected_list(out, rejected);
     if (uses_cache(usage)) {
-      out += ",\"cache_saved_usd\":";
+      out += ",\"cache_saved_usd\":"sv;
       append_string_or_null(out, cache_saved ? cache_saved->to_string() : std::string{});
     }
     if (whole != nullptr && whole->reported_cost) {
-      out += ",\"reported_cost_usd\":\"";
+      out += ",\"reported_cost_usd\":\""sv;
       out += whole->reported_cost->to_string();
       out += '"';
     }
     if (kept != usd{}) {
-      out += ",\"kept_usd\":\"";
+      out += ",\"kept_usd\":\""sv;
       out += kept.to_string();
       out += '"';
     }
@@ -321,13 +325,14 @@ std::string result_line(const result& finished, const std::optional<usd>& cost, 
     } else {
       append_service(out, {}, {}, {});
     }
-    out += ",\"digest\":\"";
+    out += ",\"digest\":\""sv;
     out += finished.digest;
     out += '"';
   }
-  if (!finished.outcome) out += finished.retryable ? ",\"retryable\":true" : ",\"retryable\":false";
-  if (simulated) out += ",\"simulated\":true";
-  out += "}}\n";
+  if (!finished.outcome)
+    out += finished.retryable ? ",\"retryable\":true"sv : ",\"retryable\":false"sv;
+  if (simulated) out += ",\"simulated\":true"sv;
+  out += "}}\n"sv;
   return out;
 }
 
@@ -340,38 +345,38 @@ std::string copied_line(const request& equal, std::string_view text, const store
   };
   std::string out;
   out.reserve(text.size() + 256);
-  out += R"({"id":"batch_req_)";
+  out += R"({"id":"batch_req_)"sv;
   out += hex_digits(hash_of(equal.custom_id + equal.digest));
-  out += R"(","custom_id":)";
+  out += R"(","custom_id":)"sv;
   append_json_wtf8(out, equal.custom_id);
-  out += ",\"response\":";
+  out += ",\"response\":"sv;
   out += value_or_null("response");
-  out += ",\"error\":";
+  out += ",\"error\":"sv;
   out += value_or_null("error");
   append_number(out, R"(,"sluice":{"line":)", equal.line);
   append_number(out, R"(,"attempts":)", attempts);
-  out += ",\"model\":";
+  out += ",\"model\":"sv;
   append_json_quoted(out, equal.model);
-  out += ",\"copied_from\":";
+  out += ",\"copied_from\":"sv;
   append_json_wtf8(out, stored.copied_from.empty() ? stored.custom_id : stored.copied_from);
-  out += R"(,"usage":null,"usage_source":"none","cost_usd":)";
+  out += R"(,"usage":null,"usage_source":"none","cost_usd":)"sv;
   const std::optional<usd> paid = whole_cost(true, usd{}, rejected);
   append_string_or_null(out, paid ? paid->to_string() : "");
-  if (!rejected.empty()) out += R"(,"reply_cost_usd":"0")";
+  if (!rejected.empty()) out += R"(,"reply_cost_usd":"0")"sv;
   append_rejected_list(out, rejected);
   if (kept != usd{}) {
-    out += ",\"kept_usd\":\"";
+    out += ",\"kept_usd\":\""sv;
     out += kept.to_string();
     out += '"';
   }
-  out += ",\"digest\":\"";
+  out += ",\"digest\":\""sv;
   out += equal.digest;
   out += '"';
   if (!stored.facts.succeeded) {
     out += stored.facts.retryable ? ",\"retryable\":true" : ",\"retryable\":false";
   }
-  if (simulated) out += ",\"simulated\":true";
-  out += "}}\n";
+  if (simulated) out += ",\"simulated\":true"sv;
+  out += "}}\n"sv;
   return out;
 }
 
