@@ -102,6 +102,11 @@ void content_decoder::decide(std::string_view begin) {
   inner_->names_ = std::move(names_);
 }
 
+bool content_decoder::is_plain(std::string_view next) {
+  if (!decided_ && input_.empty() && next.size() >= enough) decide(next.substr(0, enough));
+  return decided_ && !undo_ && !may_have_more_;
+}
+
 void content_decoder::put(std::string_view bytes) {
   input_.erase(0, std::exchange(done_, 0));
   input_ += bytes;

@@ -32,8 +32,8 @@ class content_decoder {
   /// Returns whether read() may return another piece.
   bool may_have_more() const noexcept { return may_have_more_; }
   /// Returns whether the body is plain and nothing is left to read, so that the caller can bypass
-  /// the decoder.
-  bool is_plain() const noexcept { return decided_ && !undo_ && !may_have_more_; }
+  /// the decoder with these bytes, which come next. Throws bad_compression.
+  bool is_plain(std::string_view next);
   /// Bytes of memory in use, mostly for compression windows.
   std::size_t memory() const noexcept;
 

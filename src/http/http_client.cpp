@@ -322,11 +322,14 @@ asio::awaitable<exchange_end> beast_client::talk(Stream& stream, connection_ptr&
     }
     link->filled += n;
     if (link->stream.stamps()) handler.on_arrival(link->stream.arrived());
-    for (bool moves = true; moves && link->filled > 0 && !parser->finished() && !parse_error;) {
-      const std::size_t consumed = put(parser, link->bytes(), handler, parse_error);
-      link->drop(consumed);
+    std::size_t parsed = 0;
+    for (bool moves = true;
+         moves && parsed < link->filled && !parser->finished() && !parse_error;) {
+      const std::size_t consumed = put(parser, link->bytes() + parsed, handler, parse_error);
+      parsed += consumed;
       moves = consumed > 0;
     }
+    if (parsed > 0) link->drop(parsed);
     if (!parse_error && (parser->paused() || !handler.has_room())) {
       co_await make_room(*link, *parser, handler);
     }

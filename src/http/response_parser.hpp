@@ -75,7 +75,9 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
     return content_.may_have_more() && bad_encoding_.empty() && need_ != body_need::nothing;
   }
   /// Decompresses more input, as far as the handler has room.
-  void go_on() { unpack(); }
+  void go_on() {
+    decode([this] { unpack(); });
+  }
   /// Bytes of memory in use.
   std::size_t memory() const noexcept { return content_.memory(); }
   /// The connection may serve another request.
@@ -139,21 +141,25 @@ class response_parser final : public boost::beast::http::basic_parser<false> {
 
   std::size_t take(view body) {
     const std::string_view bytes{body.data(), body.size()};
-    if (content_.is_plain()) {
-      hand_on(bytes);
-    } else if (bad_encoding_.empty() && need_ != body_need::nothing) {
+    if (!bad_encoding_.empty() || need_ == body_need::nothing) return body.size();
+    decode([&] {
+      if (content_.is_plain(bytes)) return hand_on(bytes);
       content_.put(bytes);
       unpack();
-    }
+    });
     return body.size();
   }
   void end_body() {
     content_.finish();
-    unpack();
+    go_on();
   }
   void unpack() {
+    while (paused() && handler_.has_room()) hand_on(content_.read());
+  }
+  template <typename Step>
+  void decode(Step step) {
     try {
-      while (paused() && handler_.has_room()) hand_on(content_.read());
+      step();
     } catch (const bad_compression& fault) {
       bad_encoding_ = std::string("the compressed reply ") + fault.what();
     }

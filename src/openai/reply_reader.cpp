@@ -265,6 +265,11 @@ reply_reader::need reply_reader::state::take_error(std::string_view bytes) {
 
 /// Adds bytes while the format of the body is undecided, or is plain text.
 reply_reader::need reply_reader::state::take_text(std::string_view bytes) {
+  const bool begins = written_as == form::undecided && body.empty();
+  if (begins && sniff(bytes.substr(skip_blanks(bytes, 0))) == form::events) {
+    written_as = form::events;
+    return take_events(bytes);  // without a copy
+  }
   body += bytes;
   if (written_as == form::undecided) {
     // `blanks` is remembered, so that each blank is read only once.
