@@ -216,7 +216,7 @@ void relays::set_limits(const live_limits& fresh) {
   gate_->set_concurrency(most_in_flight(pace_));
   for (std::size_t i = 0; i < relays_.size(); ++i) {
     follow_health(i);
-    apply_caps(i);
+    apply_caps(i, time_.now());
   }
 }
 
@@ -262,7 +262,7 @@ void relays::answered(const start_gate::permit& turn, time_point started, bool s
   const std::size_t in_flight = gate_->in_flight(turn.lane);
   one.latency_cap.answered(
       started, now, streamed ? limits.first_byte_timeout : limits.total_timeout, turn.beside + 1);
-  follow_in_flight(turn.lane, in_flight, started);
+  follow_in_flight(turn.lane, in_flight, started, now);
 }
 
 void relays::succeeded(std::size_t relay, time_point started) {
@@ -303,17 +303,18 @@ void relays::follow_rate(std::size_t relay) {
   }
 }
 
-relays::in_flight_caps relays::apply_caps(std::size_t relay) {
+relays::in_flight_caps relays::apply_caps(std::size_t relay, time_point now) {
   auto& one = relays_[relay];
-  const in_flight_caps caps{one.refusal_cap.most(time_.now()), one.latency_cap.now()};
+  const in_flight_caps caps{one.refusal_cap.most(now), one.latency_cap.now()};
   gate_->limit_in_flight(
       caps.by_refusals == 0 ? caps.by_latency : std::min(caps.by_refusals, caps.by_latency), relay);
   return caps;
 }
 
-void relays::follow_in_flight(std::size_t relay, std::size_t in_flight, time_point started) {
+void relays::follow_in_flight(std::size_t relay, std::size_t in_flight, time_point started,
+                              time_point now) {
   auto& one = relays_[relay];
-  const auto [by_refusals, by_latency] = apply_caps(relay);
+  const auto [by_refusals, by_latency] = apply_caps(relay, now);
   if (by_refusals != 0 && !std::exchange(one.reported.full, true)) {
     tell(severity::warning, fmt::format("{} accepts about {} requests at once and refuses more; "
                                         "at most that number is now in flight",
@@ -325,7 +326,7 @@ void relays::follow_in_flight(std::size_t relay, std::size_t in_flight, time_poi
     tell(severity::warning,
          fmt::format(
              "{}answers take {:.0f} s with {} requests in flight; at most {} are now in flight",
-             prefix(relay), seconds(time_.now() - started), in_flight, by_latency));
+             prefix(relay), seconds(now - started), in_flight, by_latency));
   } else {
     tell(severity::info, fmt::format("{} answers fast enough again", title(relay)));
   }
@@ -367,7 +368,7 @@ relay_health::verdict relays::failed(const start_gate::permit& turn, std::string
   if (why.code == errc::request_timeout) {
     one.latency_cap.timed_out(started, time_.now(), turn.beside + 1);
   }
-  follow_in_flight(relay, in_flight, started);
+  follow_in_flight(relay, in_flight, started, time_.now());
   if (one.health.address_confirmed()) {
     for (user* each : users_) each->on_address_settled();
   }

@@ -186,8 +186,9 @@ class relays {
     std::size_t by_refusals = 0;  // 0: none
     std::size_t by_latency = 0;
   };
-  in_flight_caps apply_caps(std::size_t relay);
-  void follow_in_flight(std::size_t relay, std::size_t in_flight, time_point started);
+  in_flight_caps apply_caps(std::size_t relay, time_point now);
+  void follow_in_flight(std::size_t relay, std::size_t in_flight, time_point started,
+                        time_point now);
   void paused_by_others(std::size_t relay, time_point until);
   void end_all(std::size_t last, const relay_health::verdict& verdict);
   void bring_back(std::size_t relay);

@@ -286,6 +286,7 @@ void start_gate::answered(permit turn) {
 }
 
 void start_gate::used(permit turn, std::uint64_t tokens) {
+  if (!window_of(turn.lane).counts_tokens()) return;
   window_of(turn.lane).correct(turn.slot, tokens, clock_.now());
   if (window_of(turn.lane).is_behind()) catch_up_later();
 }
@@ -300,7 +301,7 @@ void start_gate::leave(permit turn, bool sent_nothing) {
   rate_limiter& window = window_of(turn.lane);
   if (sent_nothing) {
     window.cancel(turn.slot, clock_.now());
-  } else {
+  } else if (!window.was_sent(turn.slot)) {
     // the attempt may have ended before its last byte was sent
     window.sent(turn.slot, clock_.now());
   }
