@@ -1,5 +1,6 @@
 #include "base/hash.hpp"
 
+#include <fmt/format.h>
 #include <xxhash.h>
 
 namespace sluice {
@@ -18,10 +19,11 @@ hex_digits::hex_digits(const hash128& hash) noexcept {
 
 std::string digest_of(std::string_view endpoint, std::string_view body) {
   const hex_digits body_hash(hash_of(body));
-  std::string text;
-  text.reserve(endpoint.size() + 1 + std::string_view(body_hash).size());
-  text.append(endpoint).append(1, '\n').append(body_hash);
-  return std::string(hex_digits(hash_of(text)));
+  fmt::basic_memory_buffer<char, 128> text;  // on the stack, since endpoints have short names
+  text.append(endpoint);
+  text.push_back('\n');
+  text.append(std::string_view(body_hash));
+  return std::string(hex_digits(hash_of({text.data(), text.size()})));
 }
 
 }  // namespace sluice

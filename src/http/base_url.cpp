@@ -176,8 +176,10 @@ std::string base_url::target(std::string_view path, bool asks) const {
   if (!asks && !exact.empty()) return exact;
   const bool is_endpoint =
       path.starts_with(first_version) && path.substr(first_version.size()).starts_with('/');
-  std::string target = is_endpoint ? endpoints : prefix;
-  return target.append(is_endpoint ? path.substr(first_version.size()) : path);
+  const std::string& begin = is_endpoint ? endpoints : prefix;
+  std::string target;
+  target.reserve(begin.size() + path.size());
+  return target.append(begin).append(is_endpoint ? path.substr(first_version.size()) : path);
 }
 
 std::string base_url::shown(std::string_view path, bool asks) const {

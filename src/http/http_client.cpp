@@ -204,15 +204,16 @@ bool beast_client::sets(std::string_view name) const {
 
 // The head of a request, followed by `body_begin`.
 std::string beast_client::head_and(std::string_view body_begin, const outgoing& request) const {
+  using namespace std::string_view_literals;
   constexpr std::size_t words = 256;  // estimated size of the texts below
   const bool posts = request.method == verb::post;
   std::string head;
   head.reserve(words + request_prefix_.size() + request.path.size() + fixed_headers_.size() +
                request.idempotency_key.size() + body_begin.size());
-  head.append(posts ? "POST " : "GET ")
+  head.append(posts ? "POST "sv : "GET "sv)
       .append(request_prefix_)
       .append(url_.target(request.path, !posts))
-      .append(" HTTP/1.1\r\n");
+      .append(" HTTP/1.1\r\n"sv);
   head.append(fixed_headers_);
   bool agent = names_agent_;
   bool accepts = false;
@@ -223,24 +224,24 @@ std::string beast_client::head_and(std::string_view body_begin, const outgoing& 
       agent = agent || same_name(name, "User-Agent");
       accepts = accepts || same_name(name, "Accept");
       type = type || same_name(name, "Content-Type");
-      head.append(name).append(": ").append(value).append("\r\n");
+      head.append(name).append(": "sv).append(value).append("\r\n"sv);
     }
   }
-  if (!agent) head.append("User-Agent: sluice/" SLUICE_VERSION "\r\n");
+  if (!agent) head.append("User-Agent: sluice/" SLUICE_VERSION "\r\n"sv);
   if (!accepts) {
-    head.append(request.streamed ? "Accept: text/event-stream, application/json\r\n"
-                                 : "Accept: application/json\r\n");
+    head.append(request.streamed ? "Accept: text/event-stream, application/json\r\n"sv
+                                 : "Accept: application/json\r\n"sv);
   }
   // A compressed stream would arrive in large blocks, and some gateways compress by default.
-  head.append(request.streamed ? "Accept-Encoding: identity\r\n"
-                               : "Accept-Encoding: gzip, zstd\r\n");
+  head.append(request.streamed ? "Accept-Encoding: identity\r\n"sv
+                               : "Accept-Encoding: gzip, zstd\r\n"sv);
   if (posts) {
     const fmt::format_int length(request.body.size());
-    if (!type) head.append("Content-Type: application/json\r\n");
-    head.append("Idempotency-Key: ").append(request.idempotency_key);
-    head.append("\r\nContent-Length: ").append(length.data(), length.size()).append("\r\n");
+    if (!type) head.append("Content-Type: application/json\r\n"sv);
+    head.append("Idempotency-Key: "sv).append(request.idempotency_key);
+    head.append("\r\nContent-Length: "sv).append(length.data(), length.size()).append("\r\n"sv);
   }
-  return head.append("\r\n").append(body_begin);
+  return head.append("\r\n"sv).append(body_begin);
 }
 
 exchange_end beast_client::failed(exchange_end so_far, exchange_end::how how,

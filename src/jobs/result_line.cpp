@@ -27,10 +27,11 @@ bool is_bad_line(errc code) {
          code == errc::duplicate_custom_id;
 }
 
-template <typename Number>
-void append_number(std::string& out, std::string_view before, Number number) {
+template <typename Text, typename Number>
+void append_number(Text& out, std::string_view before, Number number) {
   const fmt::format_int digits(number);
-  out.append(before).append(digits.data(), digits.size());
+  out.append(before);
+  out.append(std::string_view(digits.data(), digits.size()));
 }
 
 usage_source source_of(const reply& whole) {
@@ -65,15 +66,16 @@ void append_usage(std::string& out, const std::optional<token_usage>& usage) {
 
 // Writes a value that is not negative with a fixed number of decimals. It uses integers, because
 // printing a double, or using a width that is known only at run time, takes several times as long.
-void append_fixed(std::string& out, double value, int decimals) {
+template <typename Text>
+void append_fixed(Text& out, double value, int decimals) {
   std::int64_t scale = 1;
   for (int i = 0; i < decimals; ++i) scale *= 10;
   const std::int64_t scaled = std::llround(std::max(value, 0.0) * static_cast<double>(scale));
   append_number(out, "", scaled / scale);
-  out += '.';
+  out.push_back('.');
   // The leading one keeps the zeros; it is skipped below.
   const fmt::format_int fraction(scaled % scale + scale);
-  out.append(fraction.data() + 1, fraction.size() - 1);
+  out.append(std::string_view(fraction.data(), fraction.size()).substr(1));
 }
 
 void append_string_or_null(std::string& out, std::string_view text) {
@@ -197,11 +199,11 @@ std::optional<usd> whole_cost(bool has_reply, const std::optional<usd>& own,
 }
 
 hex_digits id_of(const result& finished) {
-  std::string identity;
-  identity.reserve(finished.custom_id.size() + 64);
-  identity.append(finished.custom_id).append(finished.digest);
+  fmt::basic_memory_buffer<char, 256> identity;  // nearly always on the stack
+  identity.append(std::string_view(finished.custom_id));
+  identity.append(std::string_view(finished.digest));
   append_fixed(identity, finished.started_at, 3);
-  return hex_digits(hash_of(identity));
+  return hex_digits(hash_of({identity.data(), identity.size()}));
 }
 
 double rounded(double value, double steps) {
