@@ -23,10 +23,10 @@ import test_serve
 from support import Case, Simulator, batch, chat, program
 
 TEXT = "say hello to everybody in a sentence of some length, please. " * 5
-INSTRUCTIONS_PER_REQUEST = 86_700 * 1.15
-INSTRUCTIONS_PER_CHUNK = 3_200 * 1.15
+INSTRUCTIONS_PER_REQUEST = 82_400 * 1.15
+INSTRUCTIONS_PER_CHUNK = 2_420 * 1.15
 SYSTEM_CALLS_PER_REQUEST = 6.1 * 1.3
-INSTRUCTIONS_PER_CALL = 77_800 * 1.15
+INSTRUCTIONS_PER_CALL = 77_100 * 1.15
 # The system calls of one call that do not depend on its duration: 4 receives (one from each side, one that checks
 # whether the relay has closed the connection, and one before the reply has arrived), 2 sends, and the watch of the
 # client's connection. One more system call fails the test.
