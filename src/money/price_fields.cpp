@@ -4,12 +4,16 @@
 
 namespace sluice {
 
-std::optional<std::string> number_text(const json_object& object, std::string_view name) {
+std::string number_text(std::string_view value) {
   constexpr std::size_t enough = 80;  // bytes; every real number is shorter
-  if (!object.has_value(name)) return std::nullopt;
-  auto text = object.text(name).value_or(std::string(object.value(name)));
+  auto text = json_string(value).value_or(std::string(value));
   if (text.size() > enough) text = std::string(utf8_prefix(text, enough)) + "…";
   return text;
+}
+
+std::optional<std::string> number_text(const json_object& object, std::string_view name) {
+  if (!object.has_value(name)) return std::nullopt;
+  return number_text(object.value(name));
 }
 
 std::optional<decimal> number_field(const json_object& object, std::string_view name) {

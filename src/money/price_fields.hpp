@@ -14,8 +14,10 @@ namespace sluice {
 
 /// Fields of the documents that contain prices. Their numbers are read as text. Pure.
 
-/// The text of a number, with or without quotes; nothing if the field is missing or null. If the
-/// field is something else, the beginning of its JSON.
+/// The text of a number, which may have quotes in the JSON. If the value is something else, the
+/// beginning of its JSON.
+std::string number_text(std::string_view value);
+/// The same for a field; nothing if it is missing or null.
 std::optional<std::string> number_text(const json_object& object, std::string_view name);
 
 /// The number itself; nothing if the field is missing, null or not a number.

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "json/same_key.hpp"
 #include "money/decimal.hpp"
 #include "money/price_fields.hpp"
 #include "sluice/error.hpp"
@@ -33,11 +34,29 @@ std::optional<int> number_at(std::string_view text, std::size_t at, std::size_t 
   return error == std::errc{} && stop == end && value >= 0 ? std::optional(value) : std::nullopt;
 }
 
+// The name of a member. `plain` keeps it if its key has escapes.
+std::string_view name_in(const json_member& member, std::string& plain) {
+  if (!member.escaped) return member.key;
+  plain = member_name(member);
+  return plain;
+}
+
 std::optional<token_kind> kind_of(std::string_view name) {
+  static const auto names = [] {
+    std::array<std::string_view, token_kinds> all;
+    for (std::size_t i = 0; i < token_kinds; ++i) all[i] = to_string(static_cast<token_kind>(i));
+    return all;
+  }();
   for (std::size_t i = 0; i < token_kinds; ++i) {
-    if (to_string(static_cast<token_kind>(i)) == name) return static_cast<token_kind>(i);
+    if (same_key(names[i], name)) return static_cast<token_kind>(i);
   }
   return std::nullopt;
+}
+
+template <typename Names>
+bool is_one_of(const Names& names, std::string_view name) {
+  return std::any_of(names.begin(), names.end(),
+                     [&](std::string_view one) { return same_key(one, name); });
 }
 
 // Reads one model's entry.
@@ -48,9 +67,9 @@ class entry_reader {
   model_prices read(const json_object& entry) const {
     model_prices prices;
     for (const json_member& member : entry) {
-      const std::string name = member_name(member);
-      if (!kind_of(name) &&
-          std::find(other_fields.begin(), other_fields.end(), name) == other_fields.end()) {
+      std::string plain;
+      const std::string_view name = name_in(member, plain);
+      if (!kind_of(name) && !is_one_of(other_fields, name)) {
         fail(name, "is not a field that this program knows");
       }
     }
@@ -83,16 +102,16 @@ class entry_reader {
                       fmt::format("{}: \"{}\" of {} {}", origin_, field, model_, what));
   }
 
-  usd rate_of(const json_object& rates, std::string_view name) const {
+  usd rate_of(std::string_view name, std::string_view value) const {
     constexpr usd::units million = 1'000'000;
-    const auto text = rates.text(name);
+    const auto text = json_string(value);
     auto price = text ? usd::parse(*text) : std::nullopt;
     if (price && price->count() % million != 0) price.reset();
     if (price) price = sane_price(usd::from_units(price->count() / million));
     if (!price) {
-      fail(name, fmt::format("is {}, which is no price in USD per million tokens; write it like "
-                             "\"2.50\"",
-                             number_text(rates, name).value_or("null")));
+      fail(name,
+           fmt::format("is {}, which is no price in USD per million tokens; write it like \"2.50\"",
+                       number_text(value)));
     }
     return *price;
   }
@@ -102,10 +121,11 @@ class entry_reader {
                        std::initializer_list<std::string_view> others) const {
     token_rates rates;
     for (const json_member& member : object) {
-      const std::string name = member_name(member);
+      std::string plain;
+      const std::string_view name = name_in(member, plain);
       if (const auto kind = kind_of(name)) {
-        rates[*kind] = rate_of(object, name);
-      } else if (std::find(others.begin(), others.end(), name) == others.end()) {
+        rates[*kind] = rate_of(name, member.value);
+      } else if (!is_one_of(others, name)) {
         fail(name, "is not a rate that this program knows");
       }
     }
@@ -114,9 +134,10 @@ class entry_reader {
 
   rate_card card_of(const json_object& object) const {
     rate_card card;
-    for (std::size_t i = 0; i < token_kinds; ++i) {
-      const auto kind = static_cast<token_kind>(i);
-      if (object.has(to_string(kind))) card.base[kind] = rate_of(object, to_string(kind));
+    for (const json_member& member : object) {
+      std::string plain;
+      const std::string_view name = name_in(member, plain);
+      if (const auto kind = kind_of(name)) card.base[*kind] = rate_of(name, member.value);
     }
     for (const std::string_view element : object.list("above")) {
       const json_object step(element);
