@@ -104,12 +104,12 @@ class rate_limiter {
   /// Starts of other and earlier processes that still count for the limit.
   std::uint64_t starts_of_others(time_point now);
 
-  /// Whether sent() was reported for the slot, and has reached the store.
+  /// Whether the store knows that the request was sent, so that another sent() changes nothing.
   bool was_sent(slot handle) noexcept {
     const place* one = find(handle);
     return one != nullptr && one->start.step != limit_window::slot::unsent;
   }
-  /// Whether correct() changes anything: tokens are limited.
+  /// Whether correct() may change anything; false: tokens are not limited.
   bool counts_tokens() const noexcept { return caps_.tokens != 0 || options_.shared != nullptr; }
   /// Whether another process has the lock of the store.
   bool is_held_up() const noexcept { return store_.held_up_until().has_value(); }
