@@ -8,7 +8,7 @@ times differ between machines.
 
     bench/end_to_end.py [--binary build/release/sluice] [--lines 100000] [--large 1000000] [--rounds 3]
                         [--only unstreamed|tls|streamed|threads|memory]
-                        [--minimal build/test/bench/minimal_client]
+                        [--minimal build/release/bench/minimal_client]
 """
 import argparse
 import json
@@ -103,8 +103,8 @@ def minimal_cpu(options, folder, job, lines, url, *flags):
 
 
 def compare_with_wrk(name, options, folder, url):
-    """Alternates wrk and sluice on the same server, and prints the CPU time of both per request. Returns the smallest of
-    each, in µs."""
+    """Alternates wrk, sluice and the minimal client on the same server, and prints the CPU time of each per request.
+    Returns the times of each, in µs."""
     job = os.path.join(folder, f"{name.replace(' ', '-')}.jsonl")
     write_job(job, options.lines, 20)
     script = os.path.join(folder, "post.lua")
@@ -129,18 +129,19 @@ def compare_with_wrk(name, options, folder, url):
     print(f"{name}: median ratio {statistics.median(map(operator.truediv, own, theirs)):.2f}, "
           f"ratio of the minima {min(own) / min(theirs):.2f}"
           + (f"; sluice to the minimal client {min(own) / min(least):.2f}" if least else ""))
-    return min(theirs), min(own)
+    return {"wrk": theirs, "sluice": own, "minimal": least}
 
 
 def unstreamed(options, folder):
     with Simulator(options.binary, 20) as relay:
-        compare_with_wrk("unstreamed", options, folder, relay.url)
+        return compare_with_wrk("unstreamed", options, folder, relay.url)
 
 
 def tls(options, folder):
     """Like unstreamed(), over TLS and without it: an nginx with a certificate of its own answers every call at once."""
     if not shutil.which("nginx"):
-        return print("tls: skipped, because nginx is not installed")
+        print("tls: skipped, because nginx is not installed")
+        return None
     certificate, key = os.path.join(folder, "relay.pem"), os.path.join(folder, "relay.key")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                     "-days", "1", "-subj", "/CN=relay", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key,
@@ -174,8 +175,10 @@ http {{ access_log off; {temporary} keepalive_requests 100000000;
         os.environ["SSL_CERT_FILE"] = certificate
         secret = compare_with_wrk("tls", options, folder, f"https://127.0.0.1:{port}/v1")
         least = compare_with_wrk("the same without tls", options, folder, f"http://127.0.0.1:{plain}/v1")
-        print(f"tls adds {secret[0] - least[0]:.1f} us to a request of wrk, and {secret[1] - least[1]:.1f} us to one of "
-              "sluice (of the minima)")
+        added = {name: min(secret[name]) - min(least[name]) for name in ("wrk", "sluice")}
+        print(f"tls adds {added['wrk']:.1f} us to a request of wrk, and {added['sluice']:.1f} us to one of sluice (of the "
+              "minima)")
+        return secret
     finally:
         os.environ.pop("SSL_CERT_FILE", None)
         server.terminate()
@@ -186,6 +189,7 @@ def streamed(options, folder):
     job = os.path.join(folder, "streamed.jsonl")
     lines = max(options.lines // 20, 100)
     write_job(job, lines, 100, streams=True)
+    times = {"sluice": [], "minimal client": [], "a client that only splits lines": []}
     with Simulator(options.binary, 100) as relay:
         for _ in range(options.rounds):
             cpu, _, _ = measured(run_command(options.binary, job, relay.url,
@@ -195,13 +199,16 @@ def streamed(options, folder):
                 chunks = sum(json.loads(line)["sluice"]["usage"]["completion_tokens"]
                              for line in results)
             own = cpu / chunks * 1e6
+            times["sluice"].append(own)
             text = f"streamed: {own:.2f} us of CPU per chunk ({chunks / lines:.0f} chunks per reply)"
             for name, *flags in (("minimal client", "--stream"), ("a client that only splits lines", "--stream", "--split")):
                 least = minimal_cpu(options, folder, job, lines, relay.url, *flags)
                 if least:
                     least *= lines / chunks
+                    times[name].append(least)
                     text += f"; {name} {least:.2f} us, ratio {own / least:.2f}"
             print(text)
+    return times
 
 
 def threads(options, folder):
@@ -239,6 +246,7 @@ def threads(options, folder):
     print(f"threads: median ratio of the CPU time {statistics.median(cpu_ratios):.2f} "
           f"(of two programs {statistics.median(apart_ratios):.2f}), "
           f"of the requests per second {statistics.median(speed_ratios):.2f}")
+    return {"cpu": cpu_ratios, "speed": speed_ratios, "two programs": apart_ratios}
 
 
 def memory(options, folder):
@@ -252,12 +260,13 @@ def memory(options, folder):
             print(f"memory: {lines:,} lines, 64 in flight: at most {sizes[lines]:.1f} MB resident")
     per_line = (sizes[options.large] - sizes[10_000]) * 1024 * 1024 / (options.large - 10_000)
     print(f"memory: {per_line:.1f} bytes for each additional line")
+    return sizes[options.large]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--binary", default="build/release/sluice")
-    parser.add_argument("--minimal", default="build/test/bench/minimal_client")
+    parser.add_argument("--minimal", default="build/release/bench/minimal_client")
     parser.add_argument("--lines", type=int, default=100_000)
     parser.add_argument("--large", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)

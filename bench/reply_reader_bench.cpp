@@ -48,11 +48,11 @@ void streamed_reply(benchmark::State& state) {
 
 BENCHMARK(streamed_reply)->ArgName("chunks_per_read")->Arg(1)->Arg(10)->Arg(100);
 
-/// The same reply without a stream: 4 kB.
+/// A reply without a stream.
 void whole_reply(benchmark::State& state) {
   const std::string body =
       R"({"id":"chatcmpl-123","object":"chat.completion","created":1700000000,"model":"gpt-4o","choices":[{"index":0,"message":{"role":"assistant","content":")" +
-      std::string(4000, 'x') +
+      std::string(static_cast<std::size_t>(state.range(0)), 'x') +
       R"(","refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":200,"completion_tokens":800,"total_tokens":1000}})";
   for (auto _ : state) {
     reply_reader reader({});
@@ -67,6 +67,6 @@ void whole_reply(benchmark::State& state) {
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(body.size()));
 }
 
-BENCHMARK(whole_reply);
+BENCHMARK(whole_reply)->ArgName("content_bytes")->Arg(100)->Arg(4000);
 
 }  // namespace

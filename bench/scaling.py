@@ -77,13 +77,15 @@ class Bench:
         """All streams are open at the same time, because the relay waits before it sends the first token."""
         sizes = [int(size) for size in self.options.streams.split(",")]
         print("| streams in flight | peak memory | KB per stream |\n|---|---|---|")
-        least = None
+        least, found = None, {}
         with Relay(self.binary, "--ttft", "8s", "--tokens", "20") as url:
             for size in sizes:
                 _, _, mb = self.run(self.job(size), url, "--concurrency", size)
                 least = least or (size, mb)
                 slope = (mb - least[1]) * 1024 / (size - least[0]) if size > least[0] else None
+                found[size] = mb, slope
                 print(f"| {size:,} | {mb:.1f} MB | {f'{slope:.1f}' if slope else ''} |", flush=True)
+        return found
 
     def lines(self):
         few, many = self.options.lines // 10, self.options.lines
@@ -120,9 +122,11 @@ class Bench:
                 found[lines] = cpu, wall, mb, size
         cpu, wall, mb, size = (found[many][i] - found[few][i] for i in range(4))
         more = many - few
-        print(f"resume over a finished job: {cpu / more * 1e6:.1f} µs of CPU and {mb * (1 << 20) / more:.0f} bytes "
+        memory = mb * (1 << 20) / more
+        print(f"resume over a finished job: {cpu / more * 1e6:.1f} µs of CPU and {memory:.0f} bytes "
               f"per line; {size / wall / 1e6:.0f} MB of job and output per second, "
               f"{size / cpu / 1e6:.0f} MB per second of CPU")
+        return size / wall / 1e6, memory
 
     def start(self):
         with Relay(self.binary, "--ttft", "0", "--tokens", "5") as url:
@@ -132,6 +136,7 @@ class Bench:
         first = sorted(self.first_request() for _ in range(15))
         print(f"from the start of the program to its first request: {first[0] * 1000:.1f} ms "
               f"(median {first[7] * 1000:.1f} ms)")
+        return [seconds * 1000 for seconds in first]
 
     def first_request(self):
         """Seconds from the start of the program until a relay reads the first byte of a request."""
@@ -159,9 +164,10 @@ class Bench:
             for _ in range(5):
                 for how, rounds in found.items():
                     rounds.append(self.run(self.job(lines), url, "--no-stream", "--durability", how))
+        speeds = {how: [lines / one[1] for one in rounds] for how, rounds in found.items()}
         for how, rounds in found.items():
-            print(f"| {how} | {sorted(r[0] for r in rounds)[2] / lines * 1e6:.1f} µs | "
-                  f"{lines / sorted(r[1] for r in rounds)[2]:,.0f} |")
+            print(f"| {how} | {sorted(r[0] for r in rounds)[2] / lines * 1e6:.1f} µs | {sorted(speeds[how])[2]:,.0f} |")
+        return speeds
 
 
 def main():

@@ -172,27 +172,12 @@ def measure(name, client, job, start_cost, options):
     return max(cpu - start_cost, 0) / good * 1e6, good / wall
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--binary", default=str(ROOT / "build/release/sluice"))
-    parser.add_argument("--requests", type=int, default=20_000)
-    parser.add_argument("--slow-requests", type=int, default=2_000, help="for clients that need more than 100 us")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=3, help="that wrk runs")
-    parser.add_argument("--in-flight", type=int, default=64)
-    parser.add_argument("--tokens", type=int, default=0, help="of each reply; 0: 20, or 100 with --streamed")
-    parser.add_argument("--streamed", action="store_true")
-    parser.add_argument("--only", default="")
-    parser.add_argument("--markdown", action="store_true", help="prints the table for the README")
-    parser.add_argument("--no-install", action="store_true")
-    options = parser.parse_args()
-    options.tokens = options.tokens or (100 if options.streamed else 20)
-    if not options.no_install:
-        install()
+def compare(options):
+    """Runs the clients in turn. Returns for each client the CPU time per request in µs, and the requests per second, of
+    each round."""
     chosen = {name: client for name, client in clients(options).items()
               if not (options.streamed and name in WHOLE_ONLY)
               and (not options.only or name in options.only.split(",") or name == "sluice")}
-    load = os.getloadavg()[0]
     costs, rates = ({name: [] for name in chosen} for _ in range(2))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -215,11 +200,39 @@ def main():
         finally:
             server.terminate()
             server.wait()
+    return costs, rates
+
+
+def arguments(words=None):
+    """The options; of the program itself without `words`."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--binary", default=str(ROOT / "build/release/sluice"))
+    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--slow-requests", type=int, default=2_000, help="for clients that need more than 100 us")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=3, help="that wrk runs")
+    parser.add_argument("--in-flight", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=0, help="of each reply; 0: 20, or 100 with --streamed")
+    parser.add_argument("--streamed", action="store_true")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--markdown", action="store_true", help="prints the table for the README")
+    parser.add_argument("--no-install", action="store_true")
+    options = parser.parse_args(words)
+    options.tokens = options.tokens or (100 if options.streamed else 20)
+    return options
+
+
+def main():
+    options = arguments()
+    if not options.no_install:
+        install()
+    load = os.getloadavg()[0]
+    costs, rates = compare(options)
     print(f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, load before {load:.1f}; "
           f"{options.rounds} rounds, {options.in_flight} in flight, replies of {options.tokens} tokens"
           f"{', streamed' if options.streamed else ''}\n")
     rows = [("client", "CPU time per request", "ratio to sluice", "lowest to highest", "requests/s")]
-    for name in chosen:
+    for name in costs:
         ratios = [theirs / own for theirs, own in zip(costs[name], costs["sluice"])]
         rows.append((name, f"{statistics.median(costs[name]):,.1f} µs", f"{statistics.median(ratios):.2f}",
                      f"{min(ratios):.2f} to {max(ratios):.2f}", f"{statistics.median(rates[name]):,.0f}"))

@@ -167,24 +167,28 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ttft", type=float, default=0.1, help="seconds until the first piece")
     parser.add_argument("--itl", type=float, default=0.01, help="seconds between two pieces")
-    parser.add_argument("--pieces", type=int, default=30)
+    parser.add_argument("--pieces", type=int, default=30, help="of each reply; at least 2")
     parser.add_argument("--only", default="guidellm,aiperf", help="tools to compare with")
     parser.add_argument("--no-install", action="store_true")
     options = parser.parse_args()
+    if options.pieces < 2:
+        raise SystemExit("--pieces must be at least 2, because the time between pieces is measured")
     names = ["sluice", *options.only.split(",")]
     if not options.no_install:
         install(names[1:])
     print(f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; "
           f"median of {options.rounds} rounds of {options.requests} requests; first piece after {options.ttft} s, "
-          f"{options.pieces} pieces, {options.itl} s apart\n")
+          f"{options.pieces} pieces, {options.itl} s apart; each figure of a tool, and its ratio to that of the relay\n")
     rows = ["requests/s", "first piece p50", "latency p50", "between tokens", "tokens/s"]
     print("| in flight | tool | " + " | ".join(rows) + " | CPU time per request |\n|" + "---|" * (len(rows) + 3))
     with tempfile.TemporaryDirectory() as folder:
-        tools = Tools(options, Path(folder), options.requests)
+        sizes = {}
         for in_flight in map(int, options.in_flight.split(",")):
             # One request at a time takes long, so it is measured with fewer of them.
-            many = options.requests if in_flight > 1 else max(options.requests // 8, 20)
-            few = max(many // 4, in_flight)
+            many = max(options.requests if in_flight > 1 else options.requests // 8, 2 * in_flight, 20)
+            sizes[in_flight] = max(many // 4, in_flight), many
+        tools = Tools(options, Path(folder), max(many for _, many in sizes.values()))
+        for in_flight, (few, many) in sizes.items():
             found = {name: [] for name in names}
             for _ in range(options.rounds):
                 for name in names:
@@ -195,8 +199,8 @@ def main():
             for name in names:
                 cells = []
                 for row in rows:
-                    own, true = (statistics.median(one[i][row] for one in found[name]) for i in (0, 1))
-                    cells.append(f"{own:,.2f} / {true:,.2f} = {own / true:.3f}")
+                    own = statistics.median(own[row] for own, _, _ in found[name])
+                    cells.append(f"{own:,.2f}: {statistics.median(own[row] / true[row] for own, true, _ in found[name]):.3f}")
                 cpu = statistics.median(one[2] for one in found[name]) * 1e6
                 print(f"| {in_flight} | {name} | " + " | ".join(cells) + f" | {cpu:,.0f} µs |", flush=True)
 
