@@ -109,7 +109,7 @@ class Targets:
     def peers(self):
         for streamed, goals in ((False, {"aiohttp script": 25, "openai (Python)": 40, "openai (Node)": 40}),
                                 (True, {"openai (Python)": 30, "openai (Node)": 30})):
-            words = ["--binary", self.binary, "--requests", "10000", "--slow-requests", "200" if streamed else "400",
+            words = ["--binary", self.binary, "--requests", "10000", "--slow-requests", "300" if streamed else "1000",
                      "--rounds", str(min(self.options.rounds, 3)), "--only", ",".join(goals)]
             costs, _ = compare.compare(compare.arguments(words + (["--streamed"] if streamed else [])))
             for name, goal in goals.items():
