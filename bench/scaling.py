@@ -5,7 +5,7 @@ Each figure is a slope between two or more sizes, so that the start of the progr
 `sluice simulate` in its own process. CPU time is user and system time of the program; memory is its peak.
 
     bench/scaling.py [--binary build/release/sluice] [--lines 200000] [--streams 100,1000,5000,10000]
-                     [--only streams,lines,reply,resume,start,durability]
+                     [--only streams,lines,reply,resume,start,durability] [--rounds 5]
 """
 import argparse
 import json
@@ -15,6 +15,7 @@ import re
 import resource
 import shutil
 import socket
+import statistics
 import subprocess
 import tempfile
 import time
@@ -161,12 +162,13 @@ class Bench:
         print("| --durability | CPU per request | requests/s |\n|---|---|---|")
         with Relay(self.binary, "--ttft", "0", "--tokens", "20") as url:
             found = {how: [] for how in ("none", "second", "each")}
-            for _ in range(5):
+            for _ in range(self.options.rounds):
                 for how, rounds in found.items():
                     rounds.append(self.run(self.job(lines), url, "--no-stream", "--durability", how))
         speeds = {how: [lines / one[1] for one in rounds] for how, rounds in found.items()}
         for how, rounds in found.items():
-            print(f"| {how} | {sorted(r[0] for r in rounds)[2] / lines * 1e6:.1f} µs | {sorted(speeds[how])[2]:,.0f} |")
+            print(f"| {how} | {statistics.median(r[0] for r in rounds) / lines * 1e6:.1f} µs | "
+                  f"{statistics.median(speeds[how]):,.0f} |")
         return speeds
 
 
@@ -174,6 +176,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--binary", default=str(ROOT / "build/release/sluice"))
     parser.add_argument("--lines", type=int, default=200_000)
+    parser.add_argument("--rounds", type=int, default=5, help="of durability")
     parser.add_argument("--streams", default="100,1000,5000,10000")
     parts = ["streams", "lines", "reply", "resume", "start", "durability"]
     parser.add_argument("--only", default=",".join(parts))

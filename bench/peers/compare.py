@@ -162,14 +162,25 @@ def prepare(name, job, options):
         job.write_curl(options)
 
 
-def measure(name, client, job, start_cost, options):
+def start_cost(name, command, job, options):
+    """The CPU time to start a client and to send one request. The first start is not counted: it fills the caches."""
+    if name in ("wrk", "hey", "h2load"):
+        return 0
+    costs = []
+    for _ in range(4):
+        prepare(name, job, options)
+        costs.append(spent(command(job))[0])
+    return statistics.median(costs[1:])
+
+
+def measure(name, client, job, start, options):
     command, count = client
     prepare(name, job, options)
     cpu, wall, text = spent(command(job))
     good = count(text, job)
     if name != "wrk" and good < job.count:
         raise SystemExit(f"{name}: only {good} of {job.count} requests succeeded\n{text}")
-    return max(cpu - start_cost, 0) / good * 1e6, good / wall
+    return max(cpu - start, 0) / good * 1e6, good / wall
 
 
 def compare(options):
@@ -186,10 +197,7 @@ def compare(options):
         try:
             url = re.search(r"OPENAI_BASE_URL=(\S+)", server.stderr.readline())[1]
             jobs = {count: Job(folder, count, url, options) for count in (1, options.slow_requests, options.requests)}
-            start = {}
-            for name, (command, _) in chosen.items():
-                prepare(name, jobs[1], options)
-                start[name] = 0 if name in ("wrk", "hey", "h2load") else spent(command(jobs[1]))[0]
+            start = {name: start_cost(name, command, jobs[1], options) for name, (command, _) in chosen.items()}
             for _ in range(options.rounds):
                 for name, client in chosen.items():
                     job = jobs[options.slow_requests if name in SLOW else options.requests]
