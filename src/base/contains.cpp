@@ -69,7 +69,7 @@ bool contains(std::string_view text, std::string_view word) noexcept {
     const std::size_t last = text.size() - least;
     std::size_t at = 0;
     if (__builtin_cpu_supports("avx2")) {
-      at = (last + lanes) / 32 * 32;  // so many places have 32 bytes to read
+      at = (last + lanes) / 32 * 32;  // whole blocks of 32 places
       if (is_before(at, text, word)) return true;
     }
     for (; at < last; at += lanes) {
