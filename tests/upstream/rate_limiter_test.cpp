@@ -150,6 +150,26 @@ TEST(rate_limiter, a_slot_is_free_one_window_after_the_head) {
   EXPECT_TRUE(limiter.try_start(limiter.next_start(noon + 10h + 1s)));
 }
 
+TEST(rate_limiter, knows_whether_a_request_was_sent) {
+  rate_limiter limiter(at_most(2));
+  const auto start = limiter.try_start(noon);
+  ASSERT_TRUE(start);
+  EXPECT_FALSE(limiter.was_sent(*start));
+  limiter.sent(*start, noon + 1ms);
+  EXPECT_TRUE(limiter.was_sent(*start));
+  limiter.done(*start);
+  const auto next = limiter.try_start(noon + 2ms);
+  ASSERT_TRUE(next);
+  EXPECT_FALSE(limiter.was_sent(*next)) << "it may have the place of the first one";
+}
+
+TEST(rate_limiter, corrects_tokens_only_if_they_are_limited) {
+  rate_limiter limiter(at_most(2));
+  EXPECT_FALSE(limiter.counts_tokens());
+  limiter.set_limits(2, 1000, noon);
+  EXPECT_TRUE(limiter.counts_tokens());
+}
+
 TEST(rate_limiter, a_slot_waits_no_longer_than_the_margin_for_a_slow_head) {
   rate_limiter limiter(at_most(1));
   const auto slot = limiter.try_start(noon);
