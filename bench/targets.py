@@ -4,7 +4,7 @@
 It builds the preset release (with --binary only the micro benchmarks and the minimal client), installs what is missing
 (wrk, nginx, perf, nodejs and Python packages), and runs the parts of bench/end_to_end.py, bench/scaling.py,
 bench/peers/compare.py and the micro benchmarks.
-It takes about a quarter of an hour. Other load on the machine makes the ratios worse, so it should have none.
+It takes about 20 minutes. Other load on the machine makes the ratios worse, so it should have none.
 
     bench/targets.py [--binary build/release/sluice] [--rounds 5] [--only requests,peers,chunks,calls,threads,streams,
                       memory,resume,start,reading,durability]
@@ -16,7 +16,6 @@ import os
 import platform
 import re
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
@@ -89,22 +88,25 @@ class Targets:
             "read_job/prompt_bytes:100$|one_attempt_on_file/0$|whole_reply/content_bytes:100$|write_results/durability:1"
         ).items()}
         name_of = {"reading and checking the line twice": ("read_job/prompt_bytes:100", 2),
-                   "the shared limit": ("one_attempt_on_file/0", 1), "checking and reading the reply": ("whole_reply/content_bytes:100", 1),
+                   "the shared limit": ("one_attempt_on_file/0", 1),
+                   "checking and reading the reply": ("whole_reply/content_bytes:100", 1),
                    "recording the attempt and writing the result": ("write_results/durability:1/real_time", 1)}
         return {part: times * found[name] for part, (name, times) in name_of.items()}
 
     def micro(self, chosen):
         """The CPU time per item in µs of each repetition of the micro benchmarks."""
+        found = {}
+        for one in self.micro_runs(chosen):
+            unit = {"ns": 1e-3, "us": 1, "ms": 1e3}[one["time_unit"]]
+            clock = one["real_time"] if one["name"].endswith("/real_time") else one["cpu_time"]
+            items = one["items_per_second"] * clock * unit / 1e6 if "items_per_second" in one else 1
+            found.setdefault(one["name"], []).append(one["cpu_time"] * unit / items)
+        return found
+
+    def micro_runs(self, chosen):
         out = subprocess.run([BENCH / "sluice_bench", f"--benchmark_filter={chosen}", "--benchmark_format=json",
                               "--benchmark_repetitions=5"], stdout=subprocess.PIPE, check=True).stdout
-        found = {}
-        for one in json.loads(out)["benchmarks"]:
-            if one["run_type"] == "iteration":
-                unit = {"ns": 1e-3, "us": 1, "ms": 1e3}[one["time_unit"]]
-                clock = one["real_time"] if one["name"].endswith("/real_time") else one["cpu_time"]
-                items = one["items_per_second"] * clock * unit / 1e6 if "items_per_second" in one else 1
-                found.setdefault(one["name"], []).append(one["cpu_time"] * unit / items)
-        return found
+        return [one for one in json.loads(out)["benchmarks"] if one["run_type"] == "iteration"]
 
     def peers(self):
         for streamed, goals in ((False, {"aiohttp script": 25, "openai (Python)": 40, "openai (Node)": 40}),
@@ -179,12 +181,10 @@ class Targets:
         self.add("from the start of the program to its first request", 15, self.scaling("start"), " ms", 1)
 
     def reading(self):
-        out = subprocess.run([BENCH / "sluice_bench", "--benchmark_filter=read_job", "--benchmark_format=json",
-                              "--benchmark_repetitions=3"], stdout=subprocess.PIPE, check=True).stdout
+        runs = self.micro_runs("read_job")
         for size in (4000, 100):
-            name = f"read_job/prompt_bytes:{size}"
-            speeds = [one["bytes_per_second"] / MEGABYTE for one in json.loads(out)["benchmarks"]
-                      if one["name"] == name and one["run_type"] == "iteration"]
+            speeds = [one["bytes_per_second"] / MEGABYTE for one in runs
+                      if one["name"] == f"read_job/prompt_bytes:{size}"]
             self.add(f"reading and checking a job with prompts of {size:,} bytes, one thread", 1000, speeds, " MB/s", 0,
                      least=True)
 
@@ -204,14 +204,11 @@ PARTS = ("requests", "peers", "chunks", "calls", "threads", "streams", "memory",
 
 
 def prepare(options, parts):
-    subprocess.run(["cmake", "--preset", "release", "-DSLUICE_BENCH=ON"], cwd=ROOT, check=True, stdout=sys.stderr)
+    run = lambda *command: subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
+    run(".ci/packages", "build", "bench")
+    run("cmake", "--preset", "release", "-DSLUICE_TESTS=OFF", "-DSLUICE_BENCH=ON")
     own = ["sluice_program"] if Path(options.binary).resolve() == ROOT / "build/release/sluice" else []
-    subprocess.run(["cmake", "--build", "--preset", "release", "--target", *own, "sluice_bench", "minimal_client"],
-                   cwd=ROOT, check=True, stdout=sys.stderr)
-    missing = [package for program, package in (("wrk", "wrk"), ("nginx", "nginx"), ("perf", "linux-perf"))
-               if not shutil.which(program)]
-    if missing:
-        compare.run_quietly(*([] if os.geteuid() == 0 else ["sudo"]), "apt-get", "install", "-y", "-qq", *missing)
+    run("cmake", "--build", "--preset", "release", "--target", *own, "sluice_bench", "minimal_client")
     if "peers" in parts:
         compare.install()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
