@@ -138,14 +138,18 @@ asio::awaitable<bool> api_call::refuse(const api_error& why) const {
 }
 
 std::optional<std::string> api_call::parameter(std::string_view name) const {
+  // The text before the sign, and the text behind it; without the sign, all of it and nothing.
+  const auto split = [](std::string_view text, char sign) {
+    const std::size_t at = text.find(sign);
+    if (at == std::string_view::npos) return std::pair(text, std::string_view());
+    return std::pair(text.substr(0, at), text.substr(at + 1));
+  };
   std::string_view rest = exchange.head().query;
   while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find('&'), rest.size());
-    const std::string_view pair = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    const std::size_t equal = std::min(pair.find('='), pair.size());
-    if (percent_decoded(pair.substr(0, equal)) != name) continue;
-    return percent_decoded(pair.substr(std::min(equal + 1, pair.size())));
+    const auto [first, others] = split(rest, '&');
+    const auto [key, value] = split(first, '=');
+    if (percent_decoded(key) == name) return percent_decoded(value);
+    rest = others;
   }
   return std::nullopt;
 }
